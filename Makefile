@@ -1,0 +1,80 @@
+# Needs only make and Python 3.11 to 3.13: `make demo` and `make test` set up everything else in $(VENV).
+PYTHON ?= python3
+PYTHONS ?= python3.11 python3.12 python3.13
+VENV ?= .venv
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+FOLDERS := config plugins actors load_tests
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test test-all lint suite format links compile clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
+		printf '%-15s %s\n' "$$target" "$$text"; done
+
+demo: $(VENV)/run.stamp compile ## replay a recorded capture through the bundled plugins
+	$(BIN)/nyx-plugins demo
+
+test: lint suite ## everything a change has to pass: linters, types, layers, tests
+
+# pyenv's shims run only the versions that are selected, so select them all.
+test-all: ## the same on each of $(PYTHONS) that runs here
+	@passed=; \
+	PYENV_VERSION=$$(pyenv versions --bare 2>/dev/null | paste -sd: -); export PYENV_VERSION; \
+	for python in $(PYTHONS); do \
+		if ! version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null); then \
+			echo "test-all: $$python does not run here, skipped"; continue; \
+		fi; \
+		echo "test-all: $$python"; \
+		$(MAKE) test PYTHON="$$python" VENV=".venv-$$version" || exit 1; \
+		passed="$$passed $$version"; \
+	done; \
+	test -n "$$passed" || { echo "test-all: none of $(PYTHONS) runs here" >&2; exit 1; }; \
+	echo "test-all: passed on$$passed"
+
+lint: $(VENV)/dev.stamp links ## ruff, mypy --strict and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	PYTHONPATH=build/links $(BIN)/lint-imports --no-logo
+
+# `pytest`, not `python -m pytest`: that would put the checkout on the path and hide an import of a bare folder name.
+suite: $(VENV)/dev.stamp compile ## the tests alone, with coverage; PYTEST_ARGS="-k mailbox" narrows them
+	$(BIN)/pytest --cov $(PYTEST_ARGS)
+
+format: $(VENV)/dev.stamp ## sort imports, mend what ruff can, format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# The installed layout, for tools that don't see an editable install. actors/_face is left out of actors: it is the root.
+links:
+	rm -rf build/links
+	mkdir -p build/links/nyx_plugins/actors
+	ln -s $(addprefix ../../../,$(filter-out %/__pycache__,$(wildcard actors/_face/*)) $(filter-out actors,$(FOLDERS))) build/links/nyx_plugins
+	ln -s $(addprefix ../../../../,$(filter-out actors/_face %/__pycache__,$(wildcard actors/*))) build/links/nyx_plugins/actors
+
+# Workers start faster from compiled files, which Python itself does not write under PYTHONDONTWRITEBYTECODE.
+compile:
+	$(BIN)/python -m compileall -q $(FOLDERS)
+
+define install
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.$(1)'
+endef
+
+$(VENV)/run.stamp: setup.cfg pyproject.toml
+	$(call install)
+	touch $@
+
+$(VENV)/dev.stamp: setup.cfg pyproject.toml
+	$(call install,[dev])
+	touch $(VENV)/run.stamp $@
+
+clean: ## remove everything that the other targets made
+	rm -rf .venv .venv-* build dist *.egg-info .coverage .coverage.* .hypothesis
+	rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find $(FOLDERS) tests -name __pycache__ -type d -prune -exec rm -rf {} +

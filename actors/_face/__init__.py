@@ -1,0 +1,135 @@
+"""An embeddable, supervised, sandboxed plugin runtime built on actors.
+
+What is public is here; everything is imported when it is first used, so that a worker process, which needs the
+authors' kit only, loads neither Thespian nor the actors.
+"""
+
+from __future__ import annotations
+
+# Importing it from typing would double the time that a worker takes to import this.
+TYPE_CHECKING = False
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "PluginSystem": "actors.system",
+    "PluginInfo": "actors.system",
+    "Receipt": "actors.receipt",
+    "Outcome": "actors.receipt",
+    "OutcomeKind": "actors.receipt",
+    "Subscription": "actors.subscription",
+    "Event": "actors.events",
+    "EventKind": "actors.events",
+    "Emitted": "actors.events",
+    "DispatchStats": "actors.events",
+    "PluginStats": "actors.events",
+    "Settings": "config.settings",
+    "PluginSettings": "config.settings",
+    "load_settings": "config.loading",
+    "FrameType": "plugins.wire",
+    "PluginHeader": "plugins.wire",
+    "StreamDecoder": "plugins.wire",
+    "StreamFrame": "plugins.wire",
+    "NyxPluginError": "config.errors",
+    "ConfigError": "config.errors",
+    "StartupError": "config.errors",
+    "AlreadyLoaded": "plugins.errors",
+    "BundleError": "plugins.errors",
+    "DependencyMissing": "plugins.errors",
+    "DispatchTimeout": "plugins.errors",
+    "FrameError": "plugins.errors",
+    "InvalidFrameType": "plugins.errors",
+    "MailboxFull": "plugins.errors",
+    "ManifestError": "plugins.errors",
+    "PermissionDenied": "plugins.errors",
+    "PluginFailed": "plugins.errors",
+    "PluginNotLoaded": "plugins.errors",
+    "PluginNotRegistered": "plugins.errors",
+    "PolicyRefused": "plugins.errors",
+    "SandboxViolation": "plugins.errors",
+    "SystemStopped": "plugins.errors",
+}
+
+__all__ = [
+    "AlreadyLoaded",
+    "BundleError",
+    "ConfigError",
+    "DependencyMissing",
+    "DispatchStats",
+    "DispatchTimeout",
+    "Emitted",
+    "Event",
+    "EventKind",
+    "FrameError",
+    "FrameType",
+    "InvalidFrameType",
+    "MailboxFull",
+    "ManifestError",
+    "NyxPluginError",
+    "Outcome",
+    "OutcomeKind",
+    "PermissionDenied",
+    "PluginFailed",
+    "PluginHeader",
+    "PluginInfo",
+    "PluginNotLoaded",
+    "PluginNotRegistered",
+    "PluginSettings",
+    "PluginStats",
+    "PluginSystem",
+    "PolicyRefused",
+    "Receipt",
+    "SandboxViolation",
+    "Settings",
+    "StartupError",
+    "StreamDecoder",
+    "StreamFrame",
+    "Subscription",
+    "SystemStopped",
+    "load_settings",
+]
+
+if TYPE_CHECKING:
+    from .actors.events import DispatchStats, Emitted, Event, EventKind, PluginStats
+    from .actors.receipt import Outcome, OutcomeKind, Receipt
+    from .actors.subscription import Subscription
+    from .actors.system import PluginInfo, PluginSystem
+    from .config.errors import ConfigError, NyxPluginError, StartupError
+    from .config.loading import load_settings
+    from .config.settings import PluginSettings, Settings
+    from .plugins.errors import (
+        AlreadyLoaded,
+        BundleError,
+        DependencyMissing,
+        DispatchTimeout,
+        FrameError,
+        InvalidFrameType,
+        MailboxFull,
+        ManifestError,
+        PermissionDenied,
+        PluginFailed,
+        PluginNotLoaded,
+        PluginNotRegistered,
+        PolicyRefused,
+        SandboxViolation,
+        SystemStopped,
+    )
+    from .plugins.wire import FrameType, PluginHeader, StreamDecoder, StreamFrame
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first used; hidden from type checkers, which would accept any name."""
+        where = _WHERE.get(name)
+        if where is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(f"{__name__}.{where}"), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,108 @@
+"""What a plugin actor owes the sessions: acceptances and outcomes, in messages of which only so many are under way.
+
+Thespian keeps what a receiver does not take, and when that is much it does little else. A session that does not keep
+up therefore gets its answers later and many at a time; how many there can be, its credit limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+
+from . import messages as m
+from ._thespian import Address
+from .results import Result
+
+ANSWERS = "answers"
+WINDOW = 64
+# So many messages are confirmed together: where an answer is one message, this costs little.
+CONFIRMED_TOGETHER = 16
+MESSAGE_OUTCOMES = 1024
+
+Ranges = tuple[tuple[int, int], ...]
+Outcomes = list[tuple[int, Result]]
+
+
+@attrs.define(eq=False)
+class _Line:
+    """One session: what waits for it, and the messages that it has not confirmed."""
+
+    address: Address
+    ranges: list[tuple[int, int]] = attrs.field(factory=list)
+    outcomes: Outcomes = attrs.field(factory=list)
+    sent: int = 0
+    under_way: int = 0
+
+
+class Answers:
+    """Of one plugin, to every session that is there."""
+
+    def __init__(self, plugin_id: int, source: Address, send: Callable[[Address, Any], None]) -> None:
+        self._plugin_id = plugin_id
+        self._source = source
+        self._send = send
+        self._lines: dict[int, _Line] = {}
+
+    def join(self, session: int, address: Address) -> None:
+        """Answer this session from now on."""
+        self._lines.setdefault(session, _Line(address))
+
+    def leave(self, session: int) -> None:
+        """Nobody waits there any more."""
+        self._lines.pop(session, None)
+
+    def accepted(self, session: int, seqs: Sequence[int]) -> None:
+        """These frames are in the mailbox."""
+        line = self._lines.get(session)
+        if seqs and line is not None:
+            line.ranges += ranges_of(seqs)
+            self._flush(line, WINDOW)
+
+    def settled(self, session: int, outcomes: Outcomes) -> None:
+        """These frames have their outcomes."""
+        line = self._lines.get(session)
+        if outcomes and line is not None:
+            line.outcomes += outcomes
+            self._flush(line, WINDOW)
+
+    def acknowledge(self, session: int) -> None:
+        """The session has read another ``CONFIRMED_TOGETHER`` messages."""
+        line = self._lines.get(session)
+        if line is not None:
+            line.under_way = max(0, line.under_way - CONFIRMED_TOGETHER)
+            self._flush(line, WINDOW)
+
+    def send_all(self) -> None:
+        """Send what waits, however much is under way: this actor is about to end."""
+        for line in self._lines.values():
+            self._flush(line, window=None)
+
+    def _flush(self, line: _Line, window: int | None) -> None:
+        while (line.ranges or line.outcomes) and (window is None or line.under_way < window):
+            if line.ranges:
+                ranges, line.ranges = tuple(line.ranges), []
+                self._post(line, m.Accepted, ranges)
+            else:
+                outcomes, line.outcomes = line.outcomes[:MESSAGE_OUTCOMES], line.outcomes[MESSAGE_OUTCOMES:]
+                self._post(line, m.Settled, tuple(outcomes))
+
+    def _post(self, line: _Line, kind: type[m.Accepted | m.Settled], what: Any) -> None:
+        line.sent += 1
+        line.under_way += 1
+        confirm_to = None if line.sent % CONFIRMED_TOGETHER else self._source
+        self._send(line.address, kind(self._plugin_id, what, confirm_to))
+
+
+def ranges_of(seqs: Sequence[int]) -> Ranges:
+    """Write ascending sequence numbers as (first, last) ranges."""
+    if seqs[-1] - seqs[0] == len(seqs) - 1:
+        return ((seqs[0], seqs[-1]),)
+    ranges: list[tuple[int, int]] = []
+    for seq in seqs:
+        if ranges and ranges[-1][1] == seq - 1:
+            ranges[-1] = (ranges[-1][0], seq)
+        else:
+            ranges.append((seq, seq))
+    return tuple(ranges)

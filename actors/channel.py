@@ -1,0 +1,165 @@
+"""A session's side of one plugin: its route, its lease of credit, the frames under way. Not thread-safe."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+
+from ..plugins.errors import MailboxFull
+from .credit import Lease
+from .messages import Batch, Route
+from .receipt import Outcome, Receipt
+
+Sent = tuple[int, int, bytes]
+"""Sequence number, frame type, header."""
+
+
+class Channel:
+    """Lives as long as its session, whatever becomes of the plugin, so that sequence numbers never repeat."""
+
+    def __init__(self, plugin_id: int, max_header_bytes: int) -> None:
+        self.plugin_id = plugin_id
+        self.route: Route | None = None
+        self.wants_credit = False
+        self.waiting = 0
+        """How many threads wait for room."""
+        self._max_header_bytes = max_header_bytes
+        self._lease: Lease | None = None
+        self._last_seq = 0
+        self._unsent: list[Sent] = []
+        self._unaccepted: dict[int, Sent] = {}
+        self._receipts: dict[int, Receipt] = {}
+        self._of_old_lease: set[int] = set()
+
+    @property
+    def outstanding(self) -> int:
+        """How many frames have neither outcome nor refusal."""
+        return len(self._receipts)
+
+    @property
+    def unsent_count(self) -> int:
+        """How many frames wait for their turn to be sent."""
+        return len(self._unsent)
+
+    # Routes and credit.
+
+    def open(self, route: Route) -> None:
+        """Take over a new or changed route; frames that an earlier incarnation may have lost are sent again."""
+        if self._lease is None:
+            self._lease = Lease(route.capacity, route.capacity_bytes, self._max_header_bytes)
+        if self.route is not None and self.route.epoch != route.epoch:
+            self._unsent = list(self._unaccepted.values())
+        self.route = route
+
+    def close(self) -> tuple[list[Receipt], list[Receipt]]:
+        """The plugin is gone: return the receipts of frames never sent, and those of all others under way."""
+        self.route = self._lease = None
+        self.wants_credit = False
+        # What waits to be sent again may have been accepted by an actor that is gone: it is not among the unsent then.
+        never_sent = [seq for seq, _, _ in self._unsent if self._unaccepted.pop(seq, None) is not None]
+        unsent = [self._receipts.pop(seq) for seq in never_sent]
+        self._unsent.clear()
+        self._of_old_lease.update(self._receipts)
+        return unsent, list(self._receipts.values())
+
+    def grant(self, frames: int) -> None:
+        """Credit has come."""
+        self.wants_credit = False
+        if self._lease is not None:
+            self._lease.grant(frames)
+
+    def recall(self, frames: int) -> int:
+        """Return how much credit goes back now; the rest follows with the outcomes.
+
+        What threads wait for is kept: a credit that goes round must not be passed on unused.
+        """
+        return 0 if self._lease is None else self._lease.recall(frames, reserved=self.waiting)
+
+    # Sending.
+
+    def offer(self, frame_type: int, header: bytes, changed: threading.Condition) -> Receipt:
+        """Spend a credit and queue the frame; raises :class:`MailboxFull` when there is none."""
+        assert self.route is not None and self._lease is not None
+        size = len(header)
+        if not self._lease.spend(1, size):
+            raise self._full(size)
+        self._last_seq += 1
+        sent = (self._last_seq, frame_type, header)
+        self._unsent.append(sent)
+        self._unaccepted[self._last_seq] = sent
+        receipt = self._receipts[self._last_seq] = Receipt(self.plugin_id, self._last_seq, size, changed)
+        return receipt
+
+    def missing_credit(self) -> int:
+        """How much credit others hold that this session could use and has not asked for yet."""
+        assert self.route is not None and self._lease is not None
+        return 0 if self.wants_credit else self.route.capacity - self._lease.size
+
+    def take(self, most: int) -> Batch:
+        """Take up to ``most`` frames to send."""
+        assert self.route is not None
+        taken, self._unsent = self._unsent[:most], self._unsent[most:]
+        return Batch(self.plugin_id, self.route.epoch, tuple(taken))
+
+    def _full(self, size: int) -> MailboxFull:
+        assert self.route is not None and self._lease is not None
+        lease, route = self._lease, self.route
+        if lease.available > 0:
+            return MailboxFull(self.plugin_id, lease.outstanding_bytes, route.capacity_bytes, "bytes")
+        return MailboxFull(self.plugin_id, route.capacity - lease.available, route.capacity)
+
+    # What comes back.
+
+    def accept(self, ranges: Iterable[tuple[int, int]]) -> int:
+        """Mark frames as accepted; returns how many were not yet."""
+        count = 0
+        for first, last in ranges:
+            for seq in range(first, last + 1):
+                if self._unaccepted.pop(seq, None) is not None:
+                    count += 1
+                    self._receipts[seq]._accept()
+        return count
+
+    def settle(self, seq: int, outcome: Outcome) -> tuple[Receipt | None, int]:
+        """Record an outcome; returns the receipt (``None``: known already) and the credit to give back."""
+        receipt = self._end(seq)
+        if receipt is None:
+            return None, 0
+        receipt._settle(outcome)
+        return receipt, self._return(receipt)
+
+    def refuse(self, seq: int, error: BaseException) -> int:
+        """Record a refusal; returns the credit to give back."""
+        receipt = self._end(seq)
+        if receipt is None:
+            return 0
+        receipt._refuse(error)
+        return self._return(receipt)
+
+    def abandon(self) -> Iterator[Receipt]:
+        """Give up everything under way."""
+        yield from self._receipts.values()
+        self._receipts.clear()
+        self._unaccepted.clear()
+        self._unsent.clear()
+
+    def forget(self, receipt: Receipt) -> None:
+        """Wait for this frame no longer."""
+        self._unaccepted.pop(receipt.seq, None)
+        self._receipts.pop(receipt.seq, None)
+        self._of_old_lease.discard(receipt.seq)
+
+    @property
+    def unaccepted(self) -> int:
+        """How many frames wait for acceptance, sent or not."""
+        return len(self._unaccepted)
+
+    def _end(self, seq: int) -> Receipt | None:
+        self._unaccepted.pop(seq, None)
+        return self._receipts.pop(seq, None)
+
+    def _return(self, receipt: Receipt) -> int:
+        if receipt.seq in self._of_old_lease:
+            self._of_old_lease.discard(receipt.seq)
+            return 0
+        return 0 if self._lease is None else self._lease.settle(1, receipt.size)

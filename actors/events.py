@@ -1,0 +1,84 @@
+"""What a subscriber receives: events of the system, frames that plugins emit, and the statistics' values."""
+
+from __future__ import annotations
+
+import enum
+from typing import TypeAlias
+
+import attrs
+
+
+class EventKind(enum.StrEnum):
+    """What happened to a plugin."""
+
+    LOADED = "loaded"
+    READY = "ready"
+    CRASHED = "crashed"
+    RESTARTED = "restarted"
+    FAILED = "failed"
+    UNLOADED = "unloaded"
+    VIOLATION = "violation"
+
+
+@attrs.frozen
+class Event:
+    """A fact about a plugin; ``reason`` says why, in words, where there is something to say."""
+
+    kind: EventKind
+    plugin_id: int
+    reason: str = ""
+
+
+@attrs.frozen
+class Emitted:
+    """A frame that a plugin sent towards the application."""
+
+    plugin_id: int
+    frame_type: int
+    flags: int
+    data: bytes
+
+
+Notice: TypeAlias = Event | Emitted
+"""What a subscription yields."""
+
+
+@attrs.frozen
+class DispatchStats:
+    """Counters of the dispatcher since the system started.
+
+    ``frames_dispatched`` counts accepted frames, ``dispatch_errors`` every refused one; ``refused`` tells the
+    refusals apart by cause (the name of the error class).
+    """
+
+    plugins_loaded: int
+    plugins_unloaded: int
+    frames_dispatched: int
+    dispatch_errors: int
+    refused: dict[str, int]
+
+
+@attrs.frozen
+class PluginStats:
+    """Counters of one plugin; the first four are named as in the reference.
+
+    ``bytes_processed`` counts header bytes plus data bytes; ``in_mailbox`` counts accepted frames without outcome:
+    ``accepted == processed + failed + dead_lettered + in_mailbox``, where ``messages_processed`` counts the frames
+    that a handler has seen to its end (``processed + failed``) and ``errors`` those whose handler raised.
+    """
+
+    messages_processed: int
+    errors: int
+    bytes_processed: int
+    permission_violations: int
+    accepted: int
+    processed: int
+    failed: int
+    dead_lettered: int
+    in_mailbox: int
+    peak: int
+    capacity: int
+    bytes_held: int
+    capacity_bytes: int
+    restarts: int
+    state: str

@@ -1,0 +1,197 @@
+"""The host process: a clean interpreter from which all actors of one system descend, and which outlives none of them.
+
+Its standard input is the life pipe: the first line is the configuration, end of file means that the application is
+gone. Standard output carries its reports, one JSON object a line. Run as
+``python -m nyx_plugins.actors.host RUNTIME_DIR``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cattrs
+
+from ..config.errors import NyxPluginError, StartupError
+from ..config.settings import Settings
+from ..plugins.worker.spawn import prepare
+from . import messages as m
+from ._thespian import Address
+from .processes import become_subreaper, children, parent, reap, sweep
+from .supervisor import Supervisor
+from .transports import tcp
+
+# How long sweeping may take, in seconds: less than the five within which every process must be gone.
+SWEEP_S = 3.0
+LOG_BYTES = 1 << 20
+# While the actors start, how often to look whether the application is still there, in seconds.
+LOOK_S = 0.5
+
+
+class Host:
+    """Starts the actor system, waits for a reason to end it, and leaves nothing behind."""
+
+    def __init__(self, reports: int, plan: dict[str, Any]) -> None:
+        self._reports = reports
+        self._settings = cattrs.structure(plan["settings"], Settings)
+        self._runtime = Path(plan["runtime_dir"])
+        self._application = int(plan["application_pid"])
+        self._state_dir: str | None = plan["state_dir"]
+        self._waiting: dict[int, Callable[[], str | None]] = {}
+        self._poll = select.poll()
+        self._log = -1
+        self._logged = 0
+        self._log_pipe = -1
+
+    def run(self) -> None:
+        """Run until something ends the system; reports why."""
+        become_subreaper()
+        self._capture_output()
+        reason = "it could not start"
+        try:
+            supervisor = self._boot()
+            self._watch_ends(supervisor)
+            self._report(ready={"pid": os.getpid(), **self._reachable})
+            reason = self._wait()
+        except NyxPluginError as error:
+            self._report(failed=str(error))
+        finally:
+            left = sweep(SWEEP_S)
+            reason = self._own_reason() or reason
+            shutil.rmtree(self._runtime, ignore_errors=True)
+            self._report(stopped=reason, left=left)
+
+    def _boot(self) -> int:
+        system = self._settings.system
+        prepare()
+        port = system.admin_port or tcp.free_port()
+        actors = tcp.boot(port)
+        supervisor = actors.createActor(Supervisor)
+        boot = m.Boot(self._settings, str(self._runtime), self._state_dir, os.getpid())
+        answer = self._await_answer(actors, supervisor, boot)
+        if isinstance(answer, m.BootFailed):
+            raise StartupError(answer.reason)
+        if not isinstance(answer, m.Booted):
+            raise StartupError(f"the actors were not up within {system.start_timeout_s:g} s")
+        self._reachable = {"admin_port": port, "supervisor": tcp.address_text(supervisor)}
+        return answer.pid
+
+    def _await_answer(self, actors: Any, supervisor: Address, boot: m.Boot) -> Any:
+        """Wait for the actors, and notice meanwhile if nobody wants them any more."""
+        deadline = time.monotonic() + self._settings.system.start_timeout_s
+        answer = actors.ask(supervisor, boot, LOOK_S)
+        while answer is None and time.monotonic() < deadline:
+            if os.getppid() != self._application or select.select([0], [], [], 0)[0]:
+                raise StartupError("the application ended before the actors were up")
+            answer = actors.listen(LOOK_S)
+        return answer
+
+    # Waiting.
+
+    def _watch_ends(self, supervisor: int) -> None:
+        ended = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(ended[1], warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._on_ready(ended[0], lambda: self._reap(ended[0]))
+        reap()
+        self._on_ready(0, self._life_pipe)
+        self._on_end(supervisor, "its supervisor ended")
+        admin = parent(supervisor)
+        self._on_end(admin, "its Thespian admin ended")
+        for logger in set(children(admin)) - {supervisor}:
+            self._on_end(logger, "its Thespian logger ended")
+        with contextlib.suppress(ProcessLookupError):
+            self._on_end(self._application, "the application ended")
+        self._on_ready(self._log_pipe, self._drain_log)
+
+    def _on_end(self, pid: int, reason: str) -> None:
+        self._on_ready(os.pidfd_open(pid), lambda: reason)
+
+    def _on_ready(self, fd: int, act: Callable[[], str | None]) -> None:
+        self._waiting[fd] = act
+        self._poll.register(fd, select.POLLIN)
+
+    def _wait(self) -> str:
+        if os.getppid() != self._application:
+            return "the application ended"
+        while True:
+            for fd, _ in self._poll.poll():
+                reason = self._waiting[fd]()
+                if reason is not None:
+                    return reason
+
+    def _life_pipe(self) -> str | None:
+        return None if os.read(0, 4096) else "the application closed it"
+
+    def _reap(self, wakeups: int) -> None:
+        os.read(wakeups, 4096)
+        reap()
+
+    # What actors and libraries print.
+
+    def _capture_output(self) -> None:
+        """Give all actors one pipe for output, so that no file is open in more than one of them."""
+        self._log_pipe, output = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._log_pipe, False)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.close(output)
+
+    def _drain_log(self) -> None:
+        if self._log < 0:
+            # Not before the actors are there: they are forked from here and would hold it open too.
+            self._log = os.open(self._runtime / "host.log", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self._log_pipe, 1 << 16):
+                if self._logged < LOG_BYTES:
+                    self._logged += os.write(self._log, data)
+
+    def _own_reason(self) -> str | None:
+        """What the supervisor wrote down before it ended by itself."""
+        with contextlib.suppress(OSError):
+            return (self._runtime / "reason").read_text()
+        return None
+
+    def _report(self, **fields: Any) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self._reports, json.dumps(fields).encode() + b"\n")
+
+
+def _read_line(fd: int) -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        data = os.read(fd, 1)
+        if not data:
+            return b""
+        line += data
+    return line
+
+
+def main() -> None:
+    """Run a host as told by the first line of standard input."""
+    os.umask(0o077)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    line = _read_line(0)
+    if not line:
+        # The application ended before it had said what it wants; nobody else knows of its directory.
+        shutil.rmtree(sys.argv[1], ignore_errors=True)
+        sys.exit(1)
+    plan = json.loads(line)
+    os.environ["THESPLOG_FILE"] = str(Path(plan["runtime_dir"], "thespian.log"))
+    reports = os.dup(1)
+    Host(reports, plan).run()
+    # Thespian's own clean-up at exit would talk to processes that are gone.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

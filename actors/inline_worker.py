@@ -1,0 +1,67 @@
+"""Plugin code in this process, for transport ``inline``: the same face as a worker process, without its walls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..plugins.sdk import Context
+from ..plugins.worker.answers import Done, Emit, Emitted, Log, LogLine, Ready, StartFailed, Stopped
+from ..plugins.worker.protocol import describe
+from ..plugins.worker.runner import Runner, load_plugin
+from .worker_link import Owner, WorkerPlan
+
+
+class InlineWorker:
+    """Runs each batch at once, on the caller's thread. A handler that hangs hangs the caller: no deadline applies."""
+
+    def __init__(self, owner: Owner) -> None:
+        self.pid = 0
+        self._owner = owner
+        self._runner: Runner | None = None
+        self._mark = (0, 0)
+
+    def start(self, plan: WorkerPlan) -> None:
+        """Import the bundle and call ``on_load``."""
+        try:
+            plugin = load_plugin(plan.bundle, plan.entry_point, self._context(plan), private=True)
+        except (Exception, SystemExit) as error:
+            self._owner.from_worker(StartFailed(*describe(error)))
+        else:
+            self._runner = Runner(plugin, plan.max_reply_bytes)
+            self._owner.from_worker(Ready())
+
+    def send_batch(self, first_index: int, frames: Sequence[tuple[int, bytes]]) -> None:
+        """Run the handlers and report the results."""
+        assert self._runner is not None
+        for index, frame in enumerate(frames, first_index):
+            self._mark = (index, 1)
+            try:
+                result = self._runner.run(*frame)
+            except SystemExit as error:
+                self._owner.worker_gone(f"exited with code {error.code}", error.code in (None, 0))
+                return
+            self._owner.from_worker(Done(index, [result]))
+            if self._runner is None:
+                return
+
+    def send_stop(self) -> None:
+        """Call ``on_unload``."""
+        self._owner.from_worker(Stopped(self._runner.unload() if self._runner else None))
+
+    def mark(self) -> tuple[int, int]:
+        """Return the frame last started."""
+        return self._mark
+
+    def kill(self) -> None:
+        """Let go of the plugin."""
+        self._runner = None
+
+    def _context(self, plan: WorkerPlan) -> Context:
+        return Context(
+            plan.plugin_id,
+            plan.name,
+            plan.config,
+            emit=lambda frame_type, flags, data: self._owner.from_worker(Emit((Emitted(frame_type, flags, data),))),
+            log=lambda level, text: self._owner.from_worker(Log((LogLine(level, text),))),
+            max_emit_bytes=plan.max_reply_bytes,
+        )

@@ -1,0 +1,167 @@
+"""Starting and ending a host process, from the application's side."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import cattrs
+
+from ..config.errors import StartupError
+from ..config.settings import Settings
+
+# What the host may know of the application's environment: enough to find Python and the temporary directory.
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", "VIRTUAL_ENV")
+INHERITED_PREFIX = "PYTHON"
+
+
+def make_runtime_dir(settings: Settings) -> Path:
+    """Make a private directory (0700) for one system; raises :class:`StartupError`."""
+    base = settings.system.runtime_dir or os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    try:
+        Path(base).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="nyx-plugins-", dir=base))
+    except OSError as error:
+        raise StartupError(f"no runtime directory can be made in {base}: {error.strerror}") from None
+
+
+def check_state_dir(settings: Settings) -> str | None:
+    """Make the state directory if one is configured; raises :class:`StartupError` when it can't be written."""
+    path = settings.system.state_dir
+    if not path:
+        return None
+    try:
+        Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return str(Path(path).resolve())
+    except OSError as error:
+        raise StartupError(f"state directory {path} can't be written: {error.strerror}") from None
+
+
+class HostProcess:
+    """A running host; ``admin_port`` and ``supervisor`` tell where its actors can be reached."""
+
+    def __init__(self, settings: Settings) -> None:
+        state_dir = check_state_dir(settings)
+        self._runtime = make_runtime_dir(settings)
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "nyx_plugins.actors.host", str(self._runtime)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None if _is_open(2) else subprocess.DEVNULL,
+            env=_environment(settings),
+            start_new_session=True,
+        )
+        self._pending = b""
+        self._watcher: threading.Thread | None = None
+        plan = {
+            "settings": cattrs.unstructure(attrs.evolve(settings, plugins=())),
+            "runtime_dir": str(self._runtime),
+            "state_dir": state_dir,
+            "application_pid": os.getpid(),
+        }
+        try:
+            self._write(json.dumps(plan).encode() + b"\n")
+            ready = self._await_ready(settings.system.start_timeout_s + 5.0)
+        except BaseException:
+            self.end(0.0)
+            raise
+        self.pid: int = ready["pid"]
+        self.admin_port: int = ready["admin_port"]
+        self.supervisor: str = ready["supervisor"]
+
+    @property
+    def runtime_dir(self) -> Path:
+        """The system's private directory; gone when it has ended."""
+        return self._runtime
+
+    def watch(self, on_end: Callable[[str], None]) -> None:
+        """Call ``on_end(reason)`` once the host has ended, from a thread of its own."""
+        self._watcher = threading.Thread(target=self._watch, args=(on_end,), name="nyx-plugins-host", daemon=True)
+        self._watcher.start()
+
+    def end(self, budget_s: float) -> None:
+        """Close the life pipe and wait; past ``budget_s`` seconds kill the host. Idempotent."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(budget_s + 5.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._watcher is not None and self._watcher is not threading.current_thread():
+            self._watcher.join(5.0)
+        self._process.stdout.close()
+        shutil.rmtree(self._runtime, ignore_errors=True)
+
+    def _write(self, data: bytes) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            # If it has ended already, the missing report says so below.
+            self._process.stdin.write(data)
+            self._process.stdin.flush()
+
+    def _await_ready(self, timeout: float) -> dict[str, Any]:
+        for report in self._reports(time.monotonic() + timeout):
+            if "ready" in report:
+                return dict(report["ready"])
+            if "failed" in report:
+                raise StartupError(report["failed"])
+        if self._process.poll() is None:
+            raise StartupError(f"the host process was not up within {timeout:g} s")
+        raise StartupError(f"the host process ended with code {self._process.returncode} before it was up")
+
+    def _watch(self, on_end: Callable[[str], None]) -> None:
+        reason = "its host process ended"
+        for report in self._reports(None):
+            reason = report.get("stopped", reason)
+        on_end(reason)
+
+    def _reports(self, deadline: float | None) -> Iterator[dict[str, Any]]:
+        """Yield reports until the host has ended or time is up. Its pipe alone would not tell: actors hold it too."""
+        assert self._process.stdout is not None
+        fd = self._process.stdout.fileno()
+        ended = os.pidfd_open(self._process.pid)
+        try:
+            while True:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                ready, _, _ = select.select([fd, ended], [], [], left)
+                if not ready:
+                    return
+                if fd in ready:
+                    data = os.read(fd, 65536)
+                    *lines, self._pending = (self._pending + data).split(b"\n")
+                    yield from map(json.loads, lines)
+                    if data:
+                        continue
+                if ended in ready or fd in ready:
+                    return
+        finally:
+            os.close(ended)
+
+
+def _is_open(fd: int) -> bool:
+    """Whether a descriptor is there; daemons may have closed their standard error."""
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    allowed = {*INHERITED, *settings.ceiling.environment}
+    return {k: v for k, v in os.environ.items() if k in allowed or k.startswith(INHERITED_PREFIX)}

@@ -1,0 +1,321 @@
+"""The life of one plugin as a state machine: events in, directives out, nothing started.
+
+The supervisor feeds it what happened and does what it says. Loading is a row of steps; whatever step fails, all that
+was done before is undone, and only then is the load answered. Unloading drains and then runs the same undoing.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TypeAlias
+
+import attrs
+
+from ..config.errors import NyxPluginError
+from ..plugins.errors import PluginFailed
+from ..plugins.manifest import Manifest
+from ..plugins.policy import Policy
+from .events import EventKind
+from .messages import LoadSpec, Registration, Route
+from .restart import GiveUp, Restart, RestartPolicy, RestartState, decide
+
+
+class Stage(enum.StrEnum):
+    """Where a plugin is; the values are what users see as its state."""
+
+    PREPARING = "preparing"
+    DECIDING = "deciding"
+    REGISTERING = "registering"
+    STARTING = "starting"
+    OPENING = "opening"
+    READY = "ready"
+    PAUSED = "paused"
+    RESTARTING = "restarting"
+    FAILED = "failed"
+    CLOSING = "closing"
+    DRAINING = "draining"
+    UNDOING = "undoing"
+    GONE = "gone"
+
+
+LOADING = frozenset({Stage.PREPARING, Stage.DECIDING, Stage.REGISTERING, Stage.STARTING, Stage.OPENING})
+ENDING = frozenset({Stage.CLOSING, Stage.DRAINING, Stage.UNDOING, Stage.GONE})
+
+
+class Do(enum.Enum):
+    """What the supervisor shall do for this plugin."""
+
+    DECIDE_POLICY = enum.auto()
+    REGISTER = enum.auto()
+    SPAWN_ACTOR = enum.auto()
+    SET_ROUTE = enum.auto()
+    NOTE_STATE = enum.auto()
+    DRAIN = enum.auto()
+    STOP_ACTOR = enum.auto()
+    DROP_ROUTE = enum.auto()
+    UNREGISTER = enum.auto()
+    FORGET_POLICY = enum.auto()
+    REMOVE_FILES = enum.auto()
+    ANSWER_LOAD = enum.auto()
+    ANSWER_UNLOAD = enum.auto()
+    FORGET = enum.auto()
+
+
+@attrs.frozen
+class Publish:
+    """Tell the subscribers."""
+
+    kind: EventKind
+    reason: str = ""
+
+
+@attrs.frozen
+class RestartIn:
+    """Call :meth:`PluginLife.restart_due` in ``after_s`` seconds."""
+
+    after_s: float
+
+
+Directive: TypeAlias = Do | Publish | RestartIn
+
+
+class _Undo(enum.Enum):
+    """What has to be confirmed before a plugin is gone."""
+
+    ACTOR = enum.auto()
+    ROUTE = enum.auto()
+    ROW = enum.auto()
+
+
+@attrs.define(eq=False)
+class PluginLife:
+    """One plugin from its load to its end. Every method is an event and returns what to do, in order."""
+
+    spec: LoadSpec
+    restart_policy: RestartPolicy
+    stage: Stage = Stage.PREPARING
+    manifest: Manifest | None = None
+    digest: str = ""
+    directory: str = ""
+    policy: Policy | None = None
+    registration: Registration | None = None
+    route: Route | None = None
+    error: NyxPluginError | None = None
+    drained: bool = False
+    is_paused: bool = False
+    keep_row: bool = False
+    """Whether the registration outlives the plugin, as when the whole system stops."""
+    _restarts: RestartState = attrs.field(factory=RestartState)
+    _actor_alive: bool = False
+    _unloading: bool = False
+    _last_words: str = ""
+    _pending: set[_Undo] = attrs.field(factory=set)
+
+    @property
+    def plugin_id(self) -> int:
+        """The id asked for, or else the manifest's; 0 as long as neither is known."""
+        if self.spec.plugin_id is not None:
+            return self.spec.plugin_id
+        return self.manifest.id if self.manifest else 0
+
+    @property
+    def state(self) -> str:
+        """The state as users know it: the steps of loading and of ending count as one each."""
+        if self.stage in LOADING:
+            return "starting"
+        return "draining" if self.stage in ENDING else str(self.stage)
+
+    # Loading, step by step.
+
+    def bundle_prepared(self, manifest: Manifest, digest: str) -> list[Directive]:
+        """The bundle's copy is in place."""
+        if self.stage is not Stage.PREPARING:
+            return []
+        self.manifest, self.digest = manifest, digest
+        self.stage = Stage.DECIDING
+        return [Do.DECIDE_POLICY]
+
+    def policy_decided(self, policy: Policy) -> list[Directive]:
+        """The guard's verdict."""
+        if self.stage is not Stage.DECIDING:
+            return [Do.FORGET_POLICY]
+        self.policy = policy
+        self.stage = Stage.REGISTERING
+        return [Do.REGISTER]
+
+    def registered(self, registration: Registration) -> list[Directive]:
+        """The row is in the registry."""
+        self.registration = registration
+        if self.stage is not Stage.REGISTERING:
+            return [] if self.keep_row else [Do.UNREGISTER]
+        self.stage = Stage.STARTING
+        self._actor_alive = True
+        return [Do.SPAWN_ACTOR]
+
+    def actor_ready(self, route: Route) -> list[Directive]:
+        """The plugin actor has a mailbox and a worker that is ready (also after a restart)."""
+        if self.stage is Stage.STARTING:
+            self.stage = Stage.OPENING
+        elif self.stage is not Stage.RESTARTING:
+            return []
+        self.route = route
+        return [Do.SET_ROUTE]
+
+    def route_set(self) -> list[Directive]:
+        """The dispatcher has done what the last SET_ROUTE said."""
+        match self.stage:
+            case Stage.OPENING:
+                self.stage = Stage.READY
+                return [Do.NOTE_STATE, Publish(EventKind.LOADED), Publish(EventKind.READY), Do.ANSWER_LOAD]
+            case Stage.RESTARTING if self._actor_alive:
+                return self._up_again("plugin actor")
+            case Stage.CLOSING:
+                return self._drain()
+        return []
+
+    def step_failed(self, error: NyxPluginError) -> list[Directive]:
+        """A step of loading failed: undo all that was done."""
+        if self.stage not in LOADING:
+            return []
+        self.error = error
+        return self._undo()
+
+    # Running.
+
+    def worker_crashed(self, reason: str, restart_in_s: float | None) -> list[Directive]:
+        """The worker ended; its plugin actor starts it again, or has given up."""
+        crashed = Publish(EventKind.CRASHED, reason)
+        if self.stage in LOADING or self.stage in ENDING:
+            return [crashed]
+        if restart_in_s is None:
+            return [crashed, *self._fail(f"worker not restarted: {reason}")]
+        self.stage = Stage.RESTARTING
+        return [crashed, Do.NOTE_STATE]
+
+    def worker_restarted(self) -> list[Directive]:
+        """The plugin actor has a new worker that is ready."""
+        if self.stage is not Stage.RESTARTING:
+            return []
+        return self._up_again("worker")
+
+    def paused(self, paused: bool) -> list[Directive]:
+        """The plugin actor hands out no more frames, or goes on."""
+        self.is_paused = paused
+        if self.stage in (Stage.READY, Stage.PAUSED):
+            self.stage = Stage.PAUSED if paused else Stage.READY
+            return [Do.NOTE_STATE]
+        return []
+
+    def actor_exited(self, now: float, random: float) -> list[Directive]:
+        """The plugin actor's process is gone."""
+        self._actor_alive = False
+        if self.stage in LOADING:
+            return self.step_failed(PluginFailed(self.plugin_id, "its plugin actor ended", "start"))
+        if self.stage is Stage.UNDOING:
+            return self._undone(_Undo.ACTOR)
+        if self.stage in ENDING:
+            return self._undo()
+        crashed = Publish(EventKind.CRASHED, "plugin actor ended")
+        if self.stage is Stage.FAILED:
+            # It was given up, and stays so; the dispatcher has to know that nobody is there.
+            return [crashed, Do.SET_ROUTE]
+        return [crashed, *self._restart(now, random)]
+
+    def restart_due(self) -> list[Directive]:
+        """The backoff is over."""
+        if self.stage is not Stage.RESTARTING or self._actor_alive:
+            return []
+        self._actor_alive = True
+        return [Do.SPAWN_ACTOR]
+
+    def restart_failed(self, error: NyxPluginError) -> list[Directive]:
+        """The restarted plugin actor could not bring its worker up."""
+        return self._fail(str(error)) if self.stage is Stage.RESTARTING else self.step_failed(error)
+
+    # Ending.
+
+    def unload(self, keep_row: bool = False) -> list[Directive]:
+        """Take no more frames, drain, and remove."""
+        self.keep_row = self.keep_row or keep_row
+        if self.stage in ENDING:
+            return []
+        if self.stage in LOADING:
+            return self._undo()
+        self._unloading = True
+        if not self._actor_alive:
+            return self._undo()
+        self.stage = Stage.CLOSING
+        return [Do.NOTE_STATE, Do.SET_ROUTE]
+
+    def plugin_drained(self, error: str = "") -> list[Directive]:
+        """The worker has stopped, with this error if not as it should, and every frame has its outcome."""
+        if self.stage is not Stage.DRAINING:
+            return []
+        self.drained = True
+        self._last_words = error
+        return self._undo()
+
+    def drain_timed_out(self) -> list[Directive]:
+        """The plugin actor does not answer."""
+        return self._undo() if self.stage in (Stage.CLOSING, Stage.DRAINING) else []
+
+    def route_dropped(self) -> list[Directive]:
+        """The dispatcher knows the plugin no more."""
+        return self._undone(_Undo.ROUTE) if self.stage is Stage.UNDOING else []
+
+    def unregistered(self) -> list[Directive]:
+        """The row is gone."""
+        return self._undone(_Undo.ROW) if self.stage is Stage.UNDOING else []
+
+    # Parts.
+
+    def _up_again(self, what: str) -> list[Directive]:
+        self.stage = Stage.PAUSED if self.is_paused else Stage.READY
+        return [Do.NOTE_STATE, Publish(EventKind.RESTARTED, what), Publish(EventKind.READY)]
+
+    def _drain(self) -> list[Directive]:
+        self.stage = Stage.DRAINING
+        return [Do.DRAIN]
+
+    def _restart(self, now: float, random: float) -> list[Directive]:
+        self._restarts, verdict = decide(self.restart_policy, self._restarts, now, False, random)
+        match verdict:
+            case Restart():
+                self.stage = Stage.RESTARTING
+                return [Do.NOTE_STATE, RestartIn(verdict.after_s)]
+            case GiveUp():
+                return self._fail(f"plugin actor not restarted: {verdict.reason}")
+        return self._fail("plugin actor not restarted: its restart policy says so")
+
+    def _fail(self, reason: str) -> list[Directive]:
+        self.stage = Stage.FAILED
+        return [Do.NOTE_STATE, Do.SET_ROUTE, Publish(EventKind.FAILED, reason)]
+
+    def _undo(self) -> list[Directive]:
+        """Take back what was done, newest first; see :meth:`_undone` for the end."""
+        self.stage = Stage.UNDOING
+        todo: list[Directive] = []
+        if self.route is not None:
+            todo.append(Do.DROP_ROUTE)
+            self._pending.add(_Undo.ROUTE)
+        if self._actor_alive:
+            todo.append(Do.STOP_ACTOR)
+            self._pending.add(_Undo.ACTOR)
+        if self.registration is not None and not self.keep_row:
+            todo.append(Do.UNREGISTER)
+            self._pending.add(_Undo.ROW)
+        if self.policy is not None:
+            todo.append(Do.FORGET_POLICY)
+        return todo if self._pending else [*todo, *self._gone()]
+
+    def _undone(self, part: _Undo) -> list[Directive]:
+        self._pending.discard(part)
+        return [] if self._pending else self._gone()
+
+    def _gone(self) -> list[Directive]:
+        self.stage = Stage.GONE
+        if self._unloading:
+            end: list[Directive] = [Publish(EventKind.UNLOADED, self._last_words), Do.ANSWER_UNLOAD]
+        else:
+            end = [Do.ANSWER_LOAD]
+        return [Do.REMOVE_FILES, *end, Do.FORGET]

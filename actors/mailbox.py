@@ -1,0 +1,301 @@
+"""The mailbox of one plugin: its accepted frames, their outcomes and its counters, in a file that survives its writer.
+
+`mailbox_file` says how; `results` has what may become of a frame.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain, repeat
+from operator import ge
+from typing import NamedTuple, TypeAlias
+
+import attrs
+
+from ..plugins.errors import MailboxFull
+from .mailbox_file import FRAME_WORDS, RESULT_WORDS, MailboxCorrupt, MailboxFile, Sizes
+from .results import (
+    DEAD_LETTER,
+    FAILED,
+    DeadLetter,
+    Failed,
+    ReplyLost,
+    Result,
+    decode_result,
+    encode_result,
+    kinds_of,
+)
+
+__all__ = [
+    "DeadLetter",
+    "Failed",
+    "Mailbox",
+    "MailboxCorrupt",
+    "MailboxStatistics",
+    "NewFrame",
+    "Recalled",
+    "ReplyLost",
+    "Result",
+]
+
+NewFrame: TypeAlias = tuple[int, int, bytes, int]
+"""A frame to append: sequence number, frame type, header, length in bytes of the data in the header."""
+
+
+class Recalled(NamedTuple):
+    """What a mailbox still knows of one session, oldest first."""
+
+    finished: list[tuple[int, Result]]
+    """Sequence number and result of each finished frame."""
+    unfinished: list[int]
+    """Sequence numbers of the frames that have no outcome yet."""
+
+
+@attrs.frozen
+class MailboxStatistics:
+    """Counts since `Mailbox.create`: ``accepted = processed + failed + dead_lettered + in_mailbox``, always."""
+
+    accepted: int
+    processed: int
+    failed: int
+    dead_lettered: int
+    in_mailbox: int
+    peak: int
+    capacity: int
+    bytes_held: int
+    capacity_bytes: int
+    bytes_processed: int
+    """Header bytes plus data bytes of the frames that were processed or failed."""
+    permission_violations: int
+    restarts: int
+
+
+class Mailbox:
+    """The bounded queue of one plugin's accepted frames. Frames finish in the order in which they were accepted.
+
+    One thread of one process at a time may use the file. A call that raises has accepted and finished nothing.
+    """
+
+    def __init__(self, file: MailboxFile, plugin_id: int) -> None:
+        """Use `create` or `open`."""
+        self._file = file
+        self._state = file.state
+        self.plugin_id = plugin_id
+        self.capacity, self.capacity_bytes, self.result_bytes = file.sizes
+
+    @classmethod
+    def create(
+        cls, path: str | os.PathLike[str], plugin_id: int, capacity: int, capacity_bytes: int, result_bytes: int
+    ) -> Mailbox:
+        """Create the file (mode 0600; OSError if it exists) for ``capacity`` frames with ``capacity_bytes`` of headers.
+
+        ``result_bytes`` are for results, the oldest going first. Sizes are at least 1 (ValueError). A kill on the way
+        leaves a file that `open` calls corrupt.
+        """
+        return cls(MailboxFile.create(path, Sizes(capacity, capacity_bytes, result_bytes), plugin_id), plugin_id)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], plugin_id: int) -> Mailbox:
+        """Open the file as its last writer left it; OSError if there is none, `MailboxCorrupt` if it can't be used."""
+        return cls(MailboxFile.open(path, plugin_id), plugin_id)
+
+    def close(self) -> None:
+        """Close the file, which stays; may be called again. Other calls raise ValueError from then on."""
+        self._file.close()
+
+    @property
+    def depth(self) -> int:
+        """Frames accepted and not finished."""
+        return self._state.depth
+
+    @property
+    def bytes_held(self) -> int:
+        """Header bytes of the frames that are not finished."""
+        return self._state.end - self._state.begin
+
+    @property
+    def accepted(self) -> int:
+        """Frames ever accepted: the ring index of the next one."""
+        return self._state.accepted
+
+    @property
+    def finished(self) -> int:
+        """Frames with an outcome: the ring index of the oldest one without."""
+        return self._state.finished
+
+    @property
+    def peak_depth(self) -> int:
+        """The greatest depth so far."""
+        return self._state.peak
+
+    def statistics(self) -> MailboxStatistics:
+        """All counters."""
+        state = self._state
+        return MailboxStatistics(
+            accepted=state.accepted,
+            processed=state.processed,
+            failed=state.failed,
+            dead_lettered=state.dead_lettered,
+            in_mailbox=state.depth,
+            peak=state.peak,
+            capacity=self.capacity,
+            bytes_held=self.bytes_held,
+            capacity_bytes=self.capacity_bytes,
+            bytes_processed=state.bytes_processed,
+            permission_violations=state.permission_violations,
+            restarts=state.restarts,
+        )
+
+    def room(self, n_bytes: int) -> bool:
+        """Whether one more frame with a header of ``n_bytes`` would be accepted."""
+        return self.depth < self.capacity and self.bytes_held + n_bytes <= self.capacity_bytes
+
+    def last_seq(self, session: int) -> int:
+        """The last sequence number accepted from ``session``; 0 for none, or when 256 other sessions came after it."""
+        return self._file.sessions.last(session)
+
+    def append(self, session: int, seq: int, frame_type: int, header: bytes, data_length: int) -> int:
+        """Accept one frame and return its ring index; `MailboxFull` when there is no room. Else as `append_batch`."""
+        if self.append_batch(session, ((seq, frame_type, header, data_length),)):
+            return self.accepted - 1
+        if self.depth == self.capacity:
+            raise MailboxFull(self.plugin_id, self.depth, self.capacity)
+        raise MailboxFull(self.plugin_id, self.bytes_held, self.capacity_bytes, "bytes")
+
+    def append_batch(self, session: int, frames: Sequence[NewFrame]) -> int:
+        """Accept, with one commit, the frames before the first that finds no room; return how many.
+
+        ValueError unless the sequence numbers ascend from `last_seq`; OverflowError for a number that is no u64.
+        """
+        if not frames:
+            return 0
+        seqs, types, headers, data_lengths = zip(*frames, strict=True)
+        self._check_order(session, seqs)
+        # While it is empty the area begins again, so that few pages are touched.
+        begin, tail = (self._state.begin, self._state.end) if self.depth else (0, 0)
+        ends = list(accumulate(map(len, headers), initial=tail))[1:]
+        count = min(self.capacity - self.depth, bisect_right(ends, begin + self.capacity_bytes))
+        if count:
+            # The shortest column ends the rows.
+            self._put_frames(zip(repeat(session, count), seqs, ends, types, data_lengths, strict=False))
+            self._file.header_bytes.put(tail, b"".join(headers[:count]))
+            self._accept(count, begin, ends[count - 1])
+            self._file.sessions.note(session, seqs[count - 1], self.accepted - 1)
+        return count
+
+    def read(self, index: int, max_frames: int, max_bytes: int) -> list[tuple[int, bytes]]:
+        """Frame type and header of unfinished frames from ``index`` on, as many as the limits allow, but at least one.
+
+        Empty when ``index`` is `accepted`; IndexError when it is below `finished` or above that.
+        """
+        state, file = self._state, self._file
+        if not state.finished <= index <= state.accepted:
+            raise IndexError(f"frame {index} is not among {state.finished} to {state.accepted}")
+        count = min(max(1, max_frames), state.accepted - index)
+        if not count:
+            return []
+        begin = file.frames.get(index - 1, 1)[2] if index > state.finished else state.begin
+        rows = file.frames.get(index, count)
+        edges = [end - begin for end in rows[2::FRAME_WORDS]]
+        count = max(1, bisect_right(edges, max_bytes))
+        data = file.header_bytes.get(begin, edges[count - 1])
+        columns = zip(rows[3::FRAME_WORDS], [0, *edges], edges[:count], strict=False)
+        return [(frame_type, data[start:end]) for frame_type, start, end in columns]
+
+    def origins(self, index: int, count: int) -> list[tuple[int, int]]:
+        """Session and sequence number of ``count`` frames from ``index`` on, finished or not.
+
+        IndexError when they are not all among the last ``capacity`` frames accepted.
+        """
+        if not self._file.oldest_known <= index <= index + count <= self.accepted:
+            raise IndexError(f"frames {index} to {index + count} are not all among the last {self.capacity}")
+        rows = self._file.frames.get(index, count)
+        return list(zip(rows[::FRAME_WORDS], rows[1::FRAME_WORDS], strict=True))
+
+    def finish(self, results: Sequence[Result]) -> None:
+        """Give the oldest unfinished frames their results, with one commit; ValueError for more results than frames."""
+        if len(results) > self.depth:
+            raise ValueError(f"{len(results)} results for {self.depth} frames")
+        if results:
+            kinds = kinds_of(results)
+            result_end = self._put_results(kinds, results)
+            self._settle(kinds, result_end)
+            self._file.release()
+
+    def recall(self, session: int) -> Recalled:
+        """What is known of ``session`` among the last ``capacity`` frames, so that lost answers can be given again."""
+        first = self._file.oldest_known
+        origins = enumerate(self.origins(first, self.accepted - first))
+        owned = [(row, seq) for row, (owner, seq) in origins if owner == session]
+        split = bisect_left(owned, (self.finished - first,))
+        results = self._get_results(first, [row for row, _ in owned[:split]])
+        finished = [(seq, result) for (_, seq), result in zip(owned[:split], results, strict=True)]
+        return Recalled(finished, [seq for _, seq in owned[split:]])
+
+    def note_violations(self, n: int = 1) -> None:
+        """Count ``n`` more permission violations."""
+        self._state.permission_violations += n
+        self._file.commit()
+
+    def note_restart(self) -> None:
+        """Count one more restart of the plugin's worker."""
+        self._state.restarts += 1
+        self._file.commit()
+
+    def _check_order(self, session: int, seqs: tuple[int, ...]) -> None:
+        last = self.last_seq(session)
+        if seqs[0] <= last or any(map(ge, seqs, seqs[1:])):
+            raise ValueError(f"sequence numbers of session {session} must ascend from {last}: {seqs[0]} to {seqs[-1]}")
+
+    def _put_frames(self, rows: Iterable[tuple[int, ...]]) -> None:
+        words = array("Q", list(chain.from_iterable(rows)))
+        self._file.claim_frames(self.accepted + len(words) // FRAME_WORDS)
+        self._file.frames.put(self.accepted, words)
+
+    def _accept(self, count: int, begin: int, end: int) -> None:
+        state = self._state
+        state.accepted += count
+        state.begin, state.end = begin, end
+        state.peak = max(state.peak, state.depth)
+        self._file.commit()
+
+    def _put_results(self, kinds: bytes, results: Sequence[Result]) -> int:
+        """Write the results of the oldest unfinished frames; return the position at which they end."""
+        file, chunks = self._file, list(map(encode_result, results))
+        # Not below what a killed writer may have overwritten.
+        begin = max(self._state.result_end, file.results_claimed - self.result_bytes)
+        edges = list(accumulate(map(len, chunks), initial=begin))
+        file.claim_results(edges[-1])
+        file.result_bytes.put(begin, b"".join(chunks))
+        rows = zip(kinds, edges, edges[1:], strict=False)
+        file.results.put(self.finished, array("Q", list(chain.from_iterable(rows))))
+        return edges[-1]
+
+    def _get_results(self, first: int, rows: Sequence[int]) -> Iterator[Result]:
+        """The results of ``rows``, counted from frame ``first``."""
+        words = self._file.results.get(first, self.finished - first)
+        intact_from = self._file.results_claimed - self.result_bytes
+        for row in rows:
+            kind, begin, end = words[RESULT_WORDS * row : RESULT_WORDS * (row + 1)]
+            intact = begin >= intact_from
+            yield decode_result(kind, self._file.result_bytes.get(begin, end - begin) if intact else None)
+
+    def _settle(self, kinds: bytes, result_end: int) -> None:
+        state, count = self._state, len(kinds)
+        rows = self._file.frames.get(state.finished, count)
+        ends, lengths = rows[2::FRAME_WORDS], rows[4::FRAME_WORDS]
+        failed, dead = kinds.count(FAILED), kinds.count(DEAD_LETTER)
+        state.bytes_processed += ends[-1] - state.begin + sum(lengths)
+        if dead:
+            columns = zip(kinds, [state.begin, *ends], ends, lengths, strict=False)
+            state.bytes_processed -= sum(end - start + n for kind, start, end, n in columns if kind == DEAD_LETTER)
+        state.processed += count - failed - dead
+        state.failed += failed
+        state.dead_lettered += dead
+        state.finished += count
+        state.begin = ends[-1]
+        state.result_end = result_end
+        self._file.commit()

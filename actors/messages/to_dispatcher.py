@@ -1,0 +1,138 @@
+"""What the dispatcher is told."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import attrs
+
+from ...config.settings import LimitSettings
+from .._thespian import Address
+from .values import Batch, GetPluginStats, Question, Refusal, Registration, Route, SessionJoined, SessionLeft
+
+
+@attrs.frozen
+class StartDispatcher:
+    """Supervisor to dispatcher."""
+
+    limits: LimitSettings
+    host_pid: int
+
+
+@attrs.frozen
+class IntroduceGuard:
+    """Supervisor to dispatcher: whom to report violations to."""
+
+    guard: Address
+
+
+@attrs.frozen
+class SetRoute:
+    """Supervisor to dispatcher: open a route or change its state; answered with RouteSet."""
+
+    load_id: int
+    route: Route
+    actor: Address
+
+
+@attrs.frozen
+class DropRoute:
+    """Supervisor to dispatcher: the plugin is gone; answered with RouteDropped."""
+
+    load_id: int
+    plugin_id: int
+    drained: bool
+
+
+@attrs.frozen
+class PluginsAtRest:
+    """Registry to dispatcher: registered in an earlier run, and not loaded in this one."""
+
+    registrations: tuple[Registration, ...]
+
+
+@attrs.frozen
+class RegistrationForgotten:
+    """Registry to dispatcher: a plugin at rest is registered no more; answers the session's question."""
+
+    plugin_id: int
+    request_id: int
+    reply_to: Address
+
+
+@attrs.frozen
+class PermissionsChanged:
+    """Registry to dispatcher: in force from now on; answers the session's question once nothing older is under way."""
+
+    plugin_id: int
+    permissions: frozenset[str]
+    request_id: int
+    reply_to: Address
+
+
+@attrs.frozen
+class Submit:
+    """Session to dispatcher: frames to route, and what the session refused itself since the last time."""
+
+    session: int
+    batches: tuple[Batch, ...]
+    refusals: tuple[Refusal, ...]
+
+
+@attrs.frozen
+class WantCredit:
+    """Session to dispatcher: it has frames for the plugin and no credit left."""
+
+    session: int
+    plugin_id: int
+    frames: int
+
+
+@attrs.frozen
+class ReturnCredit:
+    """Session to dispatcher: credit that was recalled comes back."""
+
+    session: int
+    plugin_id: int
+    frames: int
+
+
+@attrs.frozen
+class GetDispatchStats(Question):
+    """Session to dispatcher; the value is a ``DispatchStats``."""
+
+
+@attrs.frozen
+class Overflowed:
+    """Plugin actor to dispatcher: frames that found no room, each (sequence number, error), to be rejected."""
+
+    session: int
+    plugin_id: int
+    frames: tuple[tuple[int, BaseException], ...]
+
+
+@attrs.frozen
+class FencePassed:
+    """Plugin actor to dispatcher: all that was sent before this fence is in the mailbox."""
+
+    token: int
+
+
+DispatcherMessage: TypeAlias = (
+    StartDispatcher
+    | IntroduceGuard
+    | SessionJoined
+    | SessionLeft
+    | SetRoute
+    | DropRoute
+    | PluginsAtRest
+    | RegistrationForgotten
+    | PermissionsChanged
+    | Submit
+    | WantCredit
+    | ReturnCredit
+    | GetDispatchStats
+    | GetPluginStats
+    | Overflowed
+    | FencePassed
+)

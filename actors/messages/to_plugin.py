@@ -1,0 +1,79 @@
+"""What a plugin actor is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import attrs
+
+from ...config.settings import Settings
+from ...plugins.manifest import Manifest
+from ...plugins.policy import Policy
+from .._thespian import Address
+from .values import DeliverySeen, GetPluginStats, PausePlugin, SessionJoined, SessionLeft
+
+
+@attrs.frozen
+class StartPlugin:
+    """Supervisor to plugin actor: open or recover the mailbox, start the worker; PluginStarted or PluginStartFailed."""
+
+    load_id: int
+    plugin_id: int
+    manifest: Manifest
+    policy: Policy
+    directory: str
+    capacity: int
+    capacity_bytes: int
+    config: Mapping[str, Any]
+    settings: Settings
+    guard: Address
+    dispatcher: Address
+    sessions: tuple[SessionJoined, ...]
+    host_pid: int
+    paused: bool
+
+
+@attrs.frozen
+class Enqueue:
+    """Dispatcher to plugin actor: frames that passed every check; (sequence number, type, header, data length)."""
+
+    session: int
+    frames: tuple[tuple[int, int, bytes, int], ...]
+
+
+@attrs.frozen
+class Fence:
+    """Dispatcher to plugin actor; answered with FencePassed, once all before it is accepted (``settled``: finished)."""
+
+    token: int
+    settled: bool = False
+
+
+@attrs.frozen
+class NoteViolations:
+    """Dispatcher to plugin actor: add to its counter of permission violations."""
+
+    count: int
+
+
+@attrs.frozen
+class DrainPlugin:
+    """Supervisor to plugin actor: finish what is in the mailbox, stop the worker; answered with PluginDrained."""
+
+    drain_s: float
+    reason: str
+
+
+PluginMessage: TypeAlias = (
+    StartPlugin
+    | Enqueue
+    | Fence
+    | NoteViolations
+    | GetPluginStats
+    | PausePlugin
+    | DrainPlugin
+    | SessionJoined
+    | SessionLeft
+    | DeliverySeen
+)

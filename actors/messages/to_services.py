@@ -1,0 +1,122 @@
+"""What loader, registry and guard are told."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import attrs
+
+from ...config.settings import SandboxRequest, Settings
+from .._thespian import Address
+from .values import Question, Registration
+
+
+@attrs.frozen
+class PrepareBundle:
+    """Supervisor to loader: copy this bundle into ``directory``; answered with BundlePrepared or StepFailed."""
+
+    load_id: int
+    bundle: str
+    directory: str
+
+
+@attrs.frozen
+class StartRegistry:
+    """Supervisor to registry: open the database (in memory when ``path`` is ``None``)."""
+
+    path: str | None
+    dispatcher: Address
+    host_pid: int
+
+
+@attrs.frozen
+class Register:
+    """Supervisor to registry; answered with PluginRegistered or StepFailed.
+
+    ``requires`` holds (name, version specifier) pairs that loaded plugins must meet.
+    """
+
+    load_id: int
+    registration: Registration
+    requires: tuple[tuple[str, str], ...]
+
+
+@attrs.frozen
+class Unregister:
+    """Supervisor to registry; answered with PluginUnregistered."""
+
+    load_id: int
+    plugin_id: int
+
+
+@attrs.frozen
+class NoteState:
+    """Supervisor to registry: the plugin is in this state now."""
+
+    plugin_id: int
+    state: str
+
+
+@attrs.frozen
+class ChangePermission(Question):
+    """Session to registry: grant or revoke; answered by the dispatcher once it is in force."""
+
+    plugin_id: int
+    permission: str
+    granted: bool
+
+
+@attrs.frozen
+class ForgetRegistration(Question):
+    """Supervisor to registry, for a session that unloads what is not loaded; answered by the dispatcher."""
+
+    plugin_id: int
+
+
+@attrs.frozen
+class GetRegistration(Question):
+    """Session to registry; the value is a ``Registration``."""
+
+    plugin_id: int
+
+
+@attrs.frozen
+class StartGuard:
+    """Supervisor to guard."""
+
+    settings: Settings
+    host_pid: int
+
+
+@attrs.frozen
+class DecidePolicy:
+    """Supervisor to guard; answered with PolicyDecided."""
+
+    load_id: int
+    plugin_id: int
+    request: SandboxRequest
+
+
+@attrs.frozen
+class ForgetPolicy:
+    """Supervisor to guard: the plugin is gone."""
+
+    plugin_id: int
+
+
+@attrs.frozen
+class ReportViolation:
+    """Dispatcher or plugin actor to guard: something outside the policy was asked for, ``count`` times."""
+
+    plugin_id: int
+    request: str
+    count: int
+
+
+LoaderMessage: TypeAlias = PrepareBundle
+
+RegistryMessage: TypeAlias = (
+    StartRegistry | Register | Unregister | NoteState | ChangePermission | ForgetRegistration | GetRegistration
+)
+
+GuardMessage: TypeAlias = StartGuard | DecidePolicy | ForgetPolicy | ReportViolation

@@ -1,0 +1,122 @@
+"""What a session is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import attrs
+
+from .._thespian import Address
+from ..results import Result
+from .values import Route
+
+
+@attrs.frozen
+class Reply:
+    """The answer to a question: a value or an error; the session's routes are at least at ``version`` then."""
+
+    request_id: int
+    value: Any = None
+    error: BaseException | None = None
+    version: int = 0
+
+
+@attrs.frozen
+class Attached:
+    """Supervisor to session: whom to talk to."""
+
+    dispatcher: Address
+    registry: Address
+
+
+@attrs.frozen
+class RoutesChanged:
+    """Dispatcher to session: routes that are new or changed, and ids whose route is gone.
+
+    ``gone`` maps to whether the plugin was drained: only then will outcomes of its last frames still arrive. An id
+    that is in both has lost all that was under way, and then got the route.
+    """
+
+    version: int
+    routes: tuple[Route, ...]
+    gone: Mapping[int, bool]
+
+
+@attrs.frozen
+class CreditGranted:
+    """Dispatcher to session: ``frames`` more may be sent to the plugin."""
+
+    plugin_id: int
+    frames: int
+
+
+@attrs.frozen
+class CreditRecalled:
+    """Dispatcher to session: give back ``frames`` credits, what is unspent now and the rest with the outcomes."""
+
+    plugin_id: int
+    frames: int
+
+
+@attrs.frozen
+class Rejected:
+    """Dispatcher to session: frames that were not accepted, each (sequence number, error)."""
+
+    plugin_id: int
+    frames: tuple[tuple[int, BaseException], ...]
+
+
+@attrs.frozen
+class Accepted:
+    """Plugin actor to session: frames that are in the mailbox, as (first, last) ranges of sequence numbers."""
+
+    plugin_id: int
+    ranges: tuple[tuple[int, int], ...]
+    confirm_to: Address = None
+    """Where to send :class:`DeliverySeen`, with every so-many-th message; else ``None``."""
+
+
+@attrs.frozen
+class Settled:
+    """Plugin actor to session: outcomes, each (sequence number, result)."""
+
+    plugin_id: int
+    outcomes: tuple[tuple[int, Result], ...]
+    confirm_to: Address = None
+    """As with :class:`Accepted`."""
+
+
+@attrs.frozen
+class Delivery:
+    """A batch of one stream for one subscriber: events, emitted frames or log lines.
+
+    Answered with :class:`DeliverySeen` to ``source``, which frees the next batch.
+    """
+
+    source: Address
+    stream: str
+    plugin_id: int | None
+    items: tuple[Any, ...]
+    dropped: int
+
+
+@attrs.frozen
+class SystemStopping:
+    """Supervisor to session: the system ends, for this reason."""
+
+    reason: str
+
+
+SessionMessage: TypeAlias = (
+    Reply
+    | Attached
+    | RoutesChanged
+    | CreditGranted
+    | CreditRecalled
+    | Rejected
+    | Accepted
+    | Settled
+    | Delivery
+    | SystemStopping
+)

@@ -1,0 +1,212 @@
+"""What the supervisor is told, and what it tells the host."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import attrs
+
+from ...config.settings import Settings
+from ...plugins.manifest import Manifest
+from ...plugins.policy import Policy
+from .values import DeliverySeen, LoadSpec, PausePlugin, Question, Registration
+
+
+@attrs.frozen
+class Boot:
+    """Host to supervisor: start the essential actors; answered with :class:`Booted` or :class:`BootFailed`."""
+
+    settings: Settings
+    runtime_dir: str
+    state_dir: str | None
+    host_pid: int
+
+
+@attrs.frozen
+class Attach(Question):
+    """Session to supervisor: a new session wants to talk; answered with :class:`Attached`, then routes."""
+
+    session: int
+
+
+@attrs.frozen
+class Detach:
+    """Session to supervisor: this session is over."""
+
+    session: int
+
+
+@attrs.frozen
+class LoadPlugins(Question):
+    """Session to supervisor: load all these; the reply's value is one ``Registration`` or error for each."""
+
+    specs: tuple[LoadSpec, ...]
+
+
+@attrs.frozen
+class UnloadPlugin(Question):
+    """Session to supervisor: drain for up to ``drain_s`` seconds and remove."""
+
+    plugin_id: int
+    drain_s: float
+
+
+@attrs.frozen
+class StopSystem(Question):
+    """Session to supervisor: unload everything within ``drain_s`` seconds and stop."""
+
+    drain_s: float
+
+
+@attrs.frozen
+class ChildReady:
+    """An essential actor to its supervisor: it has started."""
+
+    role: str
+
+
+@attrs.frozen
+class ChildFailed:
+    """An essential actor to its supervisor: it can't start, for this reason."""
+
+    role: str
+    reason: str
+
+
+@attrs.frozen
+class BundlePrepared:
+    """Loader to supervisor: the bundle's copy is in place."""
+
+    load_id: int
+    manifest: Manifest
+    digest: str
+
+
+@attrs.frozen
+class PolicyDecided:
+    """Guard to supervisor: the policy of this load, or the error that refuses it."""
+
+    load_id: int
+    policy: Policy | None
+    error: BaseException | None
+
+
+@attrs.frozen
+class PluginRegistered:
+    """Registry to supervisor: the row is there."""
+
+    load_id: int
+    registration: Registration
+
+
+@attrs.frozen
+class StepFailed:
+    """Loader or registry to supervisor: a step of this load failed."""
+
+    load_id: int
+    error: BaseException
+
+
+@attrs.frozen
+class PluginUnregistered:
+    """Registry to supervisor: the row is gone."""
+
+    load_id: int
+
+
+@attrs.frozen
+class PluginStarted:
+    """Plugin actor to supervisor: its worker is ready."""
+
+    load_id: int
+
+
+@attrs.frozen
+class PluginStartFailed:
+    """Plugin actor to supervisor: its first worker did not become ready."""
+
+    load_id: int
+    error: BaseException
+
+
+@attrs.frozen
+class WorkerCrashed:
+    """Plugin actor to supervisor: the worker ended; it starts again in ``restart_in_s`` seconds (``None``: never)."""
+
+    load_id: int
+    reason: str
+    restart_in_s: float | None
+
+
+@attrs.frozen
+class PluginDrained:
+    """Plugin actor to supervisor: its worker has stopped; ``dead_lettered`` frames did not make it."""
+
+    load_id: int
+    dead_lettered: int
+    unload_error: str | None
+
+
+@attrs.frozen
+class RouteSet:
+    """Dispatcher to supervisor: the route is in force, and nothing that an older one let through is under way."""
+
+    load_id: int
+    version: int
+
+
+@attrs.frozen
+class RouteDropped:
+    """Dispatcher to supervisor: the plugin's route is gone."""
+
+    load_id: int
+    version: int
+
+
+@attrs.frozen
+class ViolationNoted:
+    """Guard to supervisor: to be published."""
+
+    plugin_id: int
+    request: str
+    count: int
+
+
+@attrs.frozen
+class Booted:
+    """Supervisor to host: all essential actors are up."""
+
+    pid: int
+
+
+@attrs.frozen
+class BootFailed:
+    """Supervisor to host: the system can't start."""
+
+    reason: str
+
+
+SupervisorMessage: TypeAlias = (
+    Boot
+    | Attach
+    | Detach
+    | LoadPlugins
+    | UnloadPlugin
+    | PausePlugin
+    | StopSystem
+    | DeliverySeen
+    | ChildReady
+    | ChildFailed
+    | BundlePrepared
+    | PolicyDecided
+    | PluginRegistered
+    | StepFailed
+    | PluginUnregistered
+    | PluginStarted
+    | PluginStartFailed
+    | WorkerCrashed
+    | PluginDrained
+    | RouteSet
+    | RouteDropped
+    | ViolationNoted
+)

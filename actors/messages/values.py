@@ -1,0 +1,122 @@
+"""Values that several messages carry, and messages that more than one actor takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from ...plugins.policy import Policy
+from .._thespian import Address
+
+
+@attrs.frozen
+class Question:
+    """Base of what a session asks; answered with one :class:`Reply`."""
+
+    request_id: int
+    reply_to: Address
+
+
+@attrs.frozen
+class LoadSpec:
+    """One plugin to load, as the caller asked for it; ``None`` leaves it to manifest and configuration."""
+
+    bundle: str
+    plugin_id: int | None = None
+    capacity: int | None = None
+    capacity_bytes: int | None = None
+    permissions: tuple[str, ...] | None = None
+    config: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Route:
+    """What a dispatcher and a session know of one plugin; ``state`` is that of the lifecycle."""
+
+    plugin_id: int
+    name: str
+    version: str
+    state: str
+    permissions: frozenset[str]
+    policy: Policy
+    capacity: int
+    capacity_bytes: int
+    epoch: int
+    """Which incarnation of the plugin actor this is; frames sent under an older one are sent again."""
+
+
+@attrs.frozen
+class Registration:
+    """One row of the registry."""
+
+    plugin_id: int
+    name: str
+    version: str
+    digest: str
+    state: str
+    requested: frozenset[str]
+    granted: frozenset[str]
+
+
+@attrs.frozen
+class Batch:
+    """Frames of one session for one plugin; each is (sequence number, frame type, header bytes)."""
+
+    plugin_id: int
+    epoch: int
+    frames: tuple[tuple[int, int, bytes], ...]
+
+
+@attrs.frozen
+class Refusal:
+    """``count`` frames that a session refused itself; counted, and reported where they are violations."""
+
+    plugin_id: int | None
+    cause: str
+    count: int
+    violation: str | None = None
+    """What the control frame asked for, if it was denied by the sandbox policy."""
+    permission: bool = False
+    """Whether it counts as a permission violation of the plugin."""
+    was_submitted: bool = False
+    """Whether the frames had been sent to the dispatcher before, and counted there."""
+
+
+@attrs.frozen
+class SessionJoined:
+    """Supervisor to dispatcher and plugin actors: a session that may send and receive."""
+
+    session: int
+    address: Address
+
+
+@attrs.frozen
+class SessionLeft:
+    """Supervisor to dispatcher and plugin actors: a session is gone."""
+
+    session: int
+
+
+@attrs.frozen
+class DeliverySeen:
+    """Session to the source of a :class:`Delivery`."""
+
+    session: int
+    stream: str
+
+
+@attrs.frozen
+class GetPluginStats(Question):
+    """Session to dispatcher, passed on to the plugin actor; the value is a ``MailboxStatistics``."""
+
+    plugin_id: int
+
+
+@attrs.frozen
+class PausePlugin(Question):
+    """Session to supervisor: hand no more frames to the plugin, or (``paused`` false) go on."""
+
+    plugin_id: int
+    paused: bool

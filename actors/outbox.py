@@ -1,0 +1,93 @@
+"""What a session has to send: commands one by one, frames and refusals gathered into as few messages as fit.
+
+Pure and not thread-safe: its session holds the lock.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from . import messages as m
+from ._thespian import Address
+from .channel import Channel
+from .dispatcher import refusal_of
+
+# One message carries this many frames at the most; so many may be under way without having been accepted.
+MESSAGE_FRAMES = 1024
+SEND_WINDOW = 8192
+# Denied requests are reported one by one as long as no more than these wait to be; beyond, they are only counted.
+MAX_REFUSAL_KINDS = 256
+
+
+class Outbox:
+    """Of one session, whose ``channels`` by plugin id hold the frames."""
+
+    def __init__(self, session: int, channels: Mapping[int, Channel]) -> None:
+        self.dispatcher: Address = None
+        """Where frames go; until it is known they wait."""
+        self._session = session
+        self._channels = channels
+        self._commands: deque[tuple[Address, Any]] = deque()
+        self._unsent: dict[int, Channel] = {}
+        self._refusals: Counter[m.Refusal] = Counter()
+
+    def command(self, target: Address, message: Any) -> None:
+        """Send this next, after the commands that wait already."""
+        self._commands.append((target, message))
+
+    def to_dispatcher(self, message: Any) -> None:
+        """Send this to the dispatcher, if there is one."""
+        if self.dispatcher is not None:
+            self.command(self.dispatcher, message)
+
+    def note_frames(self, channel: Channel) -> None:
+        """The channel has frames to send."""
+        self._unsent[channel.plugin_id] = channel
+
+    def forget_frames(self, channel: Channel) -> None:
+        """The channel has none any more."""
+        self._unsent.pop(channel.plugin_id, None)
+
+    def refuse(self, error: BaseException, plugin_id: int | None, submitted: bool = False) -> None:
+        """Report a refusal with the next message, counted together with its like."""
+        refusal = refusal_of(error, plugin_id, was_submitted=submitted)
+        if len(self._refusals) >= MAX_REFUSAL_KINDS:
+            refusal = attrs.evolve(refusal, violation=None)
+        self._refusals[refusal] += 1
+
+    def next(self) -> tuple[Address, Any] | None:
+        """Return what is to be sent next and to whom: a command, or else all frames and refusals that fit."""
+        if not self._commands:
+            self.gather()
+        return self._commands.popleft() if self._commands else None
+
+    def gather(self) -> None:
+        """Turn what has gathered into a command; a question that follows it then sees all that came before."""
+        if self.dispatcher is None:
+            return
+        batches = self._take_batches()
+        refusals = tuple(attrs.evolve(refusal, count=count) for refusal, count in self._refusals.items())
+        self._refusals.clear()
+        if batches or refusals:
+            self.to_dispatcher(m.Submit(self._session, batches, refusals))
+
+    def _take_batches(self) -> tuple[m.Batch, ...]:
+        room = min(MESSAGE_FRAMES, SEND_WINDOW - self._under_way())
+        batches = []
+        for plugin_id, channel in list(self._unsent.items()):
+            if room <= 0:
+                break
+            if channel.route is not None:
+                batch = channel.take(room)
+                room -= len(batch.frames)
+                batches.append(batch)
+            if not channel.unsent_count:
+                del self._unsent[plugin_id]
+        return tuple(batch for batch in batches if batch.frames)
+
+    def _under_way(self) -> int:
+        return sum(channel.unaccepted - channel.unsent_count for channel in self._channels.values())

@@ -1,0 +1,86 @@
+"""What a plugin is given, worked out from what the caller asked, its manifest and the settings. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..config.settings import LimitSettings, SupervisionSettings
+from ..plugins.manifest import Manifest, RestartRequest
+from . import messages as m
+from ._thespian import Address
+from .lifecycle import PluginLife
+from .restart import RestartPolicy
+
+
+def restart_policy(wanted: RestartRequest, common: SupervisionSettings) -> RestartPolicy:
+    """Combine the manifest's wishes with the operator's settings."""
+    return RestartPolicy(
+        kind=wanted.policy,
+        max_restarts=common.max_restarts if wanted.max_restarts is None else wanted.max_restarts,
+        within_s=common.within_s if wanted.within_s is None else wanted.within_s,
+        backoff_initial_s=common.backoff_initial_s,
+        backoff_max_s=common.backoff_max_s,
+        jitter=common.jitter,
+    )
+
+
+def registration(life: PluginLife) -> m.Registration:
+    """The row to register; the permissions asked for are those of the caller, or else of the manifest."""
+    assert life.manifest is not None
+    manifest, wanted = life.manifest, life.spec.permissions
+    asked = frozenset(manifest.permissions if wanted is None else wanted)
+    return m.Registration(life.plugin_id, manifest.name, manifest.version, life.digest, life.state, asked, asked)
+
+
+def route(life: PluginLife, limits: LimitSettings, epoch: int) -> m.Route:
+    """What the dispatcher and the sessions are to know."""
+    assert life.manifest is not None and life.policy is not None and life.registration is not None
+    return m.Route(
+        life.plugin_id,
+        life.manifest.name,
+        life.manifest.version,
+        life.state,
+        life.registration.granted,
+        life.policy,
+        capacity(life.spec, life.manifest, limits),
+        capacity_bytes(life.spec, life.manifest, limits),
+        epoch,
+    )
+
+
+def start(
+    load_id: int,
+    life: PluginLife,
+    boot: m.Boot,
+    essential: Mapping[str, Address],
+    sessions: tuple[m.SessionJoined, ...],
+) -> m.StartPlugin:
+    """What the plugin actor is told to begin with."""
+    assert life.manifest is not None and life.policy is not None
+    return m.StartPlugin(
+        load_id=load_id,
+        plugin_id=life.plugin_id,
+        manifest=life.manifest,
+        policy=life.policy,
+        directory=life.directory,
+        capacity=capacity(life.spec, life.manifest, boot.settings.limits),
+        capacity_bytes=capacity_bytes(life.spec, life.manifest, boot.settings.limits),
+        config=life.spec.config,
+        settings=boot.settings,
+        guard=essential["guard"],
+        dispatcher=essential["dispatcher"],
+        sessions=sessions,
+        host_pid=boot.host_pid,
+        paused=life.is_paused,
+    )
+
+
+def capacity(spec: m.LoadSpec, manifest: Manifest, limits: LimitSettings) -> int:
+    """How many frames the mailbox holds."""
+    return spec.capacity or manifest.capacity or limits.mailbox_capacity
+
+
+def capacity_bytes(spec: m.LoadSpec, manifest: Manifest, limits: LimitSettings) -> int:
+    """How many header bytes the mailbox holds; never so few that a valid frame would not fit into an empty one."""
+    fitting = limits.mailbox_bytes_for(capacity(spec, manifest, limits))
+    return max(spec.capacity_bytes or manifest.capacity_bytes or fitting, limits.max_header_bytes)

@@ -1,0 +1,90 @@
+"""Linux processes: descendants, sub-reaping, and sweeping up what is left."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import time
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def become_subreaper() -> None:
+    """Inherit every orphan among this process's descendants, so that none can hide by forking twice."""
+    if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def name_process(name: str) -> None:
+    """Show this process as ``name`` (at most 15 bytes of it) in ``ps``, ``top`` and ``/proc/PID/comm``."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(name)
+
+
+def process_name(pid: int) -> str:
+    """Return what ``pid`` is shown as; empty if it is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes whose parent is ``pid``."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """Return all processes below ``pid``, parents before their children."""
+    found = children(pid)
+    for child in found:
+        found += [grandchild for grandchild in children(child) if grandchild not in found]
+    return found
+
+
+def parent(pid: int) -> int:
+    """Return the parent of the process ``pid``; raises :class:`OSError` when there is no such process."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def await_children(budget_s: float) -> None:
+    """Wait up to ``budget_s`` seconds until the children of this process have ended; reaps none."""
+    deadline = time.monotonic() + budget_s
+    for pid in children(os.getpid()):
+        with contextlib.suppress(ProcessLookupError):
+            ended = os.pidfd_open(pid)
+            select.select([ended], [], [], max(0.0, deadline - time.monotonic()))
+            os.close(ended)
+
+
+def reap() -> None:
+    """Collect the children that have ended, without waiting."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def sweep(budget_s: float) -> list[int]:
+    """Kill and reap all descendants of this process (a subreaper); return those still there after ``budget_s``."""
+    deadline = time.monotonic() + budget_s
+    while left := descendants(os.getpid()):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        reap()
+        if time.monotonic() > deadline:
+            return left
+        with contextlib.suppress(ChildProcessError):
+            # A killed process is reaped here or becomes ours to reap: either way the next look finds fewer.
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        time.sleep(0.002)
+    return []

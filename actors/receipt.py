@@ -1,0 +1,132 @@
+"""Receipts: what a sender holds of a frame on its way, and the outcome that ends it."""
+
+from __future__ import annotations
+
+import enum
+import threading
+import time
+from collections.abc import Callable
+
+import attrs
+
+from ..plugins.errors import DispatchTimeout
+from .results import DeadLetter, Failed, ReplyLost, Result
+
+
+class OutcomeKind(enum.StrEnum):
+    """What became of an accepted frame; there is exactly one for each."""
+
+    PROCESSED = "processed"
+    FAILED = "failed"
+    DEAD_LETTERED = "dead_lettered"
+
+
+@attrs.frozen
+class Outcome:
+    """The end of an accepted frame.
+
+    ``reply`` holds what the handler returned; ``reply_lost`` says that there may have been a reply which a crash
+    took along; ``reason`` tells why a frame failed or was dead-lettered.
+    """
+
+    kind: OutcomeKind
+    reply: bytes | None = None
+    reason: str = ""
+    reply_lost: bool = False
+
+
+def outcome_of(result: Result) -> Outcome:
+    """Translate a mailbox's result."""
+    match result:
+        case Failed():
+            return Outcome(OutcomeKind.FAILED, reason=f"{result.type}: {result.text}")
+        case DeadLetter():
+            return Outcome(OutcomeKind.DEAD_LETTERED, reason=result.reason)
+        case ReplyLost():
+            return Outcome(OutcomeKind.PROCESSED, reply_lost=True)
+    return Outcome(OutcomeKind.PROCESSED, reply=result)
+
+
+class Receipt:
+    """One frame on its way: first accepted or refused, then (if accepted) an outcome.
+
+    All methods are thread-safe. ``accepted`` is ``None`` as long as neither is known.
+    """
+
+    __slots__ = ("_changed", "_error", "_outcome", "accepted", "plugin_id", "seq", "size")
+
+    def __init__(self, plugin_id: int, seq: int, size: int, changed: threading.Condition) -> None:
+        self.plugin_id = plugin_id
+        self.seq = seq
+        self.size = size
+        self.accepted: bool | None = None
+        self._outcome: Outcome | None = None
+        self._error: BaseException | None = None
+        self._changed = changed
+
+    def __repr__(self) -> str:
+        if self._error is not None:
+            state = f"refused: {self._error}"
+        elif self._outcome is not None:
+            state = str(self._outcome.kind)
+        else:
+            state = "accepted" if self.accepted else "on its way"
+        return f"<Receipt plugin {self.plugin_id} #{self.seq} {state}>"
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more will happen to the frame."""
+        return self._outcome is not None or self._error is not None
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why the frame was refused or its fate is unknown; ``None`` if neither is the case."""
+        return self._error
+
+    def wait_accepted(self, timeout: float | None = None) -> None:
+        """Wait up to ``timeout`` seconds (``None``: for ever) until the frame is accepted.
+
+        Raises the refusal, or :class:`DispatchTimeout` (the frame may still be accepted then).
+        """
+        self._wait(lambda: self.accepted is not None or self._error is not None, "acceptance", timeout)
+        if self._error is not None and not self.accepted:
+            raise self._error.with_traceback(None)
+
+    def outcome(self, timeout: float | None = None) -> Outcome:
+        """Wait up to ``timeout`` seconds (``None``: for ever) for the outcome.
+
+        Raises the refusal, :class:`SystemStopped` or :class:`DispatchTimeout`.
+        """
+        self._wait(lambda: self.done, "an outcome", timeout)
+        if self._outcome is None:
+            assert self._error is not None
+            raise self._error.with_traceback(None)
+        return self._outcome
+
+    # For the session, which holds the lock of ``changed``.
+
+    def _accept(self) -> None:
+        if self.accepted is None:
+            self.accepted = True
+
+    def _settle(self, outcome: Outcome) -> None:
+        self.accepted = True
+        self._outcome = outcome
+
+    def _refuse(self, error: BaseException) -> None:
+        if self.accepted is None:
+            self.accepted = False
+        self._error = error
+
+    def _wait(self, ready: Callable[[], bool], what: str, timeout: float | None) -> None:
+        if ready():
+            return
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            while not ready():
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    late = DispatchTimeout(self.plugin_id, what, timeout or 0.0)
+                    late.receipt = self
+                    raise late
+                self._changed.wait(left)

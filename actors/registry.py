@@ -1,0 +1,215 @@
+"""The registry: the truth about registrations and permissions, in one SQLite table."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import assert_never
+
+import attrs
+from packaging.specifiers import SpecifierSet
+
+from ..config.errors import NyxPluginError
+from ..plugins.errors import AlreadyLoaded, DependencyMissing, PluginNotRegistered
+from . import messages as m
+from ._thespian import ActorProcess, Address
+from .admission import ACCEPTING, AT_REST
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS plugins (
+    plugin_id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    state TEXT NOT NULL,
+    requested TEXT NOT NULL,
+    granted TEXT NOT NULL
+) STRICT
+"""
+
+
+class Registrations:
+    """The table. With a path it outlives the process; permissions changed by hand survive a restart of the system."""
+
+    def __init__(self, path: str | None) -> None:
+        self._at_rest_before: dict[int, m.Registration] = {}
+        # On transport inline the actors run on whatever thread sends, though never on two at a time.
+        self._db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare(in_memory=path is None)
+        except sqlite3.Error:
+            self._db.close()
+            raise
+
+    def _prepare(self, in_memory: bool) -> None:
+        if not in_memory:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.execute(_SCHEMA)
+        self._db.execute("UPDATE plugins SET state = ?", (AT_REST,))
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def get(self, plugin_id: int) -> m.Registration:
+        """Return one row; raises :class:`PluginNotRegistered`."""
+        row = self._db.execute("SELECT * FROM plugins WHERE plugin_id = ?", (plugin_id,)).fetchone()
+        if row is None:
+            raise PluginNotRegistered(plugin_id)
+        number, name, version, digest, state, requested, granted = row
+        return m.Registration(
+            number, name, version, digest, state, frozenset(json.loads(requested)), frozenset(json.loads(granted))
+        )
+
+    def at_rest(self) -> tuple[m.Registration, ...]:
+        """Return what is registered and not loaded."""
+        ids = self._db.execute(
+            "SELECT plugin_id FROM plugins WHERE state = ? ORDER BY plugin_id", (AT_REST,)
+        ).fetchall()
+        return tuple(self.get(plugin_id) for (plugin_id,) in ids)
+
+    def find(self, plugin_id: int) -> m.Registration | None:
+        """Return one row, or ``None``."""
+        try:
+            return self.get(plugin_id)
+        except PluginNotRegistered:
+            return None
+
+    def add(self, row: m.Registration, requires: tuple[tuple[str, str], ...] = ()) -> m.Registration:
+        """Register; what an earlier run granted stands if the plugin still asks for the same permissions.
+
+        Raises :class:`AlreadyLoaded` or :class:`DependencyMissing`, and has then changed nothing.
+        """
+        old = self.find(row.plugin_id)
+        if old is not None and old.state != AT_REST:
+            raise AlreadyLoaded(row.plugin_id, old.state)
+        missing = [text for name, wanted in requires if (text := self._unmet(name, wanted))]
+        if missing:
+            raise DependencyMissing(row.plugin_id, missing)
+        if old is not None:
+            self._at_rest_before[row.plugin_id] = old
+        if old is not None and (old.name, old.requested) == (row.name, row.requested):
+            row = attrs.evolve(row, granted=old.granted)
+        self._write(row)
+        return row
+
+    def remove(self, plugin_id: int) -> None:
+        """Forget the plugin; if its load failed over a row of an earlier run, that row is there again."""
+        before = self._at_rest_before.pop(plugin_id, None)
+        if before is not None:
+            self._write(before)
+            return
+        self._db.execute("DELETE FROM plugins WHERE plugin_id = ?", (plugin_id,))
+
+    def note_state(self, plugin_id: int, state: str) -> None:
+        """Remember the state of a plugin's life."""
+        # It was loaded: from now on its end is the end of its row.
+        self._at_rest_before.pop(plugin_id, None)
+        self._db.execute("UPDATE plugins SET state = ? WHERE plugin_id = ?", (state, plugin_id))
+
+    def change(self, plugin_id: int, permission: str, granted: bool) -> m.Registration:
+        """Grant or revoke one permission."""
+        row = self.get(plugin_id)
+        now = row.granted | {permission} if granted else row.granted - {permission}
+        row = attrs.evolve(row, granted=now)
+        self._write(row)
+        return row
+
+    def _write(self, row: m.Registration) -> None:
+        values = (row.plugin_id, row.name, row.version, row.digest, row.state)
+        permissions = (json.dumps(sorted(row.requested)), json.dumps(sorted(row.granted)))
+        self._db.execute("INSERT OR REPLACE INTO plugins VALUES (?, ?, ?, ?, ?, ?, ?)", (*values, *permissions))
+
+    def _unmet(self, name: str, wanted: str) -> str | None:
+        """Say what is missing of a requirement; ``None`` when a loaded plugin meets it."""
+        rows = self._db.execute("SELECT version, state FROM plugins WHERE name = ?", (name,)).fetchall()
+        versions = [version for version, state in rows if state in ACCEPTING]
+        if any(SpecifierSet(wanted).contains(version, prereleases=True) for version in versions):
+            return None
+        there = ", ".join(sorted(set(versions)))
+        return f"{name} {wanted} ({f'loaded: {there}' if there else 'not loaded'})"
+
+
+class Registry(ActorProcess):
+    """Every change of permissions goes to the dispatcher, which answers once it is in force."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: Registrations | None = None
+        self._dispatcher: Address = None
+
+    def receive(self, message: m.RegistryMessage, sender: Address) -> None:
+        """Handle one message."""
+        if isinstance(message, m.StartRegistry):
+            self._start(message, sender)
+        elif self._rows is not None:
+            self._with(self._rows, message, sender)
+
+    def on_exit(self) -> None:
+        """Close the database."""
+        if self._rows is not None:
+            self._rows.close()
+
+    def _start(self, message: m.StartRegistry, sender: Address) -> None:
+        self._dispatcher = message.dispatcher
+        self.end_with_host(message.host_pid)
+        try:
+            self._rows = Registrations(message.path)
+        except sqlite3.Error as error:
+            self.send(sender, m.ChildFailed("registry", f"registry {message.path} can't be used: {error}"))
+        else:
+            self.send(self._dispatcher, m.PluginsAtRest(self._rows.at_rest()))
+            self.send(sender, m.ChildReady("registry"))
+
+    def _with(self, rows: Registrations, message: m.RegistryMessage, sender: Address) -> None:
+        match message:
+            case m.Register():
+                self._register(rows, message, sender)
+            case m.Unregister():
+                rows.remove(message.plugin_id)
+                self.send(sender, m.PluginUnregistered(message.load_id))
+            case m.NoteState():
+                rows.note_state(message.plugin_id, message.state)
+            case m.ChangePermission():
+                self._change(rows, message)
+            case m.ForgetRegistration():
+                self._forget(rows, message)
+            case m.GetRegistration():
+                self._answer(rows, message)
+            case m.StartRegistry():
+                raise TypeError("the registry is started once")
+            case _:
+                assert_never(message)
+
+    def _register(self, rows: Registrations, message: m.Register, sender: Address) -> None:
+        try:
+            row = rows.add(message.registration, message.requires)
+        except (NyxPluginError, sqlite3.Error) as error:
+            self.send(sender, m.StepFailed(message.load_id, error))
+        else:
+            self.send(sender, m.PluginRegistered(message.load_id, row))
+
+    def _change(self, rows: Registrations, message: m.ChangePermission) -> None:
+        try:
+            row = rows.change(message.plugin_id, message.permission, message.granted)
+        except PluginNotRegistered as error:
+            self.send(message.reply_to, m.Reply(message.request_id, error=error))
+            return
+        change = m.PermissionsChanged(row.plugin_id, row.granted, message.request_id, message.reply_to)
+        self.send(self._dispatcher, change)
+
+    def _forget(self, rows: Registrations, message: m.ForgetRegistration) -> None:
+        if rows.find(message.plugin_id) is None:
+            error = PluginNotRegistered(message.plugin_id)
+            self.send(message.reply_to, m.Reply(message.request_id, error=error))
+            return
+        rows.remove(message.plugin_id)
+        forgotten = m.RegistrationForgotten(message.plugin_id, message.request_id, message.reply_to)
+        self.send(self._dispatcher, forgotten)
+
+    def _answer(self, rows: Registrations, message: m.GetRegistration) -> None:
+        try:
+            self.send(message.reply_to, m.Reply(message.request_id, rows.get(message.plugin_id)))
+        except PluginNotRegistered as error:
+            self.send(message.reply_to, m.Reply(message.request_id, error=error))

@@ -1,0 +1,452 @@
+"""The roster: all plugins of one system. It feeds their lives with what happened and does what they say.
+
+Part of the supervisor's process; it decides nothing itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, assert_never
+
+import attrs
+
+from ..config.errors import NyxPluginError
+from ..plugins.errors import (
+    AlreadyLoaded,
+    BundleError,
+    PluginFailed,
+    PluginNotLoaded,
+    PluginNotRegistered,
+    SystemStopped,
+)
+from . import messages as m
+from . import plans
+from ._thespian import ActorProcess, Address, same
+from .events import Event
+from .lifecycle import ENDING, LOADING, Directive, Do, PluginLife, Publish, RestartIn, Stage
+from .loader import Loader
+from .plugin_actor import PluginActor
+from .restart import RestartPolicy
+
+# After its own budget an actor that does not answer gets this long, in seconds, before it is killed.
+GRACE_S = 2.0
+# So many plugins are being loaded at the same time; more would only wait for each other's messages.
+CONCURRENT_LOADS = 4
+
+
+class Root(Protocol):
+    """What the roster needs of the supervisor."""
+
+    boot: m.Boot
+    essential: dict[str, Address]
+    sessions: dict[int, Address]
+
+    def send(self, target: Address, message: Any) -> None:
+        """Send a message."""
+
+    def create(self, actor: type[ActorProcess]) -> Address:
+        """Start a child."""
+
+    def pid_of_last_child(self) -> int:
+        """Return the process id of the child created last, or 0."""
+
+    def stop_child(self, child: Address) -> None:
+        """Ask a child to end."""
+
+    def alarm(self, name: object, after_s: float) -> None:
+        """Set an alarm that comes back to :meth:`Roster.alarm`."""
+
+    def cancel_alarm(self, name: object) -> None:
+        """Forget an alarm."""
+
+    def publish(self, *events: Event) -> None:
+        """Tell the subscribers."""
+
+
+@attrs.define(eq=False)
+class LoadOrder:
+    """One ``LoadPlugins`` under way: its loader, and the results so far."""
+
+    question: m.LoadPlugins
+    results: list[Any]
+    waiting: int
+    preparing: int
+    loader: Address | None = None
+    loader_pid: int = 0
+    version: int = 0
+
+
+@attrs.define(eq=False)
+class Plugin:
+    """What is held for one plugin besides its life."""
+
+    life: PluginLife
+    order: LoadOrder
+    index: int
+    actor: Address | None = None
+    pid: int = 0
+    started: bool = False
+    announced: bool = False
+    """Whether the dispatcher knows of the present plugin actor."""
+    drain_s: float = 0.0
+    unloads: list[m.UnloadPlugin] = attrs.field(factory=list)
+
+
+class Roster:
+    """The plugins by load id, which tells two incarnations of a plugin id apart."""
+
+    def __init__(self, root: Root, when_empty: Callable[[], None]) -> None:
+        self._root = root
+        self._when_empty = when_empty
+        self._plugins: dict[int, Plugin] = {}
+        self._orders: list[LoadOrder] = []
+        self._waiting: deque[int] = deque()
+        self._next_id = 0
+        self._epoch = 0
+        self._version = 0
+        self._stopping = False
+
+    def __len__(self) -> int:
+        return len(self._plugins)
+
+    def tell_all(self, message: m.SessionJoined | m.SessionLeft) -> None:
+        """Send something to every plugin actor."""
+        for plugin in self._plugins.values():
+            if plugin.actor is not None:
+                self._root.send(plugin.actor, message)
+
+    # Loading.
+
+    def load(self, question: m.LoadPlugins) -> None:
+        """Load all of these; the reply follows when the last one is ready or undone."""
+        count = len(question.specs)
+        order = LoadOrder(question, [None] * count, waiting=count, preparing=count)
+        if not count or self._stopping:
+            error = SystemStopped("it is stopping") if self._stopping else None
+            self._root.send(question.reply_to, m.Reply(question.request_id, [], error))
+            return
+        self._orders.append(order)
+        for index, spec in enumerate(question.specs):
+            self._next_id += 1
+            directory = str(Path(self._root.boot.runtime_dir) / "plugins" / str(self._next_id))
+            life = PluginLife(spec, RestartPolicy(), directory=directory)
+            self._plugins[self._next_id] = Plugin(life, order, index)
+            self._waiting.append(self._next_id)
+        self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        """Begin to load as many as may be under way at once."""
+        while self._waiting and self._under_way() < CONCURRENT_LOADS:
+            load_id = self._waiting.popleft()
+            plugin = self._plugins.get(load_id)
+            if plugin is None or plugin.life.stage is not Stage.PREPARING:
+                continue
+            plugin.started = True
+            if plugin.order.loader is None:
+                plugin.order.loader = self._root.create(Loader)
+                plugin.order.loader_pid = self._root.pid_of_last_child()
+            life = plugin.life
+            self._root.send(plugin.order.loader, m.PrepareBundle(load_id, life.spec.bundle, life.directory))
+            self._expect_progress(load_id)
+
+    def _under_way(self) -> int:
+        return sum(1 for plugin in self._plugins.values() if plugin.started and plugin.life.stage in LOADING)
+
+    def _prepared(self, load_id: int, plugin: Plugin, message: m.BundlePrepared) -> list[Directive]:
+        life = plugin.life
+        directives = life.bundle_prepared(message.manifest, message.digest)
+        life.restart_policy = plans.restart_policy(message.manifest.restart, self._root.boot.settings.supervision)
+        rival = self._find(life.plugin_id, besides=load_id)
+        if rival is not None:
+            return life.step_failed(AlreadyLoaded(life.plugin_id, rival.life.state))
+        return directives
+
+    def _loader_done_with_one(self, order: LoadOrder) -> None:
+        order.preparing -= 1
+        if order.preparing == 0 and order.loader is not None:
+            self._root.stop_child(order.loader)
+            order.loader = None
+
+    def _find(self, plugin_id: int, besides: int = 0) -> Plugin | None:
+        for load_id, plugin in self._plugins.items():
+            if load_id != besides and plugin.life.manifest is not None and plugin.life.plugin_id == plugin_id:
+                return plugin
+        return None
+
+    # Facts about plugins.
+
+    def note(self, message: Any, sender: Address) -> None:
+        """Feed a fact about a plugin to its life."""
+        plugin = self._plugins.get(message.load_id)
+        if plugin is None:
+            return
+        if plugin.actor is not None and isinstance(message, m.PluginStarted):
+            plugin.actor = sender
+        self._obey(message.load_id, plugin, self._to_directives(message, plugin))
+
+    def _to_directives(self, message: Any, plugin: Plugin) -> Iterable[Directive]:
+        life = plugin.life
+        match message:
+            case m.BundlePrepared():
+                self._loader_done_with_one(plugin.order)
+                return self._prepared(message.load_id, plugin, message)
+            case m.PolicyDecided():
+                return life.policy_decided(message.policy) if message.policy else self._failed(life, message.error)
+            case m.PluginRegistered():
+                return life.registered(message.registration)
+            case m.StepFailed():
+                if life.stage is Stage.PREPARING:
+                    self._loader_done_with_one(plugin.order)
+                return self._failed(life, message.error)
+            case m.PluginStarted():
+                if plugin.announced:
+                    return life.worker_restarted()
+                plugin.announced = True
+                return life.actor_ready(self._new_route(life))
+            case m.PluginStartFailed():
+                return life.restart_failed(_as_ours(life.plugin_id, message.error))
+            case m.WorkerCrashed():
+                return life.worker_crashed(message.reason, message.restart_in_s)
+            case m.PluginDrained():
+                return life.plugin_drained(message.unload_error or "")
+            case m.RouteSet():
+                self._version = plugin.order.version = message.version
+                return life.route_set()
+            case m.RouteDropped():
+                self._version = plugin.order.version = message.version
+                return life.route_dropped()
+            case m.PluginUnregistered():
+                return life.unregistered()
+        raise TypeError(f"unknown message {message!r}")
+
+    def _failed(self, life: PluginLife, error: BaseException | None) -> Iterable[Directive]:
+        return life.step_failed(_as_ours(life.plugin_id, error))
+
+    def _new_route(self, life: PluginLife) -> m.Route:
+        self._epoch += 1
+        return plans.route(life, self._root.boot.settings.limits, self._epoch)
+
+    # Doing what a life says.
+
+    def _obey(self, load_id: int, plugin: Plugin, directives: Iterable[Directive]) -> None:
+        for directive in directives:
+            match directive:
+                case Publish():
+                    self._root.publish(Event(directive.kind, plugin.life.plugin_id, directive.reason))
+                case RestartIn():
+                    self._root.alarm(("restart", load_id), directive.after_s)
+                case Do():
+                    self._actions[directive](self, load_id, plugin)
+                case _:
+                    assert_never(directive)
+
+    def _decide_policy(self, load_id: int, plugin: Plugin) -> None:
+        life = plugin.life
+        assert life.manifest is not None
+        self._root.send(self._root.essential["guard"], m.DecidePolicy(load_id, life.plugin_id, life.manifest.sandbox))
+
+    def _register(self, load_id: int, plugin: Plugin) -> None:
+        life = plugin.life
+        assert life.manifest is not None
+        row = plans.registration(life)
+        requires = tuple(sorted(life.manifest.requires.items()))
+        self._root.send(self._root.essential["registry"], m.Register(load_id, row, requires))
+
+    def _spawn_actor(self, load_id: int, plugin: Plugin) -> None:
+        plugin.actor = self._root.create(PluginActor)
+        plugin.pid = self._root.pid_of_last_child()
+        plugin.announced = False
+        self._expect_progress(load_id)
+        sessions = tuple(m.SessionJoined(*item) for item in self._root.sessions.items())
+        self._root.send(
+            plugin.actor, plans.start(load_id, plugin.life, self._root.boot, self._root.essential, sessions)
+        )
+
+    def _set_route(self, load_id: int, plugin: Plugin) -> None:
+        life = plugin.life
+        if life.route is None:
+            return
+        shown = "ready" if life.stage is Stage.OPENING else life.state
+        life.route = attrs.evolve(life.route, state=shown)
+        self._root.send(self._root.essential["dispatcher"], m.SetRoute(load_id, life.route, plugin.actor))
+
+    def _note_state(self, load_id: int, plugin: Plugin) -> None:
+        self._root.send(self._root.essential["registry"], m.NoteState(plugin.life.plugin_id, plugin.life.state))
+
+    def _drain(self, load_id: int, plugin: Plugin) -> None:
+        reason = "system stopped" if self._stopping else "unloaded"
+        self._root.send(plugin.actor, m.DrainPlugin(plugin.drain_s, reason))
+        self._root.alarm(("drain", load_id), plugin.drain_s + self._root.boot.settings.system.stop_timeout_s + GRACE_S)
+
+    def _stop_actor(self, load_id: int, plugin: Plugin) -> None:
+        self._root.stop_child(plugin.actor)
+        self._root.alarm(("kill", load_id), GRACE_S)
+
+    def _drop_route(self, load_id: int, plugin: Plugin) -> None:
+        message = m.DropRoute(load_id, plugin.life.plugin_id, plugin.life.drained)
+        self._root.send(self._root.essential["dispatcher"], message)
+
+    def _unregister(self, load_id: int, plugin: Plugin) -> None:
+        self._root.send(self._root.essential["registry"], m.Unregister(load_id, plugin.life.plugin_id))
+
+    def _forget_policy(self, load_id: int, plugin: Plugin) -> None:
+        self._root.send(self._root.essential["guard"], m.ForgetPolicy(plugin.life.plugin_id))
+
+    def _remove_files(self, load_id: int, plugin: Plugin) -> None:
+        shutil.rmtree(plugin.life.directory, ignore_errors=True)
+
+    def _answer_load(self, load_id: int, plugin: Plugin) -> None:
+        life, order = plugin.life, plugin.order
+        error = life.error or (SystemStopped("it is stopping") if life.stage is Stage.GONE else None)
+        order.results[plugin.index] = error or life.registration
+        order.waiting -= 1
+        self._start_waiting()
+        if order.waiting == 0:
+            self._orders.remove(order)
+            question = order.question
+            self._root.send(question.reply_to, m.Reply(question.request_id, order.results, version=order.version))
+
+    def _answer_unload(self, load_id: int, plugin: Plugin) -> None:
+        for question in plugin.unloads:
+            self._root.send(question.reply_to, m.Reply(question.request_id, version=self._version))
+
+    def _forget(self, load_id: int, plugin: Plugin) -> None:
+        del self._plugins[load_id]
+        for name in ("restart", "drain", "kill", "load"):
+            self._root.cancel_alarm((name, load_id))
+        self._start_waiting()
+        self._when_empty()
+
+    _actions: ClassVar[dict[Do, Callable[[Roster, int, Plugin], None]]] = {
+        Do.DECIDE_POLICY: _decide_policy,
+        Do.REGISTER: _register,
+        Do.SPAWN_ACTOR: _spawn_actor,
+        Do.SET_ROUTE: _set_route,
+        Do.NOTE_STATE: _note_state,
+        Do.DRAIN: _drain,
+        Do.STOP_ACTOR: _stop_actor,
+        Do.DROP_ROUTE: _drop_route,
+        Do.UNREGISTER: _unregister,
+        Do.FORGET_POLICY: _forget_policy,
+        Do.REMOVE_FILES: _remove_files,
+        Do.ANSWER_LOAD: _answer_load,
+        Do.ANSWER_UNLOAD: _answer_unload,
+        Do.FORGET: _forget,
+    }
+
+    # Commands about loaded plugins.
+
+    def unload(self, question: m.UnloadPlugin) -> None:
+        """Drain and remove one plugin."""
+        plugin = self._find(question.plugin_id)
+        if plugin is None:
+            forget = m.ForgetRegistration(question.request_id, question.reply_to, question.plugin_id)
+            self._root.send(self._root.essential["registry"], forget)
+            return
+        if plugin.life.state == "starting":
+            error = PluginNotLoaded(question.plugin_id, plugin.life.state)
+            self._root.send(question.reply_to, m.Reply(question.request_id, error=error))
+            return
+        plugin.unloads.append(question)
+        plugin.drain_s = question.drain_s
+        self._obey(self._load_id(plugin), plugin, plugin.life.unload())
+
+    def _load_id(self, plugin: Plugin) -> int:
+        return next(load_id for load_id, other in self._plugins.items() if other is plugin)
+
+    def pause(self, question: m.PausePlugin) -> None:
+        """Pause or resume one plugin; its plugin actor answers."""
+        plugin = self._find(question.plugin_id)
+        if plugin is None or plugin.actor is None or plugin.life.stage not in (Stage.READY, Stage.PAUSED):
+            error: NyxPluginError = PluginNotRegistered(question.plugin_id)
+            if plugin is not None:
+                error = PluginNotLoaded(question.plugin_id, plugin.life.state)
+            self._root.send(question.reply_to, m.Reply(question.request_id, error=error))
+            return
+        self._obey(self._load_id(plugin), plugin, plugin.life.paused(question.paused))
+        self._root.send(plugin.actor, question)
+
+    def unload_all(self, drain_s: float) -> None:
+        """Unload everything because the system stops; registrations stay."""
+        self._stopping = True
+        for load_id, plugin in list(self._plugins.items()):
+            if plugin.life.stage not in ENDING:
+                plugin.drain_s = drain_s
+            self._obey(load_id, plugin, plugin.life.unload(keep_row=True))
+
+    # Ends and alarms.
+
+    def child_exited(self, child: Address) -> None:
+        """Tell a loader's end and a plugin actor's apart."""
+        for order in self._orders:
+            if same(order.loader, child):
+                order.loader = None
+                self._loader_died(order)
+                return
+        for load_id, plugin in list(self._plugins.items()):
+            if same(plugin.actor, child):
+                plugin.actor = None
+                self._root.cancel_alarm(("kill", load_id))
+                self._obey(load_id, plugin, plugin.life.actor_exited(time.monotonic(), random.random()))
+                return
+
+    def _loader_died(self, order: LoadOrder) -> None:
+        """It read one bundle after the other: the first that is not prepared is to blame, the others try again."""
+        unread = [
+            (load_id, plugin)
+            for load_id, plugin in self._plugins.items()
+            if plugin.order is order and plugin.started and plugin.life.stage is Stage.PREPARING
+        ]
+        for load_id, plugin in reversed(unread[1:]):
+            plugin.started = False
+            self._root.cancel_alarm(("load", load_id))
+            shutil.rmtree(plugin.life.directory, ignore_errors=True)
+            self._waiting.appendleft(load_id)
+        for load_id, plugin in unread[:1]:
+            order.preparing -= 1
+            error = BundleError(plugin.life.spec.bundle, "the loader that was reading it ended")
+            self._obey(load_id, plugin, plugin.life.step_failed(error))
+
+    def alarm(self, what: str, load_id: int) -> None:
+        """A backoff is over, or somebody has not answered in time."""
+        plugin = self._plugins.get(load_id)
+        if plugin is None:
+            return
+        if what == "restart":
+            self._obey(load_id, plugin, plugin.life.restart_due())
+        elif what == "drain":
+            self._obey(load_id, plugin, plugin.life.drain_timed_out())
+        elif what == "load":
+            self._load_timed_out(load_id, plugin)
+        else:
+            _kill(plugin.pid)
+
+    def _expect_progress(self, load_id: int) -> None:
+        """Reading a bundle and starting its plugin may take the configured time each, and some grace."""
+        self._root.alarm(("load", load_id), self._root.boot.settings.system.load_timeout_s + GRACE_S)
+
+    def _load_timed_out(self, load_id: int, plugin: Plugin) -> None:
+        if plugin.life.stage is Stage.PREPARING:
+            # A loader that does not answer can't be asked to end.
+            _kill(plugin.order.loader_pid)
+        elif plugin.life.stage in LOADING:
+            error = PluginFailed(plugin.life.plugin_id, "its plugin actor did not answer in time", plugin.life.stage)
+            self._obey(load_id, plugin, plugin.life.step_failed(error))
+
+
+def _kill(pid: int) -> None:
+    if pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _as_ours(plugin_id: int, error: BaseException | None) -> NyxPluginError:
+    return error if isinstance(error, NyxPluginError) else PluginFailed(plugin_id, str(error), "load")

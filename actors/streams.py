@@ -1,0 +1,81 @@
+"""What a plugin says of its own accord, on its way to the sessions: emitted frames and log lines, both bounded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..config.settings import LimitSettings
+from . import messages as m
+from ._thespian import Address
+from .events import Emitted
+from .outlet import Outlet
+
+EMITS = "emits"
+LOG = "log"
+STREAM_BYTES = 1 << 20
+MAX_LINE_CHARS = 4096
+INFO = 20
+WARNING = 30
+
+
+class Streams:
+    """Both streams of one plugin, to every session that is there."""
+
+    def __init__(self, plugin_id: int, limits: LimitSettings, send: Callable[[Address, Any], None]) -> None:
+        self._plugin_id = plugin_id
+        self._quota = limits.log_lines_per_s
+        self._send = send
+        self._outlets = {name: Outlet[int, Any](limits.event_queue, STREAM_BYTES) for name in (EMITS, LOG)}
+        self._addresses: dict[int, Address] = {}
+        self._second = 0.0
+        self._lines = 0
+
+    def join(self, session: int, address: Address) -> None:
+        """Send to this session from now on."""
+        self._addresses[session] = address
+        for outlet in self._outlets.values():
+            outlet.subscribe(session)
+
+    def leave(self, session: int) -> None:
+        """Send to this session no more."""
+        self._addresses.pop(session, None)
+        for outlet in self._outlets.values():
+            outlet.unsubscribe(session)
+
+    def emit(self, frame_type: int, flags: int, data: bytes) -> None:
+        """Queue one frame; the oldest go when the plugin emits faster than a session takes."""
+        self._outlets[EMITS].add(Emitted(self._plugin_id, frame_type, flags, data), len(data) + 64)
+
+    def log(self, level: int, text: str) -> bool:
+        """Queue one line, unless this second's lines are used up.
+
+        Returns whether this line is the first to be lost in this second; then :meth:`tell_losses` is due in a second.
+        """
+        if time.monotonic() - self._second >= 1.0:
+            self.tell_losses()
+        self._lines += 1
+        if self._lines <= self._quota:
+            self._add_line(level, text[:MAX_LINE_CHARS])
+        return self._lines == self._quota + 1
+
+    def tell_losses(self) -> None:
+        """Begin another second, and say how many lines were lost in the last one."""
+        lost = self._lines - self._quota
+        self._second, self._lines = time.monotonic(), 0
+        if lost > 0:
+            self._add_line(WARNING, f"{lost} log lines dropped: more than {self._quota} in a second")
+
+    def flush(self, source: Address) -> None:
+        """Send what may go now; ``source`` is where a session is to acknowledge it."""
+        for name, outlet in self._outlets.items():
+            for session, (items, dropped) in outlet.ready():
+                self._send(self._addresses[session], m.Delivery(source, name, self._plugin_id, items, dropped))
+
+    def acknowledge(self, session: int, stream: str) -> None:
+        """The session has the last batch of this stream."""
+        self._outlets[stream].acknowledge(session)
+
+    def _add_line(self, level: int, text: str) -> None:
+        self._outlets[LOG].add((level, text), len(text) + 16)

@@ -1,0 +1,63 @@
+"""Subscriptions: bounded queues between the system and whoever listens to it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from types import TracebackType
+
+from .events import Notice
+
+
+class Subscription:
+    """Events and emitted frames, oldest first. When the queue is full the oldest is dropped and counted.
+
+    Iterating yields until the subscription or the system is closed. All methods are thread-safe.
+    """
+
+    def __init__(self, capacity: int, on_close: Callable[[Subscription], None]) -> None:
+        self._items: deque[Notice] = deque(maxlen=capacity)
+        self._changed = threading.Condition()
+        self._on_close = on_close
+        self._closed = False
+        self.dropped = 0
+        """How many were lost so far, here or on the way, because nobody took them in time."""
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Notice]:
+        while (item := self.get()) is not None:
+            yield item
+
+    def get(self, timeout: float | None = None) -> Notice | None:
+        """Return the oldest; ``None`` after ``timeout`` seconds without any, or when closed and empty."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            while not self._items and not self._closed:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    return None
+                self._changed.wait(left)
+            return self._items.popleft() if self._items else None
+
+    def close(self) -> None:
+        """Take nothing more; what is queued can still be read. Idempotent."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._on_close(self)
+
+    def _put(self, items: tuple[Notice, ...], dropped: int) -> None:
+        with self._changed:
+            if self._closed:
+                return
+            room = (self._items.maxlen or 0) - len(self._items)
+            self.dropped += dropped + max(0, len(items) - room)
+            self._items.extend(items)
+            self._changed.notify_all()

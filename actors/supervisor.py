@@ -1,0 +1,165 @@
+"""The root of the actors: starts, restarts and stops all others.
+
+It reads no bundle and parses no frame: the less the root does, the less can kill it. What concerns single plugins is in
+its roster.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from . import messages as m
+from ._thespian import ActorProcess, Address, same
+from .dispatcher import Dispatcher
+from .events import Event, EventKind
+from .guard import Guard
+from .outlet import Outlet
+from .registry import Registry
+from .roster import Roster
+
+ESSENTIAL = 3
+# What is to be said last has to be on its way before the process ends, seconds.
+EXIT_AFTER_S = 0.3
+EVENTS = "events"
+EVENT_BYTES = 1 << 20
+
+
+class Supervisor(ActorProcess):
+    """Parent of the essential actors, of the loaders and of every plugin actor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.boot: m.Boot
+        self.essential: dict[str, Address] = {}
+        self.sessions: dict[int, Address] = {}
+        self._host: Address = None
+        self._ready: set[str] = set()
+        self._roster = Roster(self, self._stop_if_empty)
+        self._outlet: Outlet[int, Event]
+        self._stop: m.StopSystem | None = None
+        self._stopped = False
+
+    def receive(self, message: m.SupervisorMessage, sender: Address) -> None:
+        """Handle one message; facts about a plugin go to the roster."""
+        match message:
+            case m.Boot():
+                self._start(message, sender)
+            case m.ChildReady() | m.ChildFailed():
+                self._child_started(message)
+            case m.Attach():
+                self._attach(message)
+            case m.Detach():
+                self._detach(message.session)
+            case m.LoadPlugins():
+                self._roster.load(message)
+            case m.UnloadPlugin():
+                self._roster.unload(message)
+            case m.PausePlugin():
+                self._roster.pause(message)
+            case m.StopSystem():
+                self._stop_system(message)
+            case m.DeliverySeen():
+                self._outlet.acknowledge(message.session)
+                self.publish()
+            case m.ViolationNoted():
+                self.publish(Event(EventKind.VIOLATION, message.plugin_id, f"{message.request} ({message.count}x)"))
+            case _:
+                self._roster.note(message, sender)
+
+    # Starting the essential actors.
+
+    def _start(self, boot: m.Boot, sender: Address) -> None:
+        self.boot, self._host = boot, sender
+        self._outlet = Outlet(max_items=boot.settings.limits.event_queue, max_bytes=EVENT_BYTES)
+        self.end_with_host(boot.host_pid, whole_group=True)
+        self.essential["dispatcher"] = self.create(Dispatcher)
+        self.send(self.essential["dispatcher"], m.StartDispatcher(boot.settings.limits, boot.host_pid))
+
+    def _child_started(self, message: m.ChildReady | m.ChildFailed) -> None:
+        if isinstance(message, m.ChildFailed):
+            self.send(self._host, m.BootFailed(message.reason))
+            return
+        self._ready.add(message.role)
+        if message.role == "dispatcher":
+            self._start_others()
+        if len(self._ready) == ESSENTIAL:
+            self.send(self.essential["dispatcher"], m.IntroduceGuard(self.essential["guard"]))
+            self.send(self._host, m.Booted(os.getpid()))
+
+    def _start_others(self) -> None:
+        boot = self.boot
+        path = None if boot.state_dir is None else str(Path(boot.state_dir) / "registry.sqlite")
+        self.essential["guard"] = self.create(Guard)
+        self.send(self.essential["guard"], m.StartGuard(boot.settings, boot.host_pid))
+        self.essential["registry"] = self.create(Registry)
+        self.send(
+            self.essential["registry"],
+            m.StartRegistry(path, self.essential["dispatcher"], boot.host_pid),
+        )
+
+    # Sessions and events.
+
+    def _attach(self, message: m.Attach) -> None:
+        self.sessions[message.session] = message.reply_to
+        self._outlet.subscribe(message.session)
+        self.send(message.reply_to, m.Attached(self.essential["dispatcher"], self.essential["registry"]))
+        self._tell_all(m.SessionJoined(message.session, message.reply_to))
+
+    def _detach(self, session: int) -> None:
+        if self.sessions.pop(session, None) is not None:
+            self._outlet.unsubscribe(session)
+            self._tell_all(m.SessionLeft(session))
+
+    def _tell_all(self, message: m.SessionJoined | m.SessionLeft) -> None:
+        self.send(self.essential["dispatcher"], message)
+        self._roster.tell_all(message)
+
+    def publish(self, *events: Event) -> None:
+        """Tell the subscribers."""
+        for event in events:
+            self._outlet.add(event, 64 + len(event.reason))
+        for session, (items, dropped) in self._outlet.ready():
+            self.send(self.sessions[session], m.Delivery(self.myAddress, EVENTS, None, tuple(items), dropped))
+
+    # Ends, wanted or not.
+
+    def on_child_exit(self, child: Address) -> None:
+        """Nothing goes on without an essential actor; other ends are the roster's business."""
+        for role, address in self.essential.items():
+            if same(address, child):
+                self._end(f"its {role} ended")
+                return
+        self._roster.child_exited(child)
+
+    def on_alarm(self, name: Any) -> None:
+        """Pass alarms of plugins on to the roster."""
+        what, load_id = name
+        if what == "exit":
+            os._exit(1)
+        self._roster.alarm(what, load_id)
+
+    def _stop_system(self, question: m.StopSystem) -> None:
+        if self._stop is None:
+            self._stop = question
+        self._roster.unload_all(question.drain_s)
+        self._stop_if_empty()
+
+    def _stop_if_empty(self) -> None:
+        if self._stop is None or self._roster or self._stopped:
+            return
+        self._stopped = True
+        self.send(self._stop.reply_to, m.Reply(self._stop.request_id))
+
+    def _end(self, reason: str) -> None:
+        """An essential actor is gone: nothing can go on. The host sees this process end and sweeps the rest."""
+        if self._stopped:
+            return
+        self._stopped = True
+        Path(self.boot.runtime_dir, "reason").write_text(reason)
+        for address in self.sessions.values():
+            self.send(address, m.SystemStopping(reason))
+        if self.boot.host_pid != os.getpid():
+            # A child that does not end must not keep the root alive; first the messages have to be on their way.
+            self.alarm(("exit", 0), EXIT_AFTER_S)

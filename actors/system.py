@@ -1,0 +1,423 @@
+"""``PluginSystem``: the runtime as one object, for programs that embed it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import attrs
+
+from ..config.errors import NyxPluginError, StartupError
+from ..config.loading import load_settings
+from ..config.settings import PluginSettings, Settings
+from ..plugins.errors import DispatchTimeout, PluginFailed, SystemStopped
+from ..plugins.policy import Policy
+from ..plugins.wire import PluginHeader
+from . import messages as m
+from .admission import ACCEPTING
+from .arguments import (
+    checked_bundle,
+    checked_capacity,
+    checked_id,
+    checked_permission,
+    checked_permissions,
+    checked_seconds,
+    load_spec,
+)
+from .events import DispatchStats, PluginStats
+from .launch import HostProcess, check_state_dir, make_runtime_dir
+from .receipt import OutcomeKind, Receipt
+from .session import Endpoint, Session
+from .subscription import Subscription
+from .supervisor import Supervisor
+from .transports import inline, tcp
+
+# What an answer may take beyond the time its work is given, in seconds.
+ANSWER_S = 5.0
+
+Header = bytes | PluginHeader
+"""The header of a frame, encoded or not."""
+
+
+@attrs.frozen
+class PluginInfo:
+    """What the registry and the guard know of one plugin."""
+
+    plugin_id: int
+    name: str
+    version: str
+    digest: str
+    state: str
+    requested: frozenset[str]
+    permissions: frozenset[str]
+    policy: Policy | None
+    capacity: int | None
+
+
+class PluginSystem:
+    """A running plugin system: load plugins, feed them frames, survive them.
+
+    Use it as a context manager, or call :meth:`close`. All methods are thread-safe. On transport ``tcp`` everything
+    but this object lives in processes of its own; on ``inline`` all is in this process.
+
+    Raises :class:`ConfigError` and :class:`StartupError`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | str | Path | None = None,
+        *,
+        transport: str | None = None,
+        state_dir: str | Path | None = None,
+    ) -> None:
+        if settings is not None and not isinstance(settings, (Settings, str, Path)):
+            raise TypeError(f"settings must be Settings, a path or None, not {type(settings).__name__}")
+        chosen = settings if isinstance(settings, Settings) else load_settings(settings)
+        self._settings = _with_overrides(chosen, transport, state_dir)
+        self._host: HostProcess | None = None
+        self._runtime: Path | None = None
+        self._closed = False
+        self._pid = os.getpid()
+        endpoint = self._start_inline() if self._settings.system.transport == "inline" else self._start_host()
+        self._session = Session(endpoint, self._settings.limits)
+        try:
+            self._session.attach(self._settings.system.start_timeout_s)
+        except BaseException:
+            self.close()
+            raise
+        if self._host is not None:
+            self._host.watch(self._session.fail)
+
+    def __enter__(self) -> PluginSystem:
+        if self._closed:
+            raise SystemStopped("it was closed")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._settings
+
+    # Plugins.
+
+    def load(
+        self,
+        bundle: str | Path,
+        *,
+        plugin_id: int | None = None,
+        capacity: int | None = None,
+        capacity_bytes: int | None = None,
+        permissions: Iterable[str] | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> PluginInfo:
+        """Load one bundle (a directory, a zip, or ``builtin:NAME``) and return what it is once it is ready.
+
+        What is not given comes from the bundle's manifest, then from the settings. Raises :class:`BundleError`,
+        :class:`ManifestError`, :class:`PolicyRefused`, :class:`AlreadyLoaded`, :class:`DependencyMissing` or
+        :class:`PluginFailed`, and has then left nothing behind.
+        """
+        wanted = PluginSettings(
+            bundle=checked_bundle(bundle),
+            id=plugin_id,
+            capacity=capacity,
+            capacity_bytes=capacity_bytes,
+            permissions=checked_permissions(permissions),
+            config=dict(config or {}),
+        )
+        [result] = self.load_many([wanted])
+        if isinstance(result, NyxPluginError):
+            raise result
+        return result
+
+    def load_many(self, plugins: Sequence[PluginSettings]) -> list[PluginInfo | NyxPluginError]:
+        """Load several plugins at the same time; one result or error for each, in order. One never harms another.
+
+        Raises :class:`ConfigError` when the settings name a permission that does not exist; nothing is loaded then.
+        """
+        specs = tuple(load_spec(plugin, number) for number, plugin in enumerate(plugins))
+        timeout = 2 * (self._settings.system.load_timeout_s + ANSWER_S) * (1 + len(specs) / 10)
+        results = self._session.ask("supervisor", lambda n, to: m.LoadPlugins(n, to, specs), timeout, "loading")
+        return [self._info(item) if isinstance(item, m.Registration) else item for item in results]
+
+    def load_configured(self) -> list[PluginInfo | NyxPluginError]:
+        """Load the plugins that the settings name."""
+        return self.load_many(self._settings.plugins)
+
+    def unload(self, plugin_id: int, timeout: float | None = None) -> None:
+        """Take no more frames, finish those accepted within ``timeout`` seconds, and remove the plugin.
+
+        What is not finished then is dead-lettered. Raises :class:`PluginNotRegistered`, :class:`PluginNotLoaded`.
+        """
+        checked_id(plugin_id)
+        drain_s = checked_seconds(timeout, self._settings.limits.drain_timeout_s)
+        self._session.ask(
+            "supervisor",
+            lambda n, to: m.UnloadPlugin(n, to, plugin_id, drain_s),
+            drain_s + 2 * self._settings.system.stop_timeout_s + ANSWER_S,
+            f"unloading plugin {plugin_id}",
+        )
+
+    def pause(self, plugin_id: int) -> None:
+        """Hand no more frames to the plugin; its mailbox accepts until it is full.
+
+        Returns once the plugin has finished what it had in hand.
+        """
+        self._pause(plugin_id, True)
+
+    def resume(self, plugin_id: int) -> None:
+        """Go on after :meth:`pause`."""
+        self._pause(plugin_id, False)
+
+    def grant(self, plugin_id: int, permission: str) -> None:
+        """Give a permission; in force when this returns."""
+        self._change_permission(plugin_id, permission, True)
+
+    def revoke(self, plugin_id: int, permission: str) -> None:
+        """Take a permission away; once this returns, no frame that needs it is accepted."""
+        self._change_permission(plugin_id, permission, False)
+
+    # Frames.
+
+    def dispatch(self, frame_type: int, header: Header, timeout: float | None = None) -> Receipt:
+        """Send a frame and return once it is accepted, waiting for room and acceptance up to ``timeout`` seconds.
+
+        Raises what refuses it: :class:`InvalidFrameType`, :class:`FrameError`, :class:`PluginNotRegistered`,
+        :class:`PluginNotLoaded`, :class:`PermissionDenied`, :class:`SandboxViolation`, :class:`PluginFailed`,
+        :class:`DispatchTimeout`, :class:`SystemStopped`.
+        """
+        timeout = checked_seconds(timeout, self._settings.limits.dispatch_timeout_s)
+        deadline = time.monotonic() + timeout
+        receipt = self._offer_waiting(frame_type, header, deadline, timeout)
+        receipt.wait_accepted(max(0.0, deadline - time.monotonic()))
+        return receipt
+
+    def dispatch_nowait(self, frame_type: int, header: Header) -> Receipt:
+        """Send a frame without waiting: on the receipt arrive acceptance or refusal, and the outcome.
+
+        Raises what :meth:`dispatch` raises as far as it is known at once, and :class:`MailboxFull`.
+        """
+        try:
+            return self._session.offer(frame_type, _encoded(header))
+        finally:
+            # A refusal is reported too.
+            self._session.flush()
+
+    def dispatch_many(
+        self, frames: Iterable[tuple[int, Header]], *, wait: bool = True, timeout: float | None = None
+    ) -> list[Receipt | NyxPluginError]:
+        """Send any number of (frame type, header); one receipt or error for each, in order.
+
+        Waits for room and acceptance up to ``timeout`` seconds in all; with ``wait`` false what finds no room is
+        refused with :class:`MailboxFull`, and acceptance arrives on the receipts.
+        """
+        timeout = checked_seconds(timeout, self._settings.limits.dispatch_timeout_s)
+        deadline = time.monotonic() + timeout
+        results: list[Receipt | NyxPluginError] = []
+        for frame_type, header in frames:
+            try:
+                results.append(
+                    self._offer_waiting(frame_type, header, deadline, timeout)
+                    if wait
+                    else self._session.offer(frame_type, _encoded(header))
+                )
+            except SystemStopped:
+                raise
+            except NyxPluginError as error:
+                results.append(error)
+        self._session.flush()
+        return [_accepted_or_error(item, deadline) for item in results] if wait else results
+
+    def request(self, frame_type: int, header: Header, timeout: float | None = None) -> bytes | None:
+        """Send a frame and return the handler's reply (``None`` if it gave none), within ``timeout`` seconds.
+
+        Raises what :meth:`dispatch` raises, and :class:`PluginFailed` when there is an outcome but no reply to be had.
+        """
+        timeout = checked_seconds(timeout, self._settings.limits.dispatch_timeout_s)
+        deadline = time.monotonic() + timeout
+        receipt = self._offer_waiting(frame_type, header, deadline, timeout)
+        outcome = receipt.outcome(max(0.0, deadline - time.monotonic()))
+        if outcome.kind is not OutcomeKind.PROCESSED:
+            raise PluginFailed(receipt.plugin_id, outcome.reason, str(outcome.kind))
+        if outcome.reply_lost:
+            raise PluginFailed(receipt.plugin_id, "the frame was processed, but a crash took the reply", "reply")
+        return outcome.reply
+
+    def drain(self, timeout: float | None = None) -> None:
+        """Wait up to ``timeout`` seconds until every frame sent from here has its outcome.
+
+        Raises :class:`DispatchTimeout`, and :class:`SystemStopped` when the system took outcomes with it.
+        """
+        self._session.drain(checked_seconds(timeout, self._settings.limits.drain_timeout_s))
+
+    def subscribe(self, capacity: int | None = None) -> Subscription:
+        """Return a bounded queue of events and of the frames that plugins emit, from now on."""
+        return self._session.subscribe(checked_capacity(capacity, self._settings.limits.event_queue))
+
+    # What is known.
+
+    def plugin_stats(self, plugin_id: int) -> PluginStats:
+        """Return one plugin's counters, read at its plugin actor; raises :class:`PluginNotRegistered`."""
+        checked_id(plugin_id)
+        stats: PluginStats = self._ask_again(
+            "dispatcher", lambda n, to: m.GetPluginStats(n, to, plugin_id), "statistics"
+        )
+        return stats
+
+    def dispatch_stats(self) -> DispatchStats:
+        """Return the dispatcher's counters."""
+        stats: DispatchStats = self._ask_again("dispatcher", m.GetDispatchStats, "statistics")
+        return stats
+
+    def plugin_info(self, plugin_id: int) -> PluginInfo:
+        """Return what is registered; raises :class:`PluginNotRegistered`."""
+        checked_id(plugin_id)
+        return self._info(
+            self._ask_again("registry", lambda n, to: m.GetRegistration(n, to, plugin_id), "registration")
+        )
+
+    def loaded_plugins(self) -> list[int]:
+        """Return the ids of the plugins that take frames, in ascending order."""
+        return sorted(route.plugin_id for route in self._session.routes().values() if route.state in ACCEPTING)
+
+    def loaded_plugin_count(self) -> int:
+        """Return how many plugins take frames."""
+        return len(self.loaded_plugins())
+
+    def is_plugin_loaded(self, plugin_id: int) -> bool:
+        """Whether this plugin takes frames."""
+        return checked_id(plugin_id) in self.loaded_plugins()
+
+    @property
+    def host_pid(self) -> int:
+        """Process id of the host process (of this process on ``inline``)."""
+        return self._host.pid if self._host is not None else os.getpid()
+
+    # The end.
+
+    def close(self, timeout: float | None = None) -> None:
+        """Drain for up to ``timeout`` seconds, unload everything, stop. Idempotent.
+
+        With a state directory the registrations stay; everything else of the system is gone when this returns.
+        In a process forked from the one that made the system it does nothing.
+        """
+        drain_s = checked_seconds(timeout, self._settings.limits.drain_timeout_s)
+        if self._closed or os.getpid() != self._pid:
+            return
+        self._closed = True
+        budget = drain_s + 2 * self._settings.system.stop_timeout_s + ANSWER_S
+        if hasattr(self, "_session"):
+            # Whatever does not stop in time is killed by the host below.
+            with contextlib.suppress(SystemStopped, DispatchTimeout):
+                self._session.ask("supervisor", lambda n, to: m.StopSystem(n, to, drain_s), budget, "stopping")
+            self._session.fail("it was closed")
+        if self._host is not None:
+            # Before the session's end: a process that reads no more would hold up what is being sent to it.
+            self._host.end(self._settings.system.stop_timeout_s)
+        if hasattr(self, "_session"):
+            self._session.close()
+        if self._runtime is not None:
+            shutil.rmtree(self._runtime, ignore_errors=True)
+
+    # Parts.
+
+    def _start_host(self) -> Endpoint:
+        self._host = HostProcess(self._settings)
+        return tcp.Endpoint(self._host.admin_port, self._host.supervisor)
+
+    def _start_inline(self) -> Endpoint:
+        state_dir = check_state_dir(self._settings)
+        self._runtime = make_runtime_dir(self._settings)
+        endpoint = inline.Endpoint(Supervisor)
+        answers: list[Any] = []
+        endpoint.start(answers.append)
+        endpoint.send(endpoint.supervisor, m.Boot(self._settings, str(self._runtime), state_dir, os.getpid()))
+        for answer in answers:
+            if isinstance(answer, m.BootFailed):
+                endpoint.close()
+                shutil.rmtree(self._runtime, ignore_errors=True)
+                raise StartupError(answer.reason)
+        return endpoint
+
+    def _offer_waiting(self, frame_type: int, header: Header, deadline: float, timeout: float) -> Receipt:
+        try:
+            return self._session.offer_waiting(frame_type, _encoded(header), deadline, timeout)
+        finally:
+            self._session.flush()
+
+    def _pause(self, plugin_id: int, paused: bool) -> None:
+        checked_id(plugin_id)
+        self._session.ask(
+            "supervisor",
+            lambda n, to: m.PausePlugin(n, to, plugin_id, paused),
+            self._settings.ceiling.wall_time_s + ANSWER_S,
+            f"{'pausing' if paused else 'resuming'} plugin {plugin_id}",
+        )
+
+    def _change_permission(self, plugin_id: int, permission: str, granted: bool) -> None:
+        checked_id(plugin_id)
+        checked_permission(permission)
+        self._session.ask(
+            "registry",
+            lambda n, to: m.ChangePermission(n, to, plugin_id, permission, granted),
+            ANSWER_S,
+            f"changing permissions of plugin {plugin_id}",
+        )
+
+    def _ask_again(self, role: str, make: Any, what: str) -> Any:
+        """Ask what changes nothing, again while a plugin actor that was asked may have been restarted."""
+        deadline = time.monotonic() + ANSWER_S
+        while True:
+            try:
+                return self._session.ask(role, make, 1.0, what)
+            except DispatchTimeout:
+                if time.monotonic() >= deadline:
+                    raise
+
+    def _info(self, row: m.Registration) -> PluginInfo:
+        route = self._session.routes().get(row.plugin_id)
+        # The route says whether frames are taken; how it is with a plugin that takes them, the registry knows better.
+        serving = route is not None and route.state in ACCEPTING and row.state in ACCEPTING
+        return PluginInfo(
+            row.plugin_id,
+            row.name,
+            row.version,
+            row.digest,
+            row.state if route is None or serving else route.state,
+            row.requested,
+            row.granted,
+            None if route is None else route.policy,
+            None if route is None else route.capacity,
+        )
+
+
+def _with_overrides(settings: Settings, transport: str | None, state_dir: str | Path | None) -> Settings:
+    changes: dict[str, Any] = {}
+    if transport is not None:
+        changes["transport"] = transport
+    if state_dir is not None:
+        changes["state_dir"] = str(state_dir)
+    return attrs.evolve(settings, system=attrs.evolve(settings.system, **changes)) if changes else settings
+
+
+def _encoded(header: Header) -> bytes:
+    return header.encode() if isinstance(header, PluginHeader) else header
+
+
+def _accepted_or_error(item: Receipt | NyxPluginError, deadline: float) -> Receipt | NyxPluginError:
+    if isinstance(item, Receipt):
+        try:
+            item.wait_accepted(max(0.0, deadline - time.monotonic()))
+        except SystemStopped:
+            raise
+        except NyxPluginError as error:
+            return error
+    return item

@@ -1,0 +1,331 @@
+"""The plugin actor's end of its worker: the process, the socket, the mark page, the pipe with its output.
+
+The worker is treated as hostile: what it says is schema-checked and bounded, and nothing here waits for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import mmap
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import attrs
+
+from ..plugins.policy import Policy
+from ..plugins.worker import protocol
+from ..plugins.worker.answers import Answer, check_from_worker
+from ..plugins.worker.spawn import start_message, worker_command, worker_environment
+
+_READ_BYTES = 1 << 18
+_MARK = struct.Struct("<QQ")
+_PR_SET_PDEATHSIG = 1
+# All that a socket can hold; a child of the worker could go on for ever.
+_LAST_READS = 16
+# Once killed, a process needs this long at the most, in seconds, unless the kernel holds it.
+_REAP_S = 5.0
+
+
+class Watching(Protocol):
+    """What a link needs of its actor: being told when a descriptor is ready."""
+
+    def watch(self, fd: int, watcher: Callable[[int], None], events: int = ...) -> None:
+        """Call ``watcher`` whenever ``fd`` is ready."""
+
+    def unwatch(self, fd: int) -> None:
+        """Stop that."""
+
+
+class Owner(Protocol):
+    """Who receives what a worker does."""
+
+    def from_worker(self, message: Answer) -> None:
+        """Take one message, already checked."""
+
+    def worker_gone(self, reason: str, normal: bool) -> None:
+        """Take note that the worker has ended; ``normal`` says that it exited with code 0."""
+
+    def worker_output(self, line: str) -> None:
+        """Take one line that the worker wrote to standard output or standard error."""
+
+    def worker_misbehaved(self, what: str) -> None:
+        """Take note that the worker broke the protocol (it will be gone next)."""
+
+
+@attrs.frozen
+class WorkerPlan:
+    """What a worker is started with."""
+
+    plugin_id: int
+    name: str
+    bundle: str
+    entry_point: str
+    config: Mapping[str, Any]
+    policy: Policy
+    max_reply_bytes: int
+
+
+class Worker(Protocol):
+    """A place where plugin code runs: a process, or on transport ``inline`` this one."""
+
+    pid: int
+
+    def start(self, plan: WorkerPlan) -> None:
+        """Begin; ``Ready`` or ``StartFailed`` follows."""
+
+    def send_batch(self, first_index: int, frames: Sequence[tuple[int, bytes]]) -> None:
+        """Hand over frames; ``Done`` follows."""
+
+    def send_stop(self) -> None:
+        """Ask for ``on_unload``; ``Stopped`` follows."""
+
+    def mark(self) -> tuple[int, int]:
+        """Return (ring index, count) of the frames last started; a count of 0 means none."""
+
+    def kill(self) -> None:
+        """End it now and release everything. Idempotent; ``worker_gone`` is not called."""
+
+
+class MarkPage:
+    """The small shared page in which a worker notes which frame it has started; it outlives both processes.
+
+    It is read, not mapped: a worker could cut the file short, and touching a mapping of it would then be fatal.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.ftruncate(self.fd, mmap.PAGESIZE)
+
+    def read(self) -> tuple[int, int]:
+        """Return (ring index, count) as the worker wrote them: untrusted numbers. (0, 0) if there is nothing."""
+        data = os.pread(self.fd, _MARK.size, 0)
+        if len(data) < _MARK.size:
+            return 0, 0
+        index, count = _MARK.unpack(data)
+        return index, count
+
+    def clear(self) -> None:
+        """Forget the last mark."""
+        os.pwrite(self.fd, bytes(_MARK.size), 0)
+
+    def close(self) -> None:
+        """Release the descriptor."""
+        os.close(self.fd)
+
+
+class WorkerLink:
+    """One worker process, from start to end. Use a new link for each start."""
+
+    def __init__(self, owner: Owner, watching: Watching, page: Path, max_reply_bytes: int, max_results: int) -> None:
+        self.pid = 0
+        self._owner = owner
+        self._watching = watching
+        self._page: MarkPage | None = MarkPage(page)
+        self._max_reply_bytes = max_reply_bytes
+        self._max_results = max_results
+        self._reader = protocol.MessageReader(protocol.max_message_bytes(max_reply_bytes))
+        self._unsent = bytearray()
+        self._line = b""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._output = -1
+        self._ended = -1
+
+    def start(self, plan: WorkerPlan) -> None:
+        """Exec a clean interpreter with one socket and one page, and tell it what to load."""
+        assert self._page is not None
+        self._page.clear()
+        ours, theirs = socket.socketpair()
+        self._output, output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(output, True)
+        with theirs:
+            self._process = subprocess.Popen(
+                worker_command(theirs.fileno(), self._page.fd),
+                env=worker_environment(plan.policy.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(theirs.fileno(), self._page.fd),
+                cwd="/",
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        os.close(output)
+        self.pid = self._process.pid
+        ours.setblocking(False)
+        self._socket = ours
+        self._watching.watch(ours.fileno(), self._socket_ready)
+        self._watching.watch(self._output, self._output_ready)
+        # A child that the plugin forked may hold the socket: its end of file alone would not tell.
+        self._ended = os.pidfd_open(self.pid)
+        self._watching.watch(self._ended, self._process_ended)
+        self._send(_start_message(plan))
+
+    def send_batch(self, first_index: int, frames: Sequence[tuple[int, bytes]]) -> None:
+        """Hand over frames, the first of which has this ring index."""
+        self._send([protocol.BATCH, first_index, frames])
+
+    def send_stop(self) -> None:
+        """Ask the plugin to unload."""
+        self._send([protocol.STOP])
+
+    def mark(self) -> tuple[int, int]:
+        """Return what the worker says it has started."""
+        return (0, 0) if self._page is None else self._page.read()
+
+    def kill(self) -> None:
+        """Kill the worker's process group, reap it, close everything."""
+        self._end()
+        if self._page is not None:
+            self._page.close()
+            self._page = None
+
+    # Writing: never blocks; what the socket does not take is kept, and bounded by the batches under way.
+
+    def _send(self, message: list[Any]) -> None:
+        self._unsent += protocol.encode(message)
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            while self._unsent:
+                del self._unsent[: self._socket.send(self._unsent)]
+        except BlockingIOError:
+            self._watching.watch(self._socket.fileno(), self._socket_ready, select.EPOLLIN | select.EPOLLOUT)
+        except OSError:
+            # The reason is found when the end of the stream is read.
+            self._unsent.clear()
+        else:
+            self._watching.watch(self._socket.fileno(), self._socket_ready, select.EPOLLIN)
+
+    # Reading.
+
+    def _socket_ready(self, events: int) -> None:
+        if events & select.EPOLLOUT:
+            self._flush()
+        if events & ~select.EPOLLOUT:
+            self._read()
+
+    def _process_ended(self, events: int) -> None:
+        """Take what it said last, then take note."""
+        for _ in range(_LAST_READS):
+            if self._socket is None or not self._read():
+                break
+        self._gone()
+
+    def _read(self) -> bool:
+        """Take what is there; returns whether there was anything."""
+        assert self._socket is not None
+        try:
+            data = self._socket.recv(_READ_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self._gone()
+            return False
+        self._take(data)
+        return True
+
+    def _take(self, data: bytes) -> None:
+        try:
+            for message in self._reader.feed(data):
+                answer = check_from_worker(
+                    message, max_reply_bytes=self._max_reply_bytes, max_results=self._max_results
+                )
+                self._owner.from_worker(answer)
+                if self._socket is None:
+                    return
+        except protocol.ProtocolError as error:
+            self._owner.worker_misbehaved(str(error))
+            self._gone(f"broke the protocol: {error}")
+
+    def _output_ready(self, events: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            data = os.read(self._output, 4096)
+            if not data:
+                self._watching.unwatch(self._output)
+            *lines, rest = (self._line + data).split(b"\n")
+            self._line = rest[-4096:]
+            for line in lines:
+                self._owner.worker_output(line.decode("utf-8", "replace"))
+
+    # Ending.
+
+    def _gone(self, reason: str = "") -> None:
+        process = self._process
+        if process is None:
+            return
+        if not reason:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                # It closed its socket, most often because it is ending: then its own exit code tells why.
+                process.wait(0.2)
+        ended = process.returncode is not None
+        normal = process.returncode == 0
+        self._drain_output()
+        self._end()
+        self._owner.worker_gone(reason or (_cause(process.returncode) if ended else "closed its socket"), normal)
+
+    def _drain_output(self) -> None:
+        with contextlib.suppress(BlockingIOError, OSError):
+            for line in (self._line + os.read(self._output, 1 << 16)).splitlines():
+                self._owner.worker_output(line.decode("utf-8", "replace"))
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_REAP_S)
+        if self._socket is not None:
+            self._watching.unwatch(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+        for fd in (self._output, self._ended):
+            if fd >= 0:
+                self._watching.unwatch(fd)
+                os.close(fd)
+        self._output = self._ended = -1
+
+
+def _start_message(plan: WorkerPlan) -> protocol.Message:
+    return start_message(
+        plugin_id=plan.plugin_id,
+        name=plan.name,
+        bundle=plan.bundle,
+        entry_point=plan.entry_point,
+        config=plan.config,
+        max_reply_bytes=plan.max_reply_bytes,
+        memory_bytes=plan.policy.memory_bytes,
+        open_files=plan.policy.open_files,
+        cpu_seconds=plan.policy.cpu_seconds,
+    )
+
+
+def _cause(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"exited with code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _die_with_parent() -> None:
+    """Run in the child between fork and exec: its plugin actor's end is its own."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

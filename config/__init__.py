@@ -1,0 +1,53 @@
+"""Configuration: settings, and how they are loaded. Names are imported when they are first used.
+
+Worker processes import this package for its errors alone, so importing it loads nothing else.
+"""
+
+from __future__ import annotations
+
+# Importing it from typing would double the time that a worker takes to import this.
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from .errors import ConfigError, DocumentError, Fault, NyxPluginError, StartupError
+    from .loading import load_settings
+    from .settings import (
+        Ceiling,
+        LimitSettings,
+        PluginSettings,
+        SandboxRequest,
+        Settings,
+        SupervisionSettings,
+        SystemSettings,
+    )
+
+__all__ = [
+    "Ceiling",
+    "ConfigError",
+    "DocumentError",
+    "Fault",
+    "LimitSettings",
+    "NyxPluginError",
+    "PluginSettings",
+    "SandboxRequest",
+    "Settings",
+    "StartupError",
+    "SupervisionSettings",
+    "SystemSettings",
+    "load_settings",
+]
+
+_ERRORS = {"ConfigError", "DocumentError", "Fault", "NyxPluginError", "StartupError"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    module = "errors" if name in _ERRORS else "loading" if name == "load_settings" else "settings"
+    return getattr(import_module(f".{module}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,158 @@
+"""The settings of one system: frozen values, checked when they are built (ConfigError names key, limit and value).
+
+``config/defaults.toml`` documents every key with its unit and its range.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import attrs
+from attrs import field
+
+from . import checks
+from .checks import MIB
+from .errors import ConfigError, Fault
+from .network import network_rule
+
+Transport = Literal["tcp", "inline"]
+
+MAX_PLUGIN_ID = 2**32 - 1
+plugin_id = checks.whole(0, MAX_PLUGIN_ID)
+capacity = checks.whole(1, 100_000)
+capacity_bytes = checks.whole(4096, 1024 * MIB)
+max_restarts = checks.whole(0, 1_000_000)
+restart_window = checks.positive_seconds
+
+_memory = checks.whole(16 * MIB, 1024 * 1024 * MIB)
+_cpu_seconds = checks.whole(1, 31_536_000)
+_wall_time = checks.number(0.001, 3600)
+_open_files = checks.whole(16, 1_048_576)
+_paths = checks.each(checks.absolute_path)
+_network = checks.each(network_rule)
+_environment = checks.each(checks.text("[A-Za-z_][A-Za-z0-9_]{0,254}", "the name of an environment variable"))
+_permissions = checks.each(checks.text("[a-z][a-z0-9_]{0,63}", "a permission ([a-z][a-z0-9_]*)"))
+
+
+@attrs.frozen
+class SystemSettings:
+    """Where the system runs and how long its parts may take to start, to load and to stop (seconds)."""
+
+    transport: Transport = field(default="tcp", validator=checks.one_of("tcp", "inline"))
+    runtime_dir: str = field(default="", validator=checks.absolute_path_or_empty)
+    state_dir: str = field(default="", validator=checks.absolute_path_or_empty)
+    admin_port: int = field(default=0, validator=checks.whole(0, 65_535))
+    start_timeout_s: float = field(default=10.0, validator=checks.positive_seconds)
+    stop_timeout_s: float = field(default=3.0, validator=checks.seconds)
+    load_timeout_s: float = field(default=10.0, validator=checks.positive_seconds)
+
+
+@attrs.frozen
+class LimitSettings:
+    """How much may be in hand at once, and for how long (bytes, frames, seconds)."""
+
+    max_header_bytes: int = field(default=65_536, validator=checks.whole(4096, 16 * MIB))
+    max_stream_frame_bytes: int = field(default=8 * MIB, validator=checks.whole(1024, 64 * MIB))
+    mailbox_capacity: int = field(default=100, validator=capacity)
+    mailbox_bytes: int = field(default=0, validator=checks.whole(0, 1024 * MIB))
+    max_reply_bytes: int = field(default=MIB, validator=checks.whole(0, 64 * MIB))
+    event_queue: int = field(default=1000, validator=checks.whole(1, 1_000_000))
+    dispatch_timeout_s: float = field(default=5.0, validator=checks.seconds)
+    drain_timeout_s: float = field(default=5.0, validator=checks.seconds)
+    wall_time_s: float = field(default=5.0, validator=_wall_time)
+    log_lines_per_s: int = field(default=100, validator=checks.whole(0, 1_000_000))
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse mailboxes that the largest header would never fit into."""
+        if 0 < self.mailbox_bytes < self.max_header_bytes:
+            reason = f"must be 0 or at least max_header_bytes ({self.max_header_bytes:,}), not {self.mailbox_bytes:,}"
+            raise ConfigError("LimitSettings", [Fault("mailbox_bytes", reason)])
+
+    def mailbox_bytes_for(self, frames: int) -> int:
+        """The size in bytes of a mailbox of ``frames`` frames: as configured, or 4 KiB each within 1 to 64 MiB.
+
+        Never less than ``max_header_bytes``, so that every valid frame fits into an empty mailbox.
+        """
+        return self.mailbox_bytes or max(min(max(frames * 4096, MIB), 64 * MIB), self.max_header_bytes)
+
+
+@attrs.frozen
+class SupervisionSettings:
+    """How often a plugin may be restarted within a window, and how long to wait before each restart (seconds)."""
+
+    max_restarts: int = field(default=5, validator=max_restarts)
+    within_s: float = field(default=60.0, validator=restart_window)
+    backoff_initial_s: float = field(default=0.1, validator=checks.seconds)
+    backoff_max_s: float = field(default=30.0, validator=checks.seconds)
+    jitter: float = field(default=0.1, validator=checks.number(0, 1))
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse a first pause that is longer than the longest."""
+        if self.backoff_initial_s > self.backoff_max_s:
+            reason = f"must be at most backoff_max_s ({self.backoff_max_s:g}), not {self.backoff_initial_s:g}"
+            raise ConfigError("SupervisionSettings", [Fault("backoff_initial_s", reason)])
+
+
+@attrs.frozen
+class Ceiling:
+    """The most that the operator allows any plugin. ``None`` is no limit; an empty list allows nothing."""
+
+    read_paths: tuple[str, ...] = field(default=(), validator=_paths)
+    write_paths: tuple[str, ...] = field(default=(), validator=_paths)
+    network: tuple[str, ...] = field(default=(), validator=_network)
+    memory_bytes: int | None = field(default=None, validator=checks.optional(_memory))
+    cpu_seconds: int | None = field(default=None, validator=checks.optional(_cpu_seconds))
+    wall_time_s: float = field(default=60.0, validator=_wall_time)
+    open_files: int = field(default=256, validator=_open_files)
+    environment: tuple[str, ...] = field(default=(), validator=_environment)
+    subprocesses: bool = field(default=False, validator=checks.flag)
+
+
+@attrs.frozen
+class SandboxRequest:
+    """What a bundle asks for. ``None`` takes the ceiling's value; an empty list or ``False`` asks for nothing."""
+
+    read_paths: tuple[str, ...] = field(default=(), validator=_paths)
+    write_paths: tuple[str, ...] = field(default=(), validator=_paths)
+    network: tuple[str, ...] = field(default=(), validator=_network)
+    memory_bytes: int | None = field(default=None, validator=checks.optional(_memory))
+    cpu_seconds: int | None = field(default=None, validator=checks.optional(_cpu_seconds))
+    wall_time_s: float | None = field(default=None, validator=checks.optional(_wall_time))
+    open_files: int | None = field(default=None, validator=checks.optional(_open_files))
+    environment: tuple[str, ...] = field(default=(), validator=_environment)
+    subprocesses: bool = field(default=False, validator=checks.flag)
+
+
+@attrs.frozen
+class PluginSettings:
+    """One plugin to load at the start: its bundle, and what replaces the manifest's values (``None``: nothing)."""
+
+    bundle: str = field(validator=checks.path)
+    id: int | None = field(default=None, validator=checks.optional(plugin_id))
+    capacity: int | None = field(default=None, validator=checks.optional(capacity))
+    capacity_bytes: int | None = field(default=None, validator=checks.optional(capacity_bytes))
+    permissions: tuple[str, ...] | None = field(default=None, validator=checks.optional(_permissions))
+    config: dict[str, Any] = field(factory=dict, validator=checks.plain_table)
+
+
+@attrs.frozen
+class Settings:
+    """Everything that one system is configured with."""
+
+    system: SystemSettings = field(factory=SystemSettings, validator=checks.instance_of(SystemSettings))
+    limits: LimitSettings = field(factory=LimitSettings, validator=checks.instance_of(LimitSettings))
+    supervision: SupervisionSettings = field(
+        factory=SupervisionSettings, validator=checks.instance_of(SupervisionSettings)
+    )
+    ceiling: Ceiling = field(factory=Ceiling, validator=checks.instance_of(Ceiling))
+    plugins: tuple[PluginSettings, ...] = field(default=(), validator=checks.each(checks.instance_of(PluginSettings)))
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse two plugins with the same id."""
+        seen: dict[int, int] = {}
+        faults = []
+        for index, plugin in enumerate(self.plugins):
+            if plugin.id is not None and (first := seen.setdefault(plugin.id, index)) != index:
+                faults.append(Fault(f"plugins[{index}].id", f"must be its own, not {plugin.id} of plugins[{first}]"))
+        if faults:
+            raise ConfigError("Settings", faults)

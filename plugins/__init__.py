@@ -1,0 +1,81 @@
+"""What plugin authors and hosts share: the SDK, the wire format and the errors.
+
+Names are imported when first used, so that a worker loads no more than its plugin needs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+# Importing it from typing would double the time that a worker takes to import this.
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from ..config.errors import NyxPluginError
+    from .errors import (
+        AlreadyLoaded,
+        BundleError,
+        DependencyMissing,
+        DispatchTimeout,
+        FrameError,
+        InvalidFrameType,
+        MailboxFull,
+        ManifestError,
+        PermissionDenied,
+        PluginFailed,
+        PluginNotLoaded,
+        PluginNotRegistered,
+        PolicyRefused,
+        SandboxViolation,
+        SystemStopped,
+    )
+    from .header import split_header
+    from .sdk import Context, Frame, Plugin
+    from .wire import FrameType, PluginHeader, StreamDecoder, StreamFrame, close_frame
+
+__all__ = [
+    "AlreadyLoaded",
+    "BundleError",
+    "Context",
+    "DependencyMissing",
+    "DispatchTimeout",
+    "Frame",
+    "FrameError",
+    "FrameType",
+    "InvalidFrameType",
+    "MailboxFull",
+    "ManifestError",
+    "NyxPluginError",
+    "PermissionDenied",
+    "Plugin",
+    "PluginFailed",
+    "PluginHeader",
+    "PluginNotLoaded",
+    "PluginNotRegistered",
+    "PolicyRefused",
+    "SandboxViolation",
+    "StreamDecoder",
+    "StreamFrame",
+    "SystemStopped",
+    "close_frame",
+    "split_header",
+]
+
+_HOMES = {
+    **dict.fromkeys(("Context", "Frame", "Plugin"), ".sdk"),
+    **dict.fromkeys(("FrameType", "PluginHeader", "StreamDecoder", "StreamFrame", "close_frame"), ".wire"),
+    "split_header": ".header",
+}
+
+if not TYPE_CHECKING:  # Type checkers would take any name for one that is there.
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(_HOMES.get(name, ".errors"), __name__), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""The bundled plugins, one bundle directory each: ``builtin:echo``, ``builtin:wordcount`` and ``builtin:kv``."""

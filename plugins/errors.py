@@ -1,0 +1,165 @@
+"""Errors, one class per cause, under :class:`NyxPluginError`.
+
+Each carries the culprit as attributes and says in its text what was found, what the limit is and what to do.
+"""
+
+from __future__ import annotations
+
+from ..config.errors import DocumentError, NyxPluginError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CLOSE_UNSUPPORTED_CAPABILITY = 0x07
+
+
+class InvalidFrameType(NyxPluginError, ValueError):
+    """The frame type is no plugin frame (0x51 to 0x54) or is not configured. Send another type."""
+
+    def __init__(self, frame_type: object) -> None:
+        self.frame_type = frame_type
+        shown = f"0x{frame_type:02x}" if isinstance(frame_type, int) else repr(frame_type)
+        super().__init__(f"frame type {shown} is not a plugin frame: expected 0x51 to 0x54")
+
+
+class FrameError(NyxPluginError, ValueError):
+    """Bytes are no valid frame: ``what`` is wrong at byte ``offset``. The sender must mend its encoder."""
+
+    def __init__(self, what: str, offset: int = 0) -> None:
+        self.what = what
+        self.offset = offset
+        super().__init__(f"malformed frame at byte {offset}: {what}")
+
+
+class PluginNotRegistered(NyxPluginError, LookupError):
+    """No plugin has this id. Load one, or correct the id.
+
+    ``close`` is the payload of the CLOSE owed to the peer when the frame carried REQUIRED, else ``None``.
+    """
+
+    def __init__(self, plugin_id: int, required: bool = False) -> None:
+        self.plugin_id = plugin_id
+        self.close: bytes | None = None
+        text = f"plugin {plugin_id} is not registered"
+        if required:
+            self.close = CLOSE_UNSUPPORTED_CAPABILITY.to_bytes(2, "big") + plugin_id.to_bytes(4, "big")
+            text += f"; the frame was REQUIRED, so the peer is owed CLOSE {self.close.hex()}"
+        super().__init__(text)
+
+
+class PluginNotLoaded(NyxPluginError, LookupError):
+    """The plugin is registered but takes no frames in its present ``state``. Load it, or wait until it is ready."""
+
+    def __init__(self, plugin_id: int, state: str) -> None:
+        self.plugin_id = plugin_id
+        self.state = state
+        super().__init__(f"plugin {plugin_id} is not loaded: its state is {state!r}")
+
+
+class PermissionDenied(NyxPluginError, PermissionError):
+    """The plugin lacks the ``permission`` that ``frame_type`` needs. Grant it, or don't send such frames."""
+
+    def __init__(self, plugin_id: int, permission: str, frame_type: int) -> None:
+        self.plugin_id = plugin_id
+        self.permission = permission
+        self.frame_type = frame_type
+        super().__init__(
+            f"plugin {plugin_id} has no permission {permission!r}, which frame type 0x{frame_type:02x} needs"
+        )
+
+
+class SandboxViolation(NyxPluginError, PermissionError):
+    """A control frame asks for what the plugin's policy does not allow. Widen the policy, or don't ask."""
+
+    def __init__(self, plugin_id: int, request: str, reason: str) -> None:
+        self.plugin_id = plugin_id
+        self.request = request
+        self.reason = reason
+        super().__init__(f"plugin {plugin_id}: {request!r} denied by policy: {reason}")
+
+
+class PolicyRefused(NyxPluginError, PermissionError):
+    """A bundle requests more than the operator's ceiling allows; every reason is in ``reasons``."""
+
+    def __init__(self, plugin_id: int, reasons: Iterable[str]) -> None:
+        self.plugin_id = plugin_id
+        self.reasons = tuple(reasons)
+        super().__init__(f"plugin {plugin_id} asks for more than the ceiling allows: " + "; ".join(self.reasons))
+
+
+class MailboxFull(NyxPluginError):
+    """The plugin's mailbox has no room: ``depth`` of ``capacity`` (``unit``: frames or bytes) are taken.
+
+    Wait (``dispatch`` does), slow down, or load the plugin with a larger capacity.
+    """
+
+    def __init__(self, plugin_id: int, depth: int, capacity: int, unit: str = "frames") -> None:
+        self.plugin_id = plugin_id
+        self.depth = depth
+        self.capacity = capacity
+        self.unit = unit
+        super().__init__(f"mailbox of plugin {plugin_id} is full: {depth} of {capacity} {unit} taken")
+
+
+class DispatchTimeout(NyxPluginError, TimeoutError):
+    """``what`` did not happen within ``timeout`` seconds. ``receipt`` is set when the frame is already on its way."""
+
+    def __init__(self, plugin_id: int | None, what: str, timeout: float) -> None:
+        self.plugin_id = plugin_id
+        self.what = what
+        self.timeout = timeout
+        self.receipt: object = None
+        culprit = "" if plugin_id is None else f"plugin {plugin_id}: "
+        super().__init__(f"{culprit}{what} not within {timeout:g} s")
+
+
+class PluginFailed(NyxPluginError, RuntimeError):
+    """The plugin could not do its part (its handler raised, it crashed, it never became ready): see ``reason``."""
+
+    def __init__(self, plugin_id: int, reason: str, step: str = "handle") -> None:
+        self.plugin_id = plugin_id
+        self.reason = reason
+        self.step = step
+        super().__init__(f"plugin {plugin_id} failed ({step}): {reason}")
+
+
+class SystemStopped(NyxPluginError, RuntimeError):
+    """The system has stopped (``reason`` says why). Start a new one."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the plugin system has stopped: {reason}")
+
+
+class AlreadyLoaded(NyxPluginError, ValueError):
+    """A plugin with this id is loaded. Unload it first, or load with another id."""
+
+    def __init__(self, plugin_id: int, state: str) -> None:
+        self.plugin_id = plugin_id
+        self.state = state
+        super().__init__(f"plugin {plugin_id} is already loaded: its state is {state!r}")
+
+
+class ManifestError(DocumentError):
+    """A bundle's ``plugin.toml`` is refused; ``faults`` lists every key with its reason."""
+
+    kind = "manifest"
+
+
+class BundleError(NyxPluginError, ValueError):
+    """A bundle can't be read (missing, corrupt, unsafe names): see ``reason``."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        self.source = source
+        self.reason = reason
+        super().__init__(f"bundle {source}: {reason}")
+
+
+class DependencyMissing(NyxPluginError, LookupError):
+    """A bundle requires plugins that are not loaded in a fitting version; all are in ``missing``. Load them first."""
+
+    def __init__(self, plugin_id: int, missing: Iterable[str]) -> None:
+        self.plugin_id = plugin_id
+        self.missing = tuple(missing)
+        super().__init__(f"plugin {plugin_id} requires " + ", ".join(self.missing))

@@ -1,0 +1,120 @@
+"""``plugin.toml``: what a bundle says about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Literal
+
+import attrs
+from attrs import field
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from ..config import checks, settings
+from ..config.checks import Check, shown, shown_key
+from ..config.documents import parse_toml, structure
+from ..config.errors import ConfigError, Fault
+from ..config.settings import SandboxRequest
+from .errors import ManifestError
+from .permissions import ALL_PERMISSIONS
+
+API_VERSION = 1
+MANIFEST_NAME = "plugin.toml"
+MAX_MANIFEST_BYTES = 64 * 1024
+MAX_DOTS = 200  # in one line: tomllib needs time and memory by the square of a dotted key's length, gigabytes at 64 KiB
+MAX_VERSION_CHARS = 128  # longer ones could hold numbers that int() refuses to read
+NAME_PATTERN = "[a-z0-9][a-z0-9_.-]{0,63}"
+
+RestartPolicy = Literal["permanent", "transient", "temporary"]
+
+
+def _version_reason(value: object) -> str | None:
+    if isinstance(value, str) and len(value) <= MAX_VERSION_CHARS:
+        with suppress(InvalidVersion):
+            Version(value)
+            return None
+    return f"must be a version as in PEP 440, such as '1.0.0', not {shown(value)}"
+
+
+def _specifier_reason(value: object) -> str | None:
+    if isinstance(value, str) and len(value) <= MAX_VERSION_CHARS:
+        with suppress(InvalidSpecifier):
+            SpecifierSet(value)
+            return None
+    return f"must be version specifiers such as '>=1.2,<2', not {shown(value)}"
+
+
+def _requirement_faults(requires: Mapping[object, object]) -> Iterator[Fault]:
+    for name, wanted in requires.items():
+        yield from _name.faults(name, shown_key(name))
+        yield from checks.check(_specifier_reason).faults(wanted, shown_key(name))
+
+
+_version = checks.check(_version_reason)
+_name = checks.text(NAME_PATTERN, f"a plugin name ({NAME_PATTERN})")
+_api_version = checks.one_of(API_VERSION)
+_entry_point = checks.text(
+    r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", "'module:Class' with the module's name inside the bundle"
+)
+_description = checks.text(r"[^\0]{0,1000}", "text of at most 1,000 characters")
+_permissions = checks.each(checks.one_of(*sorted(ALL_PERMISSIONS)))
+
+
+@attrs.frozen
+class RestartRequest:
+    """When the plugin is restarted, and how often within how many seconds (``None``: as configured)."""
+
+    policy: RestartPolicy = field(default="permanent", validator=checks.one_of("permanent", "transient", "temporary"))
+    max_restarts: int | None = field(default=None, validator=checks.optional(settings.max_restarts))
+    within_s: float | None = field(default=None, validator=checks.optional(settings.restart_window))
+
+
+@attrs.frozen
+class Manifest:
+    """What a bundle is, what it asks for, and what it requires. Checked when it is built (ConfigError)."""
+
+    id: int = field(validator=settings.plugin_id)
+    name: str = field(validator=_name)
+    version: str = field(validator=_version)
+    api_version: int = field(validator=_api_version)
+    entry_point: str = field(validator=_entry_point)
+    description: str = field(default="", validator=_description)
+    permissions: tuple[str, ...] = field(default=(), validator=_permissions)
+    capacity: int | None = field(default=None, validator=checks.optional(settings.capacity))
+    capacity_bytes: int | None = field(default=None, validator=checks.optional(settings.capacity_bytes))
+    restart: RestartRequest = field(factory=RestartRequest, validator=checks.instance_of(RestartRequest))
+    sandbox: SandboxRequest = field(factory=SandboxRequest, validator=checks.instance_of(SandboxRequest))
+    requires: dict[str, str] = field(factory=dict, validator=Check(_requirement_faults))
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse a plugin that requires itself."""
+        if self.name in self.requires:
+            fault = Fault(f"requires.{shown_key(self.name)}", "must be another plugin, not the plugin itself")
+            raise ConfigError("Manifest", [fault])
+
+    def missing_from(self, loaded: Mapping[str, str]) -> tuple[str, ...]:
+        """The requirements that ``loaded`` (plugin name to version) does not meet, each as an error shows it."""
+        return tuple(
+            f"{name} {wanted} ({'not loaded' if name not in loaded else 'loaded: ' + loaded[name]})"
+            for name, wanted in self.requires.items()
+            # A loaded pre-release was somebody's choice, so it counts.
+            if name not in loaded or not SpecifierSet(wanted).contains(loaded[name], prereleases=True)
+        )
+
+
+def parse_manifest(text: str | bytes, source: str) -> Manifest:
+    """The manifest that ``text`` spells. Raises ManifestError with all faults; ``source`` names the document."""
+    if oversize := _oversize(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")):
+        raise ManifestError(source, [Fault("", oversize)])
+    data = parse_toml(text, source=source, error=ManifestError)
+    return structure(data, Manifest, source=source, error=ManifestError)
+
+
+def _oversize(raw: bytes) -> str | None:
+    if len(raw) > MAX_MANIFEST_BYTES:
+        return f"must have at most {MAX_MANIFEST_BYTES:,} bytes, not {len(raw):,}"
+    for number, line in enumerate(raw.split(b"\n"), 1):
+        if (dots := line.count(b".")) > MAX_DOTS:
+            return f"must have at most {MAX_DOTS} dots in a line, not {dots:,} as in line {number}"
+    return None

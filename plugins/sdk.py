@@ -1,0 +1,145 @@
+"""What a plugin is written against: it subclasses :class:`Plugin`, and is given a :class:`Context` and frames."""
+
+from __future__ import annotations
+
+# Spelt out, here and in all that a worker loads: importing typing would double the time in which a worker starts.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, ClassVar
+
+DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
+DATA_FRAME = 0x52
+
+
+class Frame:
+    """One frame as a handler gets it: ``type`` (0x51 to 0x54), ``flags`` (0 to 255) and ``data``. Read it only."""
+
+    __slots__ = ("data", "flags", "type")
+
+    def __init__(self, type: int, flags: int, data: bytes) -> None:
+        self.type = type
+        self.flags = flags
+        self.data = data
+
+    def __repr__(self) -> str:
+        return f"Frame(type=0x{self.type:02x}, flags=0x{self.flags:02x}, data={self.data!r})"
+
+
+class Logger:
+    """Sends lines to the host's log, which limits their rate; arguments are filled in as by :mod:`logging`."""
+
+    __slots__ = ("_write",)
+
+    def __init__(self, write: Callable[[int, str], None]) -> None:
+        self._write = write
+
+    def debug(self, msg: object, *args: object) -> None:
+        """Log what helps to find a fault."""
+        self._write(DEBUG, _filled(msg, args))
+
+    def info(self, msg: object, *args: object) -> None:
+        """Log an event of normal operation."""
+        self._write(INFO, _filled(msg, args))
+
+    def warning(self, msg: object, *args: object) -> None:
+        """Log what an operator should look at some time."""
+        self._write(WARNING, _filled(msg, args))
+
+    def error(self, msg: object, *args: object) -> None:
+        """Log what went wrong."""
+        self._write(ERROR, _filled(msg, args))
+
+    def exception(self, msg: object, *args: object) -> None:
+        """Log what went wrong, with the traceback of the exception being handled."""
+        import traceback
+
+        self._write(ERROR, f"{_filled(msg, args)}\n{traceback.format_exc().rstrip()}")
+
+
+class Context:
+    """The plugin's view of the runtime: who it is (``plugin_id``, ``name``), its ``config``, and the way out."""
+
+    __slots__ = ("_emit", "_max_emit_bytes", "config", "logger", "name", "plugin_id")
+
+    def __init__(
+        self,
+        plugin_id: int,
+        name: str,
+        config: Mapping[str, Any],
+        *,
+        emit: Callable[[int, int, bytes], None],
+        log: Callable[[int, str], None],
+        max_emit_bytes: int,
+    ) -> None:
+        self.plugin_id = plugin_id
+        self.name = name
+        self.config = config
+        self.logger = Logger(log)
+        self._emit = emit
+        self._max_emit_bytes = max_emit_bytes
+
+    def emit(self, data: bytes, frame_type: int = DATA_FRAME, flags: int = 0) -> None:
+        """Send a frame of the plugin's own accord, from any thread; it travels in order with the plugin's replies.
+
+        Raises :class:`TypeError` when ``data`` is no bytes, :class:`ValueError` when ``frame_type`` is not in
+        0x50 to 0x5F, ``flags`` not in 0 to 255, or ``data`` longer than a reply may be.
+        """
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"emit() takes bytes, not {type(data).__name__}")
+        if not 0x50 <= frame_type <= 0x5F:
+            raise ValueError(f"frame type 0x{frame_type:02x} is not in 0x50 to 0x5f")
+        if not 0 <= flags <= 0xFF:
+            raise ValueError(f"flags {flags} are not in 0 to 255")
+        copy = bytes(data)
+        if len(copy) > self._max_emit_bytes:
+            raise ValueError(f"emit of {len(copy):,} bytes: the limit is {self._max_emit_bytes:,}")
+        self._emit(frame_type, flags, copy)
+
+
+class Plugin:
+    """Base of every plugin; override what you need.
+
+    One instance serves one worker, on one thread, one frame after the other. A handler's bytes are the reply to
+    the frame, ``None`` is no reply; an exception fails this frame only. Handlers are looked up once, after
+    :meth:`on_load`.
+    """
+
+    ctx: Context
+    """Set before :meth:`on_load` is called."""
+
+    on_batch: ClassVar[Callable[..., Sequence[bytes | None]] | None] = None
+    """Define ``on_batch(self, frames)`` to get each run of consecutive data frames as one sequence, in place of
+    :meth:`on_data`; it returns one reply or ``None`` per frame, and raising fails the whole run."""
+
+    def on_load(self, ctx: Context) -> None:
+        """Get ready; raising refuses the load."""
+
+    def on_handshake(self, frame: Frame) -> bytes | None:
+        """Handle a handshake frame (0x51)."""
+        return None
+
+    def on_data(self, frame: Frame) -> bytes | None:
+        """Handle a data frame (0x52)."""
+        return None
+
+    def on_control(self, frame: Frame) -> bytes | None:
+        """Handle a control frame (0x53)."""
+        return None
+
+    def on_error(self, frame: Frame) -> bytes | None:
+        """Handle an error frame (0x54)."""
+        return None
+
+    def on_unload(self) -> None:
+        """Let go of everything; no frame comes after this."""
+
+
+def _filled(msg: object, args: tuple[object, ...]) -> str:
+    text = str(msg)
+    if not args:
+        return text
+    try:
+        return text % args
+    except (TypeError, ValueError):
+        return f"{text} {args!r}"

@@ -1,0 +1,172 @@
+"""What a worker says, checked: the host believes nothing of it that has not been through :func:`check_from_worker`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from . import protocol
+from .protocol import ProtocolError
+
+if TYPE_CHECKING:
+    from .protocol import Result
+
+_MAX_INDEX = 0xFFFF_FFFF_FFFF_FFFF
+_MAX_LEVEL = 100
+
+
+class Ready(NamedTuple):
+    """The plugin is loaded; the worker takes batches."""
+
+
+class StartFailed(NamedTuple):
+    """The plugin could not be loaded: it raised ``type`` with ``text``. The worker ends."""
+
+    type: str
+    text: str
+
+
+class Done(NamedTuple):
+    """``results`` of consecutive frames, the first of which has ring index ``first_index``."""
+
+    first_index: int
+    results: list[Result]
+
+
+class Emitted(NamedTuple):
+    """One frame that the plugin sent of its own accord."""
+
+    frame_type: int
+    flags: int
+    data: bytes
+
+
+class Emit(NamedTuple):
+    """Frames that the plugin sent of its own accord, in order."""
+
+    frames: tuple[Emitted, ...]
+
+
+class LogLine(NamedTuple):
+    """One line of the plugin's log; ``level`` as in :mod:`logging`."""
+
+    level: int
+    text: str
+
+
+class Log(NamedTuple):
+    """Lines of the plugin's log, in order."""
+
+    lines: tuple[LogLine, ...]
+
+
+class Stopped(NamedTuple):
+    """``on_unload`` has run; ``error`` is what it raised. The worker ends."""
+
+    error: str | None
+
+
+Answer: TypeAlias = Ready | StartFailed | Done | Emit | Log | Stopped
+
+
+def check_from_worker(message: list[Any], *, max_reply_bytes: int, max_results: int) -> Answer:
+    """Turn one decoded message into a typed value, every field checked; a DONE holds at most ``max_results``.
+
+    Raises :class:`ProtocolError` for anything that an honest worker does not send.
+    """
+    match message:
+        case [protocol.DONE, first_index, list() as results]:
+            _check_range(first_index, _MAX_INDEX, "index")
+            _check_count(results, max_results, "results")
+            _check_results(results, max_reply_bytes)
+            return Done(first_index, results)
+        case [protocol.EMIT, list() as frames]:
+            _check_count(frames, protocol.MAX_ITEMS, "emitted frames")
+            return Emit(tuple(_emitted(frame, max_reply_bytes) for frame in frames))
+        case [protocol.LOG, list() as lines]:
+            _check_count(lines, protocol.MAX_ITEMS, "log lines")
+            return Log(tuple(map(_log_line, lines)))
+        case _:
+            return _once(message)
+
+
+def _once(message: list[Any]) -> Answer:
+    """Check the messages that a worker sends once in its life."""
+    match message:
+        case [protocol.READY]:
+            return Ready()
+        case [protocol.START_FAILED, error_type, text]:
+            _check_text(error_type, protocol.MAX_ERROR_TYPE_CHARS, "error type")
+            _check_text(text, protocol.MAX_ERROR_CHARS, "error text")
+            return StartFailed(error_type, text)
+        case [protocol.STOPPED, error]:
+            if error is not None:
+                _check_text(error, _MAX_STOP_CHARS, "error text")
+            return Stopped(error)
+    raise ProtocolError(f"no worker sends a message of {len(message)} items that begins with {_shown(message[0])}")
+
+
+_MAX_STOP_CHARS = protocol.MAX_ERROR_TYPE_CHARS + 2 + protocol.MAX_ERROR_CHARS
+
+
+def _check_results(results: list[Any], max_reply_bytes: int) -> None:
+    for result in results:
+        if result is None:
+            continue
+        if type(result) is bytes:
+            if len(result) > max_reply_bytes:
+                raise ProtocolError(f"reply of {len(result):,} bytes: the limit is {max_reply_bytes:,}")
+            continue
+        _check_error(result)
+
+
+def _check_error(result: Any) -> None:
+    if type(result) is not list or len(result) != 2:
+        raise ProtocolError(f"result is {_shown(result)}")
+    _check_text(result[0], protocol.MAX_ERROR_TYPE_CHARS, "error type")
+    _check_text(result[1], protocol.MAX_ERROR_CHARS, "error text")
+
+
+def _emitted(frame: Any, max_bytes: int) -> Emitted:
+    if type(frame) is not list or len(frame) != 3:
+        raise ProtocolError(f"emitted frame is {_shown(frame)}")
+    frame_type, flags, data = frame
+    _check_range(frame_type, 0xFF, "frame type")
+    _check_range(flags, 0xFF, "flags")
+    if type(data) is not bytes:
+        raise ProtocolError(f"emitted data is {_shown(data)}")
+    if len(data) > max_bytes:
+        raise ProtocolError(f"emit of {len(data):,} bytes: the limit is {max_bytes:,}")
+    return Emitted(frame_type, flags, data)
+
+
+def _log_line(line: Any) -> LogLine:
+    if type(line) is not list or len(line) != 2:
+        raise ProtocolError(f"log line is {_shown(line)}")
+    level, text = line
+    _check_range(level, _MAX_LEVEL, "log level")
+    _check_text(text, protocol.MAX_LOG_CHARS, "log text")
+    return LogLine(level, text)
+
+
+def _check_range(value: Any, highest: int, what: str) -> None:
+    # bool is an int to isinstance(), but not on the wire.
+    if type(value) is not int:
+        raise ProtocolError(f"{what} is {_shown(value)}")
+    if not 0 <= value <= highest:
+        raise ProtocolError(f"{what} {value} is not in 0 to {highest}")
+
+
+def _check_text(value: Any, max_chars: int, what: str) -> None:
+    if type(value) is not str:
+        raise ProtocolError(f"{what} is {_shown(value)}")
+    if len(value) > max_chars:
+        raise ProtocolError(f"{what} of {len(value):,} characters: the limit is {max_chars:,}")
+
+
+def _check_count(items: list[Any], highest: int, what: str) -> None:
+    if len(items) > highest:
+        raise ProtocolError(f"{len(items):,} {what}: the limit is {highest:,}")
+
+
+def _shown(value: Any) -> str:
+    return f"{value}" if type(value) is int else type(value).__name__

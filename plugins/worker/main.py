@@ -1,0 +1,208 @@
+"""The worker's main loop: takes batches from the host, runs them, answers; ends when the host is gone."""
+
+from __future__ import annotations
+
+import os
+import sys
+from _thread import stack_size, start_new_thread
+from mmap import mmap
+from select import poll
+
+from ..sdk import Context
+from . import protocol
+from .outbox import Outbox
+from .runner import Runner, load_plugin
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, NoReturn
+
+_CHUNK_BYTES = 65_536
+# The plugin's configuration may be nested; everything else is flat.
+_MAX_DEPTH = 100
+_WATCH_STACK_BYTES = 65_536
+
+
+class Worker:
+    """One plugin's process: reads messages from the socket ``fd`` and marks in ``page`` which frames it has in hand."""
+
+    def __init__(self, fd: int, page: memoryview) -> None:
+        self._fd = fd
+        self._page = page
+        self._reader = protocol.MessageReader(max_depth=_MAX_DEPTH)
+        self._outbox = Outbox(fd)
+        self._runner: Runner | None = None
+
+    def run(self) -> NoReturn:
+        """Serve until STOP, the end of the socket, or what a plugin raises to end its process; never returns."""
+        status = 1
+        try:
+            self._serve()
+        except SystemExit as ending:
+            status = _status(ending)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        self._outbox.flush()
+        _end(status)
+
+    def _serve(self) -> NoReturn:
+        while chunk := os.read(self._fd, _CHUNK_BYTES):
+            for message in self._reader.feed(chunk):
+                self._handle(message)
+        os._exit(0)
+
+    def _handle(self, message: Sequence[Any]) -> None:
+        kind = message[0]
+        if kind == protocol.BATCH and self._runner is not None:
+            self._run_batch(self._runner, message[1], message[2])
+        elif kind == protocol.START and self._runner is None:
+            self._start(message[1])
+        elif kind == protocol.STOP:
+            self._stop()
+        else:
+            raise protocol.ProtocolError(f"message of kind {kind} is out of place")
+
+    def _start(self, fields: Mapping[str, Any]) -> None:
+        try:
+            self._runner = self._load(fields)
+        except BaseException as error:
+            self._log_traceback()
+            self._outbox.send([protocol.START_FAILED, *protocol.describe(error)])
+            _end(1)
+        self._outbox.send([protocol.READY])
+
+    def _load(self, fields: Mapping[str, Any]) -> Runner:
+        _apply_limits(fields["limits"])
+        _watch_host(self._fd)
+        max_reply_bytes = fields["max_reply_bytes"]
+        ctx = Context(
+            fields["plugin_id"],
+            fields["name"],
+            fields["config"],
+            emit=self._outbox.emit,
+            log=self._outbox.log,
+            max_emit_bytes=max_reply_bytes,
+        )
+        return Runner(load_plugin(fields["bundle"], fields["entry_point"], ctx), max_reply_bytes)
+
+    def _log_traceback(self) -> None:
+        import traceback
+
+        self._outbox.log(40, traceback.format_exc().rstrip())
+
+    def _run_batch(self, runner: Runner, first_index: int, items: Sequence[Sequence[Any]]) -> None:
+        self._outbox.begin(first_index)
+        if runner.takes_batches:
+            self._run_in_runs(runner, first_index, items)
+        else:
+            self._run_singly(runner, first_index, items)
+        self._outbox.flush()
+
+    def _run_singly(self, runner: Runner, first_index: int, items: Sequence[Sequence[Any]]) -> None:
+        page, run, add = self._page, runner.run, self._outbox.add
+        page[1] = 1
+        for index, (frame_type, header) in enumerate(items, first_index):
+            page[0] = index
+            add(run(frame_type, header))
+
+    def _run_in_runs(self, runner: Runner, first_index: int, items: Sequence[Sequence[Any]]) -> None:
+        start = 0
+        while start < len(items):
+            count = runner.run_length(items, start)
+            self._page[0], self._page[1] = first_index + start, count or 1
+            if count:
+                for result in runner.run_batch(items[start : start + count]):
+                    self._outbox.add(result)
+            else:
+                self._outbox.add(runner.run(*items[start]))
+            start += count or 1
+
+    def _stop(self) -> NoReturn:
+        error = None if self._runner is None else self._runner.unload()
+        self._outbox.send([protocol.STOPPED, error])
+        _end(0)
+
+
+def main(fd: int, page_fd: int) -> NoReturn:
+    """Run a worker on the inherited descriptors: the socket, and the page, which is closed once it is mapped."""
+    # The host decides when a worker ends, not a Ctrl-C that its whole terminal gets.
+    from _signal import SIG_IGN, SIGINT, signal  # type: ignore[import-not-found]  # signal itself imports enum
+
+    signal(SIGINT, SIG_IGN)
+    os.set_inheritable(fd, False)
+    if sys.stdout is not None:
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a pipe: would lose a crash's last lines
+    Worker(fd, _mapped(page_fd)).run()
+
+
+def _mapped(fd: int) -> memoryview:
+    """Map the page as two native u64; a store of one is a single instruction, so a kill can't tear it."""
+    page = _untracked(fd)
+    os.close(fd)
+    return memoryview(page).cast("Q")
+
+
+def _untracked(fd: int) -> mmap:
+    """Map ``fd`` without the duplicate that mmap keeps for ``resize()``: with it, a plugin could cut the page off."""
+    if sys.version_info >= (3, 13):
+        return mmap(fd, protocol.PAGE_BYTES, trackfd=False)
+    duplicate = os.dup(fd)
+    os.close(duplicate)
+    page = mmap(fd, protocol.PAGE_BYTES)
+    # Nothing else runs yet: mmap got the number that was free a moment ago.
+    os.close(duplicate)
+    return page
+
+
+def _apply_limits(limits: Mapping[str, int | None]) -> None:
+    if not any(limits.values()):
+        return
+    import resource
+
+    for limit, key, extra in (
+        (resource.RLIMIT_DATA, "memory_bytes", 0),
+        (resource.RLIMIT_NOFILE, "open_files", 0),
+        # At the soft limit the kernel sends SIGXCPU, which may be caught; at the hard one it kills.
+        (resource.RLIMIT_CPU, "cpu_seconds", 1),
+    ):
+        value = limits[key]
+        if value is not None:
+            resource.setrlimit(limit, _within(value, value + extra, resource.getrlimit(limit)[1]))
+
+
+def _within(soft: int, hard: int, ceiling: int) -> tuple[int, int]:
+    """Keep a limit under the hard limit in force (-1: none), which can't be raised."""
+    return (soft, hard) if ceiling < 0 else (min(soft, ceiling), min(hard, ceiling))
+
+
+def _watch_host(fd: int) -> None:
+    """End this process when the host's end of the socket is gone, even while a handler is running."""
+    previous = stack_size(_WATCH_STACK_BYTES)
+    start_new_thread(_end_with_host, (fd,))
+    stack_size(previous)
+
+
+def _end_with_host(fd: int) -> None:
+    hangup = poll()
+    hangup.register(fd, 0)
+    hangup.poll()
+    os._exit(0)
+
+
+def _status(ending: SystemExit) -> int:
+    match ending.code:
+        case None:
+            return 0
+        case int() as code:
+            return code & 0xFF
+    print(ending.code, file=sys.stderr)
+    return 1
+
+
+def _end(status: int) -> NoReturn:
+    """End at once, whatever threads a plugin left behind."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(status)

@@ -1,0 +1,163 @@
+"""What travels between a plugin actor and its worker: a u32 big-endian length, then one CBOR array.
+
+=============  ==============================================================================================
+START          ``[1, {plugin_id, name, bundle, entry_point, config, max_reply_bytes, limits}]``
+BATCH          ``[2, first_index, [[frame_type, header], ...]]``: frames of consecutive ring indices
+STOP           ``[3]``
+READY          ``[11]``
+START_FAILED   ``[12, error_type, text]``: the worker ends
+DONE           ``[13, first_index, [result, ...]]``: a result is null, reply bytes, or ``[error_type, text]``
+EMIT           ``[14, [[frame_type, flags, data], ...]]``
+LOG            ``[15, [[level, text], ...]]``
+STOPPED        ``[16, text | null]``: ``on_unload`` has run, and raised ``text``; the worker ends
+=============  ==============================================================================================
+
+``[3]`` is ``00 00 00 02 81 03``. Both sides use this module; :mod:`.answers` checks what a worker says.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+from cbor2 import CBORDecoder, dumps
+
+from ...config.errors import NyxPluginError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, NoReturn, TypeAlias
+
+    Message: TypeAlias = list[Any]
+    Result: TypeAlias = bytes | list[str] | None
+
+START, BATCH, STOP = 1, 2, 3
+READY, START_FAILED, DONE, EMIT, LOG, STOPPED = 11, 12, 13, 14, 15, 16
+
+PAGE_BYTES = 16
+"""Size of the page in which a worker marks ``(index, count)`` of the frames in hand, two u64, little-endian."""
+MAX_ITEMS = 1024
+"""Most frames of one EMIT, and lines of one LOG."""
+MAX_ERROR_CHARS = 2_000
+MAX_ERROR_TYPE_CHARS = 200
+MAX_LOG_CHARS = 8_000
+FLUSH_BYTES = 262_144
+"""A worker sends what it holds as soon as it amounts to this."""
+_SLACK_BYTES = 65_536
+_LENGTH_BYTES = 4
+_MAX_LENGTH = 0xFFFF_FFFF
+
+
+class ProtocolError(NyxPluginError, ValueError):
+    """The other side of a worker's socket broke the protocol (``what``). End the worker: it is broken or hostile."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"worker protocol: {what}")
+
+
+def max_message_bytes(max_reply_bytes: int) -> int:
+    """Return the size that no message of an honest worker exceeds."""
+    return FLUSH_BYTES + max_reply_bytes + _SLACK_BYTES
+
+
+def encode(message: Sequence[Any]) -> bytes:
+    """Encode one message, length included. Raises :class:`ProtocolError` for what CBOR can't hold."""
+    try:
+        body: bytes = dumps(message)
+    except Exception as error:
+        raise ProtocolError(f"message can't be encoded: {error}") from None
+    if len(body) > _MAX_LENGTH:
+        raise ProtocolError(f"message of {len(body):,} bytes: the limit is {_MAX_LENGTH:,}")
+    return len(body).to_bytes(_LENGTH_BYTES, "big") + body
+
+
+class MessageReader:
+    """Cuts a byte stream into messages; holds at most one of ``max_message_bytes``, nested ``max_depth`` deep.
+
+    After an error it stays failed: every further call raises the same.
+    """
+
+    def __init__(self, max_message_bytes: int = _MAX_LENGTH, max_depth: int = 4) -> None:
+        self._max_message_bytes = max_message_bytes
+        self._max_depth = max_depth
+        self._pending = bytearray()
+        self._wanted = _LENGTH_BYTES
+        self._fault = ""
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Return the messages that ``data`` completes. Raises :class:`ProtocolError` for anything malformed."""
+        if self._fault:
+            raise ProtocolError(self._fault)
+        self._pending += data
+        if len(self._pending) < self._wanted:
+            return []
+        try:
+            return self._cut()
+        except ProtocolError as error:
+            self._fault = error.what
+            self._pending = bytearray()
+            raise
+
+    def _cut(self) -> list[Message]:
+        messages: list[Message] = []
+        start = 0
+        with memoryview(self._pending) as view:
+            while (end := self._end_of_message(view, start)) <= len(view):
+                messages.append(self._decode(view[start + _LENGTH_BYTES : end]))
+                start = end
+        del self._pending[:start]
+        self._wanted = end - start
+        return messages
+
+    def _end_of_message(self, view: memoryview, start: int) -> int:
+        body = start + _LENGTH_BYTES
+        if len(view) < body:
+            return body
+        length = int.from_bytes(view[start:body], "big")
+        if not 0 < length <= self._max_message_bytes:
+            raise ProtocolError(f"message of {length:,} bytes: the limit is {self._max_message_bytes:,}")
+        return body + length
+
+    def _decode(self, body: memoryview) -> Message:
+        source = BytesIO(body)
+        try:
+            message = CBORDecoder(
+                source, tag_hook=_refuse_tag, semantic_decoders=_TAGS, max_depth=self._max_depth, allow_indefinite=False
+            ).decode()
+        except Exception as error:
+            raise ProtocolError(f"message is not the CBOR expected: {error}") from None
+        if source.tell() != len(body):
+            raise ProtocolError(f"{len(body) - source.tell():,} bytes follow the message")
+        if type(message) is not list or not message:
+            raise ProtocolError(f"message is {type(message).__name__}, not an array with a kind")
+        return message
+
+
+def clip(text: str, max_chars: int = MAX_ERROR_CHARS) -> str:
+    """Cut ``text``, and replace what UTF-8 can't hold."""
+    text = text[:max_chars]
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def describe(error: BaseException) -> list[str]:
+    """Write an exception as ``[error_type, text]``, whatever its ``__str__`` does."""
+    try:
+        text = str(error)
+    except Exception as fault:
+        text = f"(its text can't be had: {type(fault).__name__})"
+    return [clip(type(error).__name__, MAX_ERROR_TYPE_CHARS), clip(text)]
+
+
+def _refuse_tag(*_: object) -> NoReturn:
+    raise ValueError("tags are not allowed")
+
+
+class _EveryTag(dict[int, "Any"]):
+    """Refuses all tags: those that cbor2 knows never get to ``tag_hook``."""
+
+    def __missing__(self, tag: int) -> Any:
+        return _refuse_tag
+
+
+_TAGS = _EveryTag()

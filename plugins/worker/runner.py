@@ -1,0 +1,153 @@
+"""Loads a plugin and runs its handlers; no input or output, so that a worker and an in-process transport share it."""
+
+from __future__ import annotations
+
+import sys
+
+from ..errors import InvalidFrameType
+from ..header import split_header
+from ..sdk import DATA_FRAME, Frame, Plugin
+from .protocol import clip, describe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from ..sdk import Context
+    from .protocol import Result
+
+    Item = Sequence[Any]
+    """A frame as it travels: ``[frame_type, header_bytes]``."""
+
+# The host has applied its own limit, which is configurable; a worker only reads what it was sent.
+_ANY_LENGTH = 1 << 32
+
+
+class Runner:
+    """Runs frames through one plugin. No :class:`Exception` of a handler leaves it; what ends a program does."""
+
+    def __init__(self, plugin: Plugin, max_reply_bytes: int) -> None:
+        self._plugin = plugin
+        self._max_reply_bytes = max_reply_bytes
+        self._on_batch = plugin.on_batch
+        self._handlers: dict[int, Callable[[Frame], bytes | None]] = {
+            0x51: plugin.on_handshake,
+            DATA_FRAME: plugin.on_data,
+            0x53: plugin.on_control,
+            0x54: plugin.on_error,
+        }
+
+    def run(self, frame_type: int, header: bytes) -> Result:
+        """Run one frame; returns the reply, ``None`` for no reply, or ``[error_type, text]``."""
+        try:
+            _, flags, data = split_header(header, _ANY_LENGTH)
+            handler = self._handlers.get(frame_type)
+            if handler is None:
+                raise InvalidFrameType(frame_type)
+            reply = handler(Frame(frame_type, flags, data))
+        except Exception as error:
+            return describe(error)
+        return None if reply is None else self._checked(reply)
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether the plugin defines ``on_batch``."""
+        return self._on_batch is not None
+
+    def run_length(self, items: Sequence[Item], start: int) -> int:
+        """Return how many of ``items`` from ``start`` on are for :meth:`run_batch`; 0 means that :meth:`run` is due."""
+        if self._on_batch is None:
+            return 0
+        end = start
+        while end < len(items) and items[end][0] == DATA_FRAME:
+            end += 1
+        return end - start
+
+    def run_batch(self, items: Sequence[Item]) -> list[Result]:
+        """Run a run of data frames through ``on_batch``; one result for each, in order."""
+        results: list[Result] = [None] * len(items)
+        frames, places = [], []
+        for place, (frame_type, header) in enumerate(items):
+            try:
+                _, flags, data = split_header(header, _ANY_LENGTH)
+            except Exception as error:
+                results[place] = describe(error)
+            else:
+                frames.append(Frame(frame_type, flags, data))
+                places.append(place)
+        for place, reply in zip(places, self._batch_replies(frames), strict=True):
+            results[place] = reply
+        return results
+
+    def unload(self) -> str | None:
+        """Call ``on_unload``; returns what it raised, as text."""
+        try:
+            self._plugin.on_unload()
+        except Exception as error:
+            return ": ".join(describe(error))
+        return None
+
+    def _batch_replies(self, frames: list[Frame]) -> list[Result]:
+        if not frames or self._on_batch is None:
+            return []
+        try:
+            replies = list(self._on_batch(frames))
+            if len(replies) != len(frames):
+                raise ValueError(f"on_batch returned {len(replies)} replies for {len(frames)} frames")
+        except Exception as error:
+            return [describe(error)] * len(frames)
+        return [None if reply is None else self._checked(reply) for reply in replies]
+
+    def _checked(self, reply: object) -> Result:
+        if not isinstance(reply, (bytes, bytearray, memoryview)):
+            return ["TypeError", clip(f"handler returned {type(reply).__name__}: expected bytes or None")]
+        data = bytes(reply)
+        if len(data) > self._max_reply_bytes:
+            return ["ReplyTooLarge", f"reply of {len(data):,} bytes: the limit is {self._max_reply_bytes:,}"]
+        return data
+
+
+def load_plugin(bundle_dir: str, entry_point: str, ctx: Context, *, private: bool = False) -> Plugin:
+    """Import ``"module:Class"`` from ``bundle_dir``, make an instance and call its ``on_load``.
+
+    With ``private`` the bundle's modules are forgotten again, so that several bundles can have modules of the same
+    name in one process; a bundle can then import its own modules only while it loads.
+    Raises :class:`ImportError` or :class:`TypeError` when the entry point is not a plugin, else what the bundle raises.
+    """
+    known = set(sys.modules)
+    sys.path.insert(0, bundle_dir)
+    try:
+        plugin = _plugin_class(entry_point)()
+        plugin.ctx = ctx
+        plugin.on_load(ctx)
+    finally:
+        if private:
+            _forget(bundle_dir, known)
+    return plugin
+
+
+def _plugin_class(entry_point: str) -> type[Plugin]:
+    module_name, _, class_name = entry_point.partition(":")
+    if not (module_name and class_name):
+        raise ImportError(f"entry point {entry_point!r} is not of the form 'module:Class'")
+    try:
+        __import__(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name:
+            raise
+        raise ImportError(f"entry point {entry_point!r}: there is no module {module_name!r} in the bundle") from None
+    found = getattr(sys.modules[module_name], class_name, None)
+    if found is None:
+        raise ImportError(f"entry point {entry_point!r}: module {module_name!r} has no {class_name!r}")
+    if not (isinstance(found, type) and issubclass(found, Plugin)):
+        raise TypeError(f"entry point {entry_point!r} is not a subclass of nyx_plugins.plugins.Plugin")
+    return found
+
+
+def _forget(bundle_dir: str, known: set[str]) -> None:
+    sys.path.remove(bundle_dir)
+    sys.path_importer_cache.pop(bundle_dir, None)
+    for name in set(sys.modules) - known:
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(bundle_dir.rstrip("/") + "/"):
+            del sys.modules[name]

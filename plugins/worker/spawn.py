@@ -1,0 +1,98 @@
+"""How the host starts a worker: its command line, its environment, and the START message."""
+
+from __future__ import annotations
+
+import compileall
+import functools
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from .protocol import START, ProtocolError
+
+if TYPE_CHECKING:
+    from .protocol import Message
+
+_ROOT = __name__.partition(".")[0]
+_ALWAYS = (_ROOT, f"{_ROOT}.config", f"{_ROOT}.plugins", "cbor2")
+_BOOTSTRAP = os.path.join(os.path.dirname(__file__), "bootstrap.py")
+_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+
+
+def worker_command(sock_fd: int, page_fd: int, extra_packages: Sequence[str] = ()) -> list[str]:
+    """Build the command that starts a worker on two inherited descriptors: its socket, and its page.
+
+    Besides the standard library it can import the SDK, cbor2 and ``extra_packages`` (top-level names).
+    Raises :class:`ModuleNotFoundError` for a package that is not installed.
+    """
+    packages = [f"{name}={_location(name)}" for name in (*_ALWAYS, *extra_packages)]
+    return [sys.executable, "-I", "-S", "-B", _BOOTSTRAP, str(sock_fd), str(page_fd), *packages]
+
+
+def prepare() -> None:
+    """Do once what would slow every worker's start: compile its modules, even where Python is told to write no files.
+
+    Call it in the host before the first worker. A directory that can't be written is left alone.
+    """
+    for name in _ALWAYS[:-1]:
+        folder = os.path.dirname(_location(name))
+        compileall.compile_dir(folder, maxlevels=0, quiet=2)
+    compileall.compile_dir(os.path.dirname(__file__), maxlevels=0, quiet=2)
+
+
+def worker_environment(names: Iterable[str] = ()) -> dict[str, str]:
+    """Build a worker's environment: a fixed ``PATH`` and ``LANG``, and those of ``names`` that are set here."""
+    return _ENVIRONMENT | {name: os.environ[name] for name in names if name in os.environ}
+
+
+def start_message(
+    *,
+    plugin_id: int,
+    name: str,
+    bundle: str,
+    entry_point: str,
+    config: Mapping[str, Any],
+    max_reply_bytes: int,
+    memory_bytes: int | None = None,
+    open_files: int | None = None,
+    cpu_seconds: int | None = None,
+) -> Message:
+    """Build START. Dates in ``config`` become ISO text.
+
+    Raises :class:`ProtocolError` for a value that plain CBOR can't hold.
+    """
+    fields = {
+        "plugin_id": plugin_id,
+        "name": name,
+        "bundle": bundle,
+        "entry_point": entry_point,
+        "config": _plain(config, "config"),
+        "max_reply_bytes": max_reply_bytes,
+        "limits": {"memory_bytes": memory_bytes, "open_files": open_files, "cpu_seconds": cpu_seconds},
+    }
+    return [START, fields]
+
+
+@functools.cache
+def _location(name: str) -> str:
+    spec = find_spec(name)
+    if spec is None or not spec.has_location or spec.origin is None:
+        raise ModuleNotFoundError(f"no package {name!r} that a worker could import is installed", name=name)
+    return spec.origin
+
+
+def _plain(value: Any, key: str) -> Any:
+    match value:
+        case None | bool() | float() | str() | bytes():
+            return value
+        case int() if -(1 << 64) <= value < 1 << 64:
+            return value
+        case list() | tuple():
+            return [_plain(item, f"{key}[{number}]") for number, item in enumerate(value)]
+        case Mapping():
+            return {str(name): _plain(item, f"{key}.{name}") for name, item in value.items()}
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    raise ProtocolError(f"{key} is {type(value).__name__}, which a worker can't be given")

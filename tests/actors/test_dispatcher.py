@@ -1,0 +1,169 @@
+"""The dispatcher by itself, told what the other actors tell it, in orders that running systems seldom meet."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import attrs
+import pytest
+
+from nyx_plugins import PluginFailed, PluginHeader, PluginNotRegistered
+from nyx_plugins.actors import messages as m
+from nyx_plugins.actors.dispatcher import Dispatcher
+from nyx_plugins.config.settings import LimitSettings
+from nyx_plugins.plugins.policy import Policy
+
+PERMISSIONS = frozenset({"data_access"})
+ROUTE = m.Route(7, "echo", "1.0.0", "ready", PERMISSIONS, Policy(), 100, 1 << 20, epoch=1)
+SESSION, OTHER = 11, 12
+FRAME = (0x52, PluginHeader(7, 0, b"data").encode())
+
+
+class Probe(Dispatcher):
+    """Keeps what it would send."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[tuple[str, Any]] = []
+        self.tell("supervisor", m.StartDispatcher(LimitSettings(), os.getpid()))
+        for number, address in ((SESSION, "session"), (OTHER, "other")):
+            self.tell("supervisor", m.SessionJoined(number, address))
+        self.sent.clear()
+
+    def send(self, address: str, message: Any) -> None:
+        """Send nothing."""
+        self.sent.append((address, message))
+
+    def tell(self, sender: str, message: Any) -> None:
+        """Receive a message."""
+        self.receive(message, sender)
+
+    def told(self, address: str, kind: type) -> list[Any]:
+        """List what was sent to this address, of one kind."""
+        return [message for to, message in self.sent if to == address and isinstance(message, kind)]
+
+    def submit(self, *seqs: int, epoch: int = 1) -> None:
+        """Receive frames of the first session."""
+        frames = tuple((seq, *FRAME) for seq in seqs)
+        self.tell("session", m.Submit(SESSION, (m.Batch(7, epoch, frames),), ()))
+
+    def counts(self) -> tuple[int, dict[str, int]]:
+        """Return how many frames were dispatched, and the refusals by cause."""
+        self.tell("session", m.GetDispatchStats(1, "asker"))
+        stats = self.told("asker", m.Reply)[-1].value
+        return stats.frames_dispatched, stats.refused
+
+
+@pytest.fixture
+def dispatcher() -> Probe:
+    """Return a dispatcher that knows two sessions and one plugin."""
+    probe = Probe()
+    probe.tell("supervisor", m.SetRoute(1, ROUTE, "actor"))
+    return probe
+
+
+def restart(dispatcher: Probe, epoch: int) -> None:
+    """Give the plugin another plugin actor."""
+    dispatcher.tell("supervisor", m.SetRoute(1, attrs.evolve(ROUTE, epoch=epoch), f"actor {epoch}"))
+
+
+def test_credit_comes_before_the_version_that_load_waits_for(dispatcher: Probe) -> None:
+    """Who has learned that the plugin is ready can send without waiting."""
+    [answer] = dispatcher.told("supervisor", m.RouteSet)
+    to_session = [message for to, message in dispatcher.sent if to == "session"]
+    credit = next(place for place, message in enumerate(to_session) if isinstance(message, m.CreditGranted))
+    version = next(
+        place for place, message in enumerate(to_session) if getattr(message, "version", -1) >= answer.version
+    )
+    assert credit < version
+
+
+def test_a_session_that_joins_gets_its_credit_before_it_is_ready(dispatcher: Probe) -> None:
+    """The routes it gets first have no version yet."""
+    dispatcher.tell("supervisor", m.SessionJoined(13, "third"))
+    kinds = [(type(message), getattr(message, "version", 0) >= 0) for to, message in dispatcher.sent if to == "third"]
+    assert kinds[0] == (m.RoutesChanged, False)
+    assert kinds[-1] == (m.RoutesChanged, True)
+    assert (m.CreditGranted, True) in kinds or dispatcher.told("session", m.CreditRecalled)
+
+
+def test_frames_that_are_sent_again_are_counted_once(dispatcher: Probe) -> None:
+    """After a restart of the plugin actor the session repeats what it has no answer for."""
+    dispatcher.submit(1, 2)
+    restart(dispatcher, 2)
+    dispatcher.submit(3, epoch=1)
+    dispatcher.submit(1, 2, 3, epoch=2)
+    assert [len(message.frames) for message in dispatcher.told("actor", m.Enqueue)] == [2]
+    assert [len(message.frames) for message in dispatcher.told("actor 2", m.Enqueue)] == [3]
+    assert dispatcher.counts() == (3, {})
+
+
+def test_a_frame_that_is_refused_when_it_is_sent_again_was_not_dispatched(dispatcher: Probe) -> None:
+    """What was counted on its way to a plugin actor that ended is taken back when the permission is gone by then."""
+    dispatcher.submit(1, 2)
+    dispatcher.tell("registry", m.PermissionsChanged(7, frozenset(), 1, "asker"))
+    restart(dispatcher, 2)
+    dispatcher.submit(1, 2, 3, epoch=2)
+    assert dispatcher.counts() == (0, {"PermissionDenied": 3})
+
+
+def test_frames_for_a_plugin_that_is_gone_are_refused_on_their_receipts(dispatcher: Probe) -> None:
+    """What was under way when the plugin was unloaded is rejected, and counted as that."""
+    dispatcher.tell("supervisor", m.DropRoute(1, 7, True))
+    dispatcher.submit(1, 2)
+    [rejected] = dispatcher.told("session", m.Rejected)
+    assert [(seq, type(error)) for seq, error in rejected.frames] == [
+        (1, PluginNotRegistered),
+        (2, PluginNotRegistered),
+    ]
+    assert dispatcher.counts() == (0, {"PluginNotRegistered": 2})
+
+
+def test_frames_for_an_earlier_plugin_of_the_same_id_are_refused(dispatcher: Probe) -> None:
+    """They do not reach the plugin that has been loaded under the id since, and they are not forgotten."""
+    dispatcher.tell("supervisor", m.DropRoute(1, 7, True))
+    dispatcher.tell("supervisor", m.SetRoute(2, attrs.evolve(ROUTE, epoch=5), "newcomer"))
+    dispatcher.submit(1, epoch=1)
+    assert dispatcher.told("newcomer", m.Enqueue) == []
+    [rejected] = dispatcher.told("session", m.Rejected)
+    assert isinstance(rejected.frames[0][1], PluginNotRegistered)
+
+
+def test_a_revoke_is_answered_when_all_that_was_let_through_has_arrived(dispatcher: Probe) -> None:
+    """The plugin actor passes the fence behind the frames; routes and answer carry the version."""
+    dispatcher.submit(1)
+    dispatcher.tell("registry", m.PermissionsChanged(7, frozenset(), 5, "asker"))
+    assert [type(message) for to, message in dispatcher.sent if to == "actor"] == [m.Enqueue, m.Fence]
+    assert dispatcher.told("asker", m.Reply) == []
+    [fence] = dispatcher.told("actor", m.Fence)
+    dispatcher.tell("actor", m.FencePassed(fence.token))
+    [answer] = dispatcher.told("asker", m.Reply)
+    assert answer.version == dispatcher.told("session", m.RoutesChanged)[-1].version
+
+
+@pytest.mark.parametrize("actor", ["actor 2", None])
+def test_a_revoke_does_not_wait_for_a_plugin_actor_that_ended(dispatcher: Probe, actor: str | None) -> None:
+    """Its fence falls when another plugin actor takes over, and when the plugin is given up."""
+    dispatcher.tell("registry", m.PermissionsChanged(7, frozenset(), 5, "asker"))
+    given_up = attrs.evolve(ROUTE, state="failed")
+    dispatcher.tell("supervisor", m.SetRoute(1, attrs.evolve(ROUTE, epoch=2) if actor else given_up, actor))
+    assert len(dispatcher.told("asker", m.Reply)) == 1
+
+
+def test_permissions_stay_revoked_when_the_plugin_actor_is_restarted(dispatcher: Probe) -> None:
+    """The supervisor's route is older than what the registry said."""
+    dispatcher.tell("registry", m.PermissionsChanged(7, frozenset(), 5, "asker"))
+    restart(dispatcher, 2)
+    assert dispatcher.told("session", m.RoutesChanged)[-1].routes[0].permissions == frozenset()
+
+
+def test_nobody_waits_for_a_plugin_that_was_given_up_with_its_plugin_actor(dispatcher: Probe) -> None:
+    """Sessions are told at once that its frames get no outcome any more and that it has failed."""
+    dispatcher.submit(1)
+    dispatcher.tell("supervisor", m.SetRoute(1, attrs.evolve(ROUTE, state="failed"), None))
+    change = dispatcher.told("session", m.RoutesChanged)[-1]
+    assert (change.gone, change.routes[0].state) == ({7: False}, "failed")
+    dispatcher.tell("session", m.GetPluginStats(3, "asker", 7))
+    [answer] = dispatcher.told("asker", m.Reply)
+    assert isinstance(answer.error, PluginFailed)

@@ -1,0 +1,220 @@
+"""The life of a plugin: events in, directives out, with nothing started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nyx_plugins.actors.events import EventKind
+from nyx_plugins.actors.lifecycle import Directive, Do, PluginLife, Publish, RestartIn, Stage
+from nyx_plugins.actors.messages import LoadSpec, Registration, Route
+from nyx_plugins.actors.restart import RestartPolicy
+from nyx_plugins.plugins.errors import PluginFailed
+from nyx_plugins.plugins.manifest import Manifest
+from nyx_plugins.plugins.policy import Policy
+
+MANIFEST = Manifest(id=7, name="p", version="1.0", api_version=1, entry_point="plugin:P")
+POLICY = Policy()
+ROW = Registration(7, "p", "1.0", "", "starting", frozenset(), frozenset())
+ROUTE = Route(7, "p", "1.0", "ready", frozenset(), POLICY, 100, 1 << 20, 1)
+FAILURE = PluginFailed(7, "no", "test")
+
+STEPS: list[tuple[Stage, Callable[[PluginLife], list[Directive]]]] = [
+    (Stage.PREPARING, lambda life: life.bundle_prepared(MANIFEST, "digest")),
+    (Stage.DECIDING, lambda life: life.policy_decided(POLICY)),
+    (Stage.REGISTERING, lambda life: life.registered(ROW)),
+    (Stage.STARTING, lambda life: life.actor_ready(ROUTE)),
+    (Stage.OPENING, lambda life: life.route_set()),
+]
+
+UNDO = {
+    Stage.PREPARING: [],
+    Stage.DECIDING: [],
+    Stage.REGISTERING: [Do.FORGET_POLICY],
+    Stage.STARTING: [Do.STOP_ACTOR, Do.UNREGISTER, Do.FORGET_POLICY],
+    Stage.OPENING: [Do.DROP_ROUTE, Do.STOP_ACTOR, Do.UNREGISTER, Do.FORGET_POLICY],
+}
+
+
+def life_at(stage: Stage, **policy: float) -> PluginLife:
+    """Bring a new life to a stage of loading, or to READY."""
+    life = PluginLife(LoadSpec("bundle"), RestartPolicy(**policy), directory="somewhere")  # type: ignore[arg-type]
+    for step, advance in STEPS:
+        if step is stage:
+            break
+        advance(life)
+    assert life.stage is stage
+    return life
+
+
+def confirm(life: PluginLife, directives: list[Directive]) -> list[Directive]:
+    """Play the world that does what it is told: confirm each undoing, and return all that was said."""
+    said = list(directives)
+    for directive in directives:
+        match directive:
+            case Do.DROP_ROUTE:
+                said += life.route_dropped()
+            case Do.STOP_ACTOR:
+                said += life.actor_exited(0.0, 0.5)
+            case Do.UNREGISTER:
+                said += life.unregistered()
+    return said
+
+
+def kinds(directives: list[Directive]) -> list[EventKind]:
+    """Return the kinds of the published events."""
+    return [directive.kind for directive in directives if isinstance(directive, Publish)]
+
+
+def test_loading_goes_step_by_step_and_is_answered_when_the_route_is_in_force() -> None:
+    """Each step asks for the next, and the load is answered after the last one only."""
+    life = PluginLife(LoadSpec("bundle"), RestartPolicy())
+    assert [advance(life) for _, advance in STEPS[:4]] == [
+        [Do.DECIDE_POLICY],
+        [Do.REGISTER],
+        [Do.SPAWN_ACTOR],
+        [Do.SET_ROUTE],
+    ]
+    last = STEPS[4][1](life)
+    assert kinds(last) == [EventKind.LOADED, EventKind.READY]
+    assert last[-1] is Do.ANSWER_LOAD
+    assert life.state == "ready"
+
+
+@pytest.mark.parametrize("stage", UNDO, ids=str)
+def test_a_step_that_fails_undoes_exactly_what_was_done_before(stage: Stage) -> None:
+    """Whatever step fails: all before it is taken back, newest first, and only then is the load answered."""
+    life = life_at(stage)
+    said = confirm(life, life.step_failed(FAILURE))
+    assert said == [*UNDO[stage], Do.REMOVE_FILES, Do.ANSWER_LOAD, Do.FORGET]
+    assert life.error is FAILURE
+    assert life.stage is Stage.GONE
+
+
+@pytest.mark.parametrize("stage", [Stage.STARTING, Stage.OPENING], ids=str)
+def test_an_actor_that_dies_while_loading_fails_the_load(stage: Stage) -> None:
+    """The load names the dead plugin actor, and nothing asks a dead actor to stop."""
+    life = life_at(stage)
+    said = confirm(life, life.actor_exited(0.0, 0.5))
+    assert Do.STOP_ACTOR not in said
+    assert said[-3:] == [Do.REMOVE_FILES, Do.ANSWER_LOAD, Do.FORGET]
+    assert "plugin actor" in str(life.error)
+
+
+def test_a_registration_that_arrives_too_late_is_taken_back() -> None:
+    """A system that stops while the registry is writing leaves no row."""
+    life = life_at(Stage.REGISTERING)
+    life.step_failed(FAILURE)
+    assert life.registered(ROW) == [Do.UNREGISTER]
+
+
+def test_unloading_closes_the_route_drains_and_undoes() -> None:
+    """Frames are refused first, then finished, and only then is anything taken away."""
+    life = life_at(Stage.READY)
+    assert life.unload() == [Do.NOTE_STATE, Do.SET_ROUTE]
+    assert life.state == "draining"
+    assert life.route_set() == [Do.DRAIN]
+    said = confirm(life, life.plugin_drained())
+    assert life.drained
+    assert said[:4] == [Do.DROP_ROUTE, Do.STOP_ACTOR, Do.UNREGISTER, Do.FORGET_POLICY]
+    assert said[4:] == [Do.REMOVE_FILES, Publish(EventKind.UNLOADED), Do.ANSWER_UNLOAD, Do.FORGET]
+
+
+def test_a_system_that_stops_keeps_the_registration() -> None:
+    """Stopping everything is no unload: the row stays for the next run."""
+    life = life_at(Stage.READY)
+    life.unload(keep_row=True)
+    life.route_set()
+    said = confirm(life, life.plugin_drained())
+    assert Do.UNREGISTER not in said
+    assert life.stage is Stage.GONE
+
+
+def test_unloading_goes_on_when_the_actor_dies_or_does_not_answer() -> None:
+    """Neither a dead nor a silent plugin actor holds up an unload."""
+    for silence in (lambda life: life.actor_exited(0.0, 0.5), PluginLife.drain_timed_out):
+        life = life_at(Stage.READY)
+        life.unload()
+        said = confirm(life, silence(life))
+        assert Do.ANSWER_UNLOAD in said
+        assert not life.drained
+
+
+def test_an_actor_is_restarted_at_once_the_first_time_and_then_with_backoff() -> None:
+    """The restarts wait 0, then the initial backoff, until the intensity is used up."""
+    life = life_at(Stage.READY, max_restarts=2, backoff_initial_s=1.0, jitter=0.0)
+    waits = []
+    for epoch in (2, 3):
+        said = life.actor_exited(float(epoch), 0.5)
+        waits += [directive.after_s for directive in said if isinstance(directive, RestartIn)]
+        assert life.restart_due() == [Do.SPAWN_ACTOR]
+        assert life.actor_ready(attrs.evolve(ROUTE, epoch=epoch)) == [Do.SET_ROUTE]
+        assert kinds(life.route_set()) == [EventKind.RESTARTED, EventKind.READY]
+    assert waits == [0.0, 1.0]
+    assert kinds(life.actor_exited(4.0, 0.5)) == [EventKind.CRASHED, EventKind.FAILED]
+    assert life.state == "failed"
+
+
+def test_a_failed_plugin_does_not_come_back() -> None:
+    """A plugin whose worker was given up stays failed when its plugin actor ends too."""
+    life = life_at(Stage.READY)
+    life.worker_crashed("worker exited", None)
+    assert life.actor_exited(0.0, 0.5) == [Publish(EventKind.CRASHED, "plugin actor ended"), Do.SET_ROUTE]
+    assert life.state == "failed"
+
+
+def test_a_failed_plugin_can_be_unloaded() -> None:
+    """A plugin that was given up, actor and all, is removed without draining."""
+    life = life_at(Stage.READY, max_restarts=0)
+    life.actor_exited(0.0, 0.5)
+    said = confirm(life, life.unload())
+    assert Do.DRAIN not in said
+    assert Do.ANSWER_UNLOAD in said
+
+
+def test_a_worker_that_comes_back_leaves_a_paused_plugin_paused() -> None:
+    """Pausing outlives a crash of the worker."""
+    life = life_at(Stage.READY)
+    life.paused(True)
+    life.worker_crashed("killed", 0.0)
+    assert life.state == "restarting"
+    life.worker_restarted()
+    assert life.state == "paused"
+
+
+EVENTS: list[Callable[[PluginLife], list[Directive]]] = [
+    *(advance for _, advance in STEPS),
+    lambda life: life.step_failed(FAILURE),
+    lambda life: life.actor_exited(0.0, 0.5),
+    PluginLife.restart_due,
+    lambda life: life.restart_failed(FAILURE),
+    lambda life: life.worker_crashed("killed", 0.0),
+    lambda life: life.worker_crashed("killed", None),
+    PluginLife.worker_restarted,
+    PluginLife.unload,
+    PluginLife.plugin_drained,
+    PluginLife.drain_timed_out,
+    PluginLife.route_dropped,
+    PluginLife.unregistered,
+]
+
+
+@given(st.lists(st.sampled_from(EVENTS), max_size=30))
+def test_no_order_of_events_answers_a_load_twice_or_goes_on_after_the_end(
+    events: list[Callable[[PluginLife], list[Directive]]],
+) -> None:
+    """Whatever happens, in whatever order: one answer to the load, and silence once the plugin is gone."""
+    life = PluginLife(LoadSpec("bundle"), RestartPolicy())
+    said: list[Directive] = []
+    for event in events:
+        if life.stage is Stage.GONE:
+            break
+        said += event(life)
+    assert said.count(Do.ANSWER_LOAD) + said.count(Do.ANSWER_UNLOAD) <= 2
+    assert said.count(Do.ANSWER_LOAD) <= 1
+    assert said.count(Do.FORGET) == (life.stage is Stage.GONE)
+    assert said.count(Do.REMOVE_FILES) == (life.stage is Stage.GONE)

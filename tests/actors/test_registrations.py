@@ -1,0 +1,101 @@
+"""The registry's table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from nyx_plugins.actors.messages import Registration
+from nyx_plugins.actors.registry import AT_REST, Registrations
+from nyx_plugins.plugins.errors import AlreadyLoaded, DependencyMissing, PluginNotRegistered
+
+ROW = Registration(7, "geo", "1.4", "ab", "ready", frozenset({"control", "handshake"}), frozenset({"control"}))
+
+
+@pytest.fixture
+def rows() -> Iterator[Registrations]:
+    """Return an empty table in memory."""
+    rows = Registrations(None)
+    yield rows
+    rows.close()
+
+
+def test_a_row_comes_back_as_it_was_written(rows: Registrations) -> None:
+    """Nothing is lost between registering and asking."""
+    assert rows.add(ROW) == ROW == rows.get(7)
+    rows.remove(7)
+    with pytest.raises(PluginNotRegistered):
+        rows.get(7)
+
+
+def test_a_plugin_id_is_registered_once(rows: Registrations) -> None:
+    """The second one is told the state of the first, which stays."""
+    rows.add(ROW)
+    with pytest.raises(AlreadyLoaded) as already:
+        rows.add(attrs.evolve(ROW, name="other"))
+    assert already.value.state == "ready"
+    assert rows.get(7).name == "geo"
+
+
+def test_permissions_are_granted_and_revoked_one_by_one(rows: Registrations) -> None:
+    """Granting twice is granting once; revoking what is not there is nothing."""
+    rows.add(ROW)
+    rows.change(7, "data_access", True)
+    assert rows.change(7, "data_access", True).granted == {"control", "data_access"}
+    rows.change(7, "control", False)
+    assert rows.change(7, "control", False).granted == {"data_access"}
+    assert rows.get(7).granted == {"data_access"}
+
+
+def test_a_state_directory_keeps_what_was_changed_by_hand(tmp_path: Path) -> None:
+    """A revoked permission stays revoked in the next run, as long as the plugin asks for the same ones."""
+    path = str(tmp_path / "registry.sqlite")
+    first = Registrations(path)
+    first.add(ROW)
+    first.change(7, "control", False)
+    first.close()
+    second = Registrations(path)
+    assert second.get(7).state == AT_REST
+    assert second.add(ROW).granted == frozenset()
+    second.close()
+    third = Registrations(path)
+    wider = attrs.evolve(ROW, requested=ROW.requested | {"data_access"})
+    assert third.add(wider).granted == ROW.granted
+    third.close()
+
+
+def test_a_load_that_fails_over_a_row_of_an_earlier_run_leaves_that_row(tmp_path: Path) -> None:
+    """What an operator decided is not lost with a load that fails; an unload after a load that worked ends the row."""
+    path = str(tmp_path / "registry.sqlite")
+    first = Registrations(path)
+    first.add(ROW)
+    first.close()
+    second = Registrations(path)
+    assert [row.plugin_id for row in second.at_rest()] == [7]
+    second.add(attrs.evolve(ROW, version="2.0"))
+    assert second.at_rest() == ()
+    second.remove(7)
+    assert [(row.version, row.state) for row in second.at_rest()] == [("1.4", AT_REST)]
+    second.add(attrs.evolve(ROW, version="2.0"))
+    second.note_state(7, "ready")
+    second.remove(7)
+    assert second.find(7) is None
+    second.close()
+
+
+def test_requirements_are_met_by_plugins_that_are_ready(rows: Registrations) -> None:
+    """Every requirement that is not met is named, with what is there instead."""
+    rows.add(ROW)
+    guest = attrs.evolve(ROW, plugin_id=8, name="guest")
+    assert rows.add(guest, (("geo", ">=1.2,<2"),)) == guest
+    rows.remove(8)
+    with pytest.raises(DependencyMissing) as missing:
+        rows.add(guest, (("geo", ">=2"), ("map", ">=1")))
+    assert missing.value.missing == ("geo >=2 (loaded: 1.4)", "map >=1 (not loaded)")
+    assert rows.find(8) is None
+    rows.note_state(7, "failed")
+    with pytest.raises(DependencyMissing):
+        rows.add(guest, (("geo", ">=1.2"),))

@@ -1,0 +1,82 @@
+"""Fixtures for the command line: running it in this process and in one of its own, captures and configurations."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from nyx_plugins import PluginHeader, StreamFrame
+from nyx_plugins.cli.main import cli
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(runtime_base: Path) -> Iterator[None]:
+    """Check that a command leaves no file in the runtime directory, however it ends."""
+    yield
+    assert list(runtime_base.iterdir()) == []
+
+
+@pytest.fixture
+def invoke() -> Callable[..., Result]:
+    """Return a function that runs the command line in this process."""
+
+    def run(*arguments: str | Path) -> Result:
+        return CliRunner().invoke(cli, [str(argument) for argument in arguments], prog_name="nyx-plugins")
+
+    return run
+
+
+@pytest.fixture
+def program() -> Callable[..., subprocess.Popen[str]]:
+    """Return a function that starts the command line in a process of its own, with pipes for what it prints."""
+
+    def start(*arguments: str | Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "-P", "-m", "nyx_plugins.cli", *map(str, arguments)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    return start
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[[str], Path]:
+    """Return a function that writes a configuration file."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "nyx-plugins.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def echo_config(config: Callable[[str], Path]) -> Path:
+    """Return a configuration that names the echo plugin, id 1002."""
+    return config('[[plugins]]\nbundle = "builtin:echo"\n')
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Callable[[Sequence[StreamFrame]], Path]:
+    """Return a function that writes a capture."""
+
+    def write(frames: Sequence[StreamFrame]) -> Path:
+        path = tmp_path / "some.nyxcap"
+        path.write_bytes(b"".join(frame.encode() for frame in frames))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def frame() -> Callable[..., StreamFrame]:
+    """Return a function that makes the stream frame of one plugin frame."""
+
+    def make(plugin_id: int, data: bytes = b"data", kind: int | str = 0x52, flags: int = 0) -> StreamFrame:
+        return StreamFrame(1, 0, kind, PluginHeader(plugin_id, flags, data).encode())
+
+    return make

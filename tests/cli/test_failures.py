@@ -1,0 +1,236 @@
+"""How commands fail: exit code 2, nothing on standard output, one sentence on standard error, no traceback."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from nyx_plugins.cli.failure import one_line
+from nyx_plugins.plugins.wire import StreamFrame
+
+Invoke = Callable[..., Result]
+Write = Callable[[str], Path]
+Frame = Callable[..., StreamFrame]
+Capture = Callable[[list[StreamFrame]], Path]
+
+MANIFEST = 'id = 5\nname = "five"\nversion = "1.0.0"\napi_version = 1\nentry_point = "plugin:Five"\n'
+
+
+def sentence(result: Result) -> str:
+    """Check the form of a failure and return what it says."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ") and result.stderr.endswith("\n") and result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
+    return result.stderr.removeprefix("Error: ").rstrip("\n")
+
+
+@pytest.fixture
+def one_frame(capture: Capture, frame: Frame) -> Path:
+    """Return a capture of one frame for the echo plugin."""
+    return capture([frame(1002)])
+
+
+@pytest.fixture
+def failing(invoke: Invoke, one_frame: Path) -> Callable[..., str]:
+    """Return a function that replays with a configuration and returns what the failure says."""
+    return lambda config, *options: sentence(
+        invoke("replay", one_frame, "--config", config, *(options or ("--transport", "inline")))
+    )
+
+
+# Configurations.
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[limits]\nmailbox_capasity = 10", "limits.mailbox_capasity: unknown key; did you mean 'mailbox_capacity'?"),
+        ('[limits]\nmailbox_capacity = "10"', "limits.mailbox_capacity: must be an integer, not a string ('10')"),
+        ("[limits]\nmailbox_capacity = 0", "limits.mailbox_capacity: must be a whole number from 1 to 100,000, not 0"),
+        ("[limits\nmailbox_capacity = 0", "line 1, column 8"),
+        ("[[plugins]]\nid = 5", "plugins[0].bundle: is missing"),
+    ],
+    ids=["unknown key", "wrong type", "out of range", "bad TOML", "missing key"],
+)
+def test_a_wrong_configuration_names_the_key(
+    text: str, expected: str, config: Write, failing: Callable[..., str]
+) -> None:
+    """A configuration is refused with the key, or the place, and the reason."""
+    path = config(text)
+    said = failing(path)
+    assert said.startswith(f"configuration {path}: ") and expected in said
+
+
+def test_all_faults_of_a_configuration_are_told(config: Write, failing: Callable[..., str]) -> None:
+    """Two faults are one sentence."""
+    said = failing(config("[limits]\nevent_queue = 0\n[sytem]\n"))
+    assert "limits.event_queue" in said and "did you mean 'system'?" in said
+
+
+@pytest.mark.parametrize("name", ["missing.toml", "."])
+def test_a_configuration_that_cannot_be_read(name: str, tmp_path: Path, failing: Callable[..., str]) -> None:
+    """A missing file and a directory are refused with what the operating system says."""
+    assert "can't be read: " in failing(tmp_path / name)
+
+
+def test_a_configuration_must_be_named(invoke: Invoke, one_frame: Path) -> None:
+    """A call without --config is a usage error, exit code 2 as well."""
+    result = invoke("replay", one_frame)
+    assert result.exit_code == 2 and "--config" in result.stderr
+
+
+# Bundles.
+
+
+def no_bundle(folder: Path) -> None:
+    """Make nothing."""
+
+
+def corrupt_zip(folder: Path) -> None:
+    """Make a file that is no zip."""
+    folder.write_bytes(b"PK\x03\x04" + b"no zip at all" * 10)
+
+
+def bad_manifest(folder: Path) -> None:
+    """Make a bundle whose manifest has two faults."""
+    folder.mkdir()
+    (folder / "plugin.toml").write_text(MANIFEST.replace('"five"', "5") + 'colour = "red"\n')
+
+
+def raising_plugin(folder: Path) -> None:
+    """Make a bundle whose code can't be imported, and says so in colour and on two lines."""
+    folder.mkdir()
+    (folder / "plugin.toml").write_text(MANIFEST)
+    (folder / "plugin.py").write_text(r"raise ImportError('\x1b[31mno\nfive\x1b[0m')")
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (no_bundle, ["five: "]),
+        (corrupt_zip, ["five: "]),
+        (bad_manifest, ["name: must be", "colour: unknown key"]),
+        (raising_plugin, ["plugin 5 failed", "\\x1b[31mno five"]),
+    ],
+)
+def test_a_plugin_that_cannot_be_loaded_is_named(
+    make: Callable[[Path], None], expected: list[str], config: Write, tmp_path: Path, failing: Callable[..., str]
+) -> None:
+    """The sentence says how many of how many plugins, which ones, and why; what a terminal might obey is escaped."""
+    make(tmp_path / "five")
+    path = config('[[plugins]]\nbundle = "builtin:echo"\n[[plugins]]\nbundle = "five"\n')
+    said = failing(path)
+    assert said.startswith("1 of 2 plugins can't be loaded: plugins[1]: ")
+    assert all(part in said for part in expected)
+
+
+def test_every_plugin_that_cannot_be_loaded_is_listed(config: Write, failing: Callable[..., str]) -> None:
+    """Two broken plugins are both named."""
+    said = failing(config('[[plugins]]\nbundle = "builtin:none"\n[[plugins]]\nbundle = "nowhere"\n'))
+    assert said.startswith("2 of 2 plugins") and "plugins[0]" in said and "plugins[1]" in said
+
+
+def test_paths_are_told_as_the_user_knows_them(
+    config: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: Callable[..., str]
+) -> None:
+    """What lies below the current folder is named without it."""
+    config('[[plugins]]\nbundle = "below/five"\n')
+    monkeypatch.chdir(tmp_path)
+    said = failing("nyx-plugins.toml")
+    assert "bundle below/five: " in said and str(tmp_path) not in said
+
+
+# Captures.
+
+
+@pytest.mark.parametrize("name", ["missing.nyxcap", "."])
+def test_a_capture_that_cannot_be_opened(name: str, tmp_path: Path, echo_config: Path, invoke: Invoke) -> None:
+    """A missing capture and a directory are refused before anything is started."""
+    said = sentence(invoke("replay", tmp_path / name, "--config", echo_config))
+    reason = "Is a directory" if name == "." else "No such file or directory"
+    assert said == f"capture {tmp_path / name}: can't be read: {reason}"
+
+
+def test_a_truncated_capture_names_the_offset(
+    transport: str, capture: Capture, frame: Frame, echo_config: Path, invoke: Invoke
+) -> None:
+    """The sentence says where the capture ends, and how many frames were read before."""
+    path = capture([frame(1002)] * 3)
+    size = path.stat().st_size
+    os.truncate(path, size - 1)
+    said = sentence(invoke("replay", path, "--config", echo_config, "--transport", transport))
+    assert f"at byte {size - 1}: the stream ends within a frame" in said
+    assert said.endswith("; 2 frames were read before")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_bytes_are_no_capture(seed: int, tmp_path: Path, echo_config: Path, invoke: Invoke) -> None:
+    """A capture of random bytes is refused with an offset."""
+    path = tmp_path / "random.nyxcap"
+    path.write_bytes(random.Random(seed).randbytes(10_000))
+    said = sentence(invoke("replay", path, "--config", echo_config, "--transport", "inline"))
+    assert "malformed frame at byte " in said and said.endswith("; 0 frames were read before")
+
+
+# Places.
+
+
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    """Return a port that somebody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_busy_port_is_named(busy_port: int, config: Write, failing: Callable[..., str]) -> None:
+    """An admin_port that is taken ends the start."""
+    said = failing(config(f"[system]\nadmin_port = {busy_port}\n"), "--transport", "tcp")
+    assert said == f"port {busy_port} of 127.0.0.1 can't be used: Address already in use"
+
+
+@pytest.mark.parametrize("key", ["state_dir", "runtime_dir"])
+def test_a_directory_that_cannot_be_written_is_named(
+    key: str, transport: str, tmp_path: Path, config: Write, failing: Callable[..., str]
+) -> None:
+    """A state or runtime directory below a regular file ends the start."""
+    (tmp_path / "file").write_text("")
+    said = failing(config(f'[system]\n{key} = "file/below"\n'), "--transport", transport)
+    assert str(tmp_path / "file/below") in said and said.endswith("Not a directory")
+
+
+# The form.
+
+
+def test_one_line_keeps_what_can_be_read() -> None:
+    """Letters of any script stay; line breaks become spaces, control characters are escaped."""
+    assert one_line("grüße\n  an\tあ \x1b[2J\x07\u202e") == "grüße an あ \\x1b[2J\\x07\\u202e"
+
+
+def test_output_that_can_not_be_written_is_one_sentence(tmp_path: Path) -> None:
+    """A full device ends a command with exit code 2 and without a traceback."""
+    config = tmp_path / "nyx-plugins.toml"
+    config.write_text('[[plugins]]\nbundle = "builtin:echo"\n')
+    capture = tmp_path / "empty.nyxcap"
+    capture.write_bytes(b"")
+    command = [sys.executable, "-m", "nyx_plugins.cli", "replay", str(capture), "--config", str(config)]
+    with Path("/dev/full").open("w") as full:
+        said = subprocess.run([*command, "--transport", "inline"], stdout=full, stderr=subprocess.PIPE, timeout=50)
+    assert said.returncode == 2
+    assert said.stderr.decode().splitlines() == ["Error: the output can't be written: No space left on device"]
+
+
+def test_a_timeout_must_be_a_number() -> None:
+    """Not a number is no time to wait."""
+    command = [sys.executable, "-m", "nyx_plugins.cli", "replay", "x", "--config", "y", "--timeout", "nan"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    assert said.returncode == 2
+    assert "nan is no number of seconds" in said.stderr

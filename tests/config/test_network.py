@@ -1,0 +1,106 @@
+"""Network rules."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nyx_plugins.config.network import NetworkRule, network_rule, parse_rule
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("*", NetworkRule("*")),
+        ("Example.COM", NetworkRule("example.com")),
+        ("example.com.", NetworkRule("example.com")),
+        ("localhost:80", NetworkRule("localhost", 80)),
+        ("127.0.0.1:65535", NetworkRule("127.0.0.1", 65535)),
+        ("my_host-1", NetworkRule("my_host-1")),
+        ("[::1]", NetworkRule("::1")),
+        ("[0:0:0:0:0:0:0:1]:443", NetworkRule("::1", 443)),
+        ("[FE80::A]", NetworkRule("fe80::a")),
+    ],
+)
+def test_rules_are_read_in_one_spelling(text: str, expected: NetworkRule) -> None:
+    """Case, a final dot and the many spellings of an IPv6 address make no difference."""
+    assert parse_rule(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " host",
+        "host:",
+        "host:0",
+        "host:65536",
+        "host:080",
+        "host:٨٠",
+        "host:1:2",
+        "::1",
+        "[::1",
+        "[nonsense]",
+        "[fe80::1%eth0]",
+        "*:80",
+        "*.example.com",
+        "ex ample",
+        "exämple.com",
+        "a..b",
+        "-a.com",
+        "http://a",
+        "a/b",
+        "a\n",
+        "a" * 64,
+        "host\0",
+    ],
+)
+def test_other_forms_are_refused_with_the_text_in_question(text: str) -> None:
+    """What is no rule is refused, never read as something near it."""
+    with pytest.raises(ValueError, match="must "):
+        parse_rule(text)
+    assert len(network_rule.faults(text)) == 1
+
+
+def test_a_port_out_of_range_is_named() -> None:
+    """The reason holds the range and the actual port."""
+    with pytest.raises(ValueError, match=r"must have a port from 1 to 65,535, not 70,000"):
+        parse_rule("host:70000")
+
+
+def test_only_text_is_a_rule() -> None:
+    """A number is refused, not converted."""
+    assert network_rule.faults(80)[0].reason == "must be host, host:port, [v6], [v6]:port or *, not 80"
+
+
+@pytest.mark.parametrize(
+    ("rule", "other", "covered"),
+    [
+        ("*", "*", True),
+        ("*", "a:1", True),
+        ("a", "a", True),
+        ("a", "A:1", True),
+        ("a:1", "a:1", True),
+        ("a:1", "a", False),
+        ("a:1", "a:2", False),
+        ("a", "*", False),
+        ("a", "b", False),
+        ("a.b", "b", False),
+        ("b", "a.b", False),
+        ("[::1]:80", "[0::1]:80", True),
+    ],
+)
+def test_a_rule_covers_its_host_on_its_port_or_on_any(rule: str, other: str, covered: bool) -> None:
+    """A rule without a port covers every port, one with a port only that, and no rule covers other hosts."""
+    assert parse_rule(rule).covers(parse_rule(other)) is covered
+
+
+@given(st.text(max_size=300))
+def test_no_text_raises_anything_but_value_error(text: str) -> None:
+    """Whatever a peer sends, reading it as a rule gives a rule or a ValueError."""
+    try:
+        rule = parse_rule(text)
+    except ValueError:
+        return
+    assert rule.host == rule.host.lower()

@@ -1,0 +1,100 @@
+"""Fixtures for everyone: systems on each transport, broken plugins by name, and a check that no process is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+
+from nyx_plugins import PluginHeader, PluginSystem
+from nyx_plugins.actors.processes import become_subreaper, descendants, reap
+from nyx_plugins.config.settings import Settings
+
+FAULTS = Path(__file__).parent / "faults"
+TRANSPORTS = ("tcp", "inline")
+
+# A shell that starts the tests in the background lets them ignore SIGINT, and programs that they start would do so too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+hypothesis.settings.register_profile("default", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run every test that uses a system on both transports; those marked ``needs_worker`` where there is a worker."""
+    if "transport" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("needs_worker")
+        if marker is not None and not marker.kwargs.get("reason"):
+            raise pytest.UsageError(f"{metafunc.definition.nodeid}: needs_worker wants a reason")
+        metafunc.parametrize("transport", TRANSPORTS[:1] if marker else TRANSPORTS)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_survives() -> Iterator[None]:
+    """Fail the run if a process that a test started is still there at the end, however it hides."""
+    become_subreaper()
+    before = set(descendants(os.getpid()))
+    yield
+    reap()
+    left = [pid for pid in descendants(os.getpid()) if pid not in before]
+    assert not left, f"processes left behind: {[Path(f'/proc/{pid}/cmdline').read_bytes() for pid in left]}"
+
+
+@pytest.fixture
+def runtime_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the directory in which all runtime directories of this test lie."""
+    base = tmp_path / "run"
+    base.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base))
+    return base
+
+
+@pytest.fixture
+def make_system(transport: str, runtime_base: Path) -> Iterator[Callable[..., PluginSystem]]:
+    """Return a factory of systems on the transport under test; all are closed at the end, and must leave no file."""
+    systems: list[PluginSystem] = []
+
+    def make(settings: Settings | None = None, **options: Any) -> PluginSystem:
+        system = PluginSystem(settings or Settings(), **{"transport": transport, **options})
+        systems.append(system)
+        return system
+
+    yield make
+    for system in systems:
+        system.close(timeout=1.0)
+    assert list(runtime_base.iterdir()) == []
+
+
+@pytest.fixture
+def system(make_system: Callable[..., PluginSystem]) -> PluginSystem:
+    """Return a running system with default settings."""
+    return make_system()
+
+
+@pytest.fixture
+def fault(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that makes a bundle of ``tests/faults/NAME.py``, with extra lines in its manifest."""
+
+    def make(name: str, manifest: str = "", plugin_id: int = 1) -> Path:
+        bundle = tmp_path / f"{name}-{plugin_id}"
+        bundle.mkdir()
+        (bundle / "plugin.py").write_text((FAULTS / f"{name}.py").read_text())
+        (bundle / "plugin.toml").write_text(
+            f'id = {plugin_id}\nname = "{name}"\nversion = "1.0.0"\napi_version = 1\n'
+            'entry_point = "plugin:Fault"\n'
+            'permissions = ["handshake", "data_access", "control", "error_reporting"]\n' + manifest
+        )
+        return bundle
+
+    return make
+
+
+def header(plugin_id: int, data: bytes = b"", flags: int = 0) -> bytes:
+    """Encode a header; for tests that say little about it."""
+    return PluginHeader(plugin_id, flags, data).encode()

@@ -1,0 +1,119 @@
+"""The SDK: what a plugin is given, and what it may do with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nyx_plugins.plugins.sdk import Context, Frame, Plugin
+
+
+class Sink:
+    """Takes what a context sends."""
+
+    def __init__(self) -> None:
+        self.emits: list[tuple[int, int, bytes]] = []
+        self.logs: list[tuple[int, str]] = []
+
+    def context(self, max_emit_bytes: int = 100) -> Context:
+        """Make a context that sends here."""
+        return Context(
+            7,
+            "seven",
+            {"depth": 3},
+            emit=lambda *frame: self.emits.append(frame),
+            log=lambda *line: self.logs.append(line),
+            max_emit_bytes=max_emit_bytes,
+        )
+
+
+@pytest.fixture
+def sink() -> Sink:
+    """Return something that takes what a context sends."""
+    return Sink()
+
+
+def test_context_says_who_the_plugin_is(sink: Sink) -> None:
+    """A context holds the plugin's id, name and configuration."""
+    ctx = sink.context()
+    assert (ctx.plugin_id, ctx.name, ctx.config["depth"]) == (7, "seven", 3)
+
+
+def test_emit_sends_a_data_frame_by_default(sink: Sink) -> None:
+    """Without further arguments, emit() sends a data frame without flags."""
+    sink.context().emit(b"news")
+    assert sink.emits == [(0x52, 0, b"news")]
+
+
+def test_emit_copies_what_may_change(sink: Sink) -> None:
+    """A buffer that is changed after emit() does not change the frame."""
+    buffer = bytearray(b"before")
+    sink.context().emit(buffer, 0x53, 0xFF)  # type: ignore[arg-type]  # mypy no longer takes bytearray for bytes
+    buffer[:] = b"behind"
+    assert sink.emits == [(0x53, 0xFF, b"before")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        (("text",), TypeError, "takes bytes, not str"),
+        ((3,), TypeError, "takes bytes, not int"),
+        ((b"", 0x4F), ValueError, "0x4f is not in 0x50 to 0x5f"),
+        ((b"", 0x60), ValueError, "0x60 is not in"),
+        ((b"", 0x52, 256), ValueError, "flags 256"),
+        ((b"", 0x52, -1), ValueError, "flags -1"),
+        ((b"x" * 101,), ValueError, "emit of 101 bytes: the limit is 100"),
+    ],
+)
+def test_emit_refuses(sink: Sink, arguments: tuple[Any, ...], error: type[Exception], text: str) -> None:
+    """emit() refuses what the host would refuse, and sends nothing."""
+    with pytest.raises(error, match=text):
+        sink.context().emit(*arguments)
+    assert sink.emits == []
+
+
+@pytest.mark.parametrize(
+    ("method", "level"), [("debug", 10), ("info", 20), ("warning", 30), ("error", 40), ("exception", 40)]
+)
+def test_levels(sink: Sink, method: str, level: int) -> None:
+    """Each method of the logger logs at logging's level of that name."""
+    getattr(sink.context().logger, method)("%s of %d", "one", 2)
+    assert sink.logs[0][0] == level
+    assert sink.logs[0][1].startswith("one of 2")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [(("100 %",), "100 %"), (("%d", "x"), "%d ('x',)"), (("no place", 1), "no place (1,)"), ((ValueError("v"),), "v")],
+)
+def test_logging_never_raises(sink: Sink, arguments: tuple[Any, ...], text: str) -> None:
+    """A message that does not fit its arguments is logged as it is."""
+    sink.context().logger.info(*arguments)
+    assert sink.logs == [(20, text)]
+
+
+def test_exception_logs_the_traceback(sink: Sink) -> None:
+    """logger.exception() adds the traceback of the exception being handled."""
+    try:
+        raise KeyError("lost")
+    except KeyError:
+        sink.context().logger.exception("while looking")
+    text = sink.logs[0][1]
+    assert text.startswith("while looking\nTraceback")
+    assert text.endswith("KeyError: 'lost'")
+
+
+def test_a_plugin_that_overrides_nothing_takes_everything_and_replies_nothing(sink: Sink) -> None:
+    """Every handler of the base class returns None, and there is no on_batch."""
+    plugin, frame = Plugin(), Frame(0x52, 0, b"")
+    plugin.on_load(sink.context())
+    handlers = (plugin.on_handshake, plugin.on_data, plugin.on_control, plugin.on_error)
+    assert [handler(frame) for handler in handlers] == [None] * 4
+    assert plugin.on_batch is None
+    plugin.on_unload()
+
+
+def test_frames_show_what_they_hold() -> None:
+    """The repr of a frame has its type, flags and data."""
+    assert repr(Frame(0x53, 1, b"x")) == "Frame(type=0x53, flags=0x01, data=b'x')"

@@ -1,0 +1,104 @@
+"""What the host believes of a worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nyx_plugins.plugins.worker.answers import (
+    Answer,
+    Done,
+    Emit,
+    Emitted,
+    Log,
+    LogLine,
+    Ready,
+    StartFailed,
+    Stopped,
+    check_from_worker,
+)
+from nyx_plugins.plugins.worker.protocol import ProtocolError
+
+leaves = st.one_of(
+    st.none(), st.booleans(), st.integers(-2, 300), st.floats(), st.binary(max_size=4), st.text("xé", max_size=4)
+)
+values = st.recursive(
+    leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.just("k"), inner, max_size=2)
+)
+
+
+def check(message: list[Any]) -> Answer:
+    """Check with limits that are small enough to exceed."""
+    return check_from_worker(message, max_reply_bytes=10, max_results=3)
+
+
+@pytest.mark.parametrize(
+    ("message", "answer"),
+    [
+        ([11], Ready()),
+        ([12, "ValueError", "no"], StartFailed("ValueError", "no")),
+        ([13, 2**64 - 1, []], Done(2**64 - 1, [])),
+        ([13, 5, [None, b"x" * 10, ["KeyError", "k"]]], Done(5, [None, b"x" * 10, ["KeyError", "k"]])),
+        ([14, [[0x52, 255, b"x"]]], Emit((Emitted(0x52, 255, b"x"),))),
+        ([15, [[20, "hello"], [40, ""]]], Log((LogLine(20, "hello"), LogLine(40, "")))),
+        ([16, None], Stopped(None)),
+        ([16, "ValueError: bye"], Stopped("ValueError: bye")),
+    ],
+)
+def test_good_answers_get_a_type(message: list[Any], answer: Answer) -> None:
+    """Each message of an honest worker becomes a value of its own type."""
+    assert check(message) == answer
+    assert type(check(message)) is type(answer)
+
+
+@pytest.mark.parametrize(
+    ("message", "what"),
+    [
+        ([99], "begins with 99"),
+        (["READY"], "begins with str"),
+        ([True], "begins with bool"),
+        ([11, 1], "2 items that begins with 11"),
+        ([12, "ValueError"], "2 items"),
+        ([12, "ValueError", 3], "error text is 3"),
+        ([12, "E" * 201, ""], "error type of 201 characters: the limit is 200"),
+        ([12, "E", "x" * 2001], "error text of 2,001 characters: the limit is 2,000"),
+        ([13, True, []], "index is bool"),
+        ([13, -1, []], "index -1 is not in 0 to"),
+        ([13, 2**64, []], "is not in 0 to"),
+        ([13, 0, {}], "3 items that begins with 13"),
+        ([13, 0, [None] * 4], "4 results: the limit is 3"),
+        ([13, 0, [b"x" * 11]], "reply of 11 bytes: the limit is 10"),
+        ([13, 0, ["text"]], "result is str"),
+        ([13, 0, [[]]], "result is list"),
+        ([13, 0, [["E", None]]], "error text is NoneType"),
+        ([14, [[0x52, 0]]], "emitted frame is list"),
+        ([14, [[256, 0, b""]]], "frame type 256"),
+        ([14, [[0x52, 256, b""]]], "flags 256"),
+        ([14, [[0x52, 0, "x"]]], "emitted data is str"),
+        ([14, [[0x52, 0, b"x" * 11]]], "emit of 11 bytes: the limit is 10"),
+        ([14, [[0x52, 0, b""]] * 1025], "1,025 emitted frames: the limit is 1,024"),
+        ([15, [["INFO", "x"]]], "log level is str"),
+        ([15, [[20, b"x"]]], "log text is bytes"),
+        ([15, [[20, "x" * 8001]]], "log text of 8,001 characters"),
+        ([15, [[20, "x"]] * 1025], "1,025 log lines"),
+        ([16], "1 items"),
+        ([16, b"x"], "error text is bytes"),
+    ],
+)
+def test_bad_answers_are_refused(message: list[Any], what: str) -> None:
+    """Anything else is refused, and the error says what was found and what the limit is."""
+    with pytest.raises(ProtocolError, match=what):
+        check(message)
+
+
+@given(st.integers(10, 17), st.lists(values, max_size=3))
+def test_any_message_is_an_answer_or_refused(kind: int, rest: list[Any]) -> None:
+    """Whatever a worker puts into a message, nothing but ProtocolError is raised."""
+    try:
+        answer = check([kind, *rest])
+    except ProtocolError:
+        return
+    assert isinstance(answer, Answer)

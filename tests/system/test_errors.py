@@ -1,0 +1,416 @@
+"""Every error class, provoked through the public API: its attributes, its text, the builtin that it also is."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+import nyx_plugins
+from nyx_plugins import PluginHeader, PluginSystem, load_settings
+from nyx_plugins.config import errors as config_errors
+from nyx_plugins.config.errors import ConfigError, DocumentError, NyxPluginError, StartupError
+from nyx_plugins.config.settings import Settings, SystemSettings
+from nyx_plugins.plugins import errors as plugin_errors
+from nyx_plugins.plugins.errors import (
+    AlreadyLoaded,
+    BundleError,
+    DependencyMissing,
+    DispatchTimeout,
+    FrameError,
+    InvalidFrameType,
+    MailboxFull,
+    ManifestError,
+    PermissionDenied,
+    PluginFailed,
+    PluginNotLoaded,
+    PluginNotRegistered,
+    PolicyRefused,
+    SandboxViolation,
+    SystemStopped,
+)
+
+DATA, CONTROL = 0x52, 0x53
+PROVOKED: set[type] = set()
+
+
+def provokes(kind: type[NyxPluginError], builtin: type[Exception] = Exception) -> Callable[[Any], Any]:
+    """Note that a test provokes this class, which callers can catch as ``builtin`` too."""
+    assert issubclass(kind, builtin)
+    PROVOKED.add(kind)
+    return lambda test: test
+
+
+def check(error: BaseException | None, kind: type[NyxPluginError], text: str, **attributes: Any) -> None:
+    """Compare class, text and attributes, also after a journey between processes."""
+    for one in (error, pickle.loads(pickle.dumps(error))):
+        assert type(one) is kind
+        assert str(one) == text
+        assert {name: getattr(one, name) for name in attributes} == attributes
+
+
+@pytest.fixture(scope="module", params=["tcp", "inline"])
+def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PluginSystem]:
+    """Run one system for each transport, with two healthy plugins in it."""
+    base = tmp_path_factory.mktemp("run")
+    settings = Settings(system=SystemSettings(transport=request.param, runtime_dir=str(base)))
+    with PluginSystem(settings) as system:
+        system.load("builtin:echo")
+        system.load("builtin:kv")
+        yield system
+    assert list(base.iterdir()) == []
+
+
+def refusals(system: PluginSystem, frame_type: int, header: bytes) -> Iterator[BaseException | None]:
+    """Send a frame in each of the ways there are, and yield what each of them raises."""
+    for send in (system.dispatch, system.dispatch_nowait, system.request):
+        with pytest.raises(NyxPluginError) as caught:
+            send(frame_type, header)
+        yield caught.value
+    for wait in (True, False):
+        [result] = system.dispatch_many([(frame_type, header)], wait=wait)
+        assert isinstance(result, NyxPluginError)
+        yield result
+
+
+def header(plugin_id: int, data: bytes = b"", flags: int = 0) -> bytes:
+    """Encode a header."""
+    return PluginHeader(plugin_id, flags, data).encode()
+
+
+def test_every_error_class_is_provoked_here() -> None:
+    """All classes but the two that are bases of others have a test in this file, and are exported."""
+    found = {
+        value
+        for module in (config_errors, plugin_errors)
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, NyxPluginError)
+    }
+    assert found - PROVOKED == {NyxPluginError, DocumentError}
+    assert {kind.__name__ for kind in PROVOKED} <= set(nyx_plugins.__all__)
+
+
+# Frames that are refused.
+
+
+@provokes(InvalidFrameType, ValueError)
+@pytest.mark.parametrize("frame_type", [0x50, 0x55, 0x5F, 0, 0x152])
+def test_invalid_frame_type(frame_type: int, live: PluginSystem) -> None:
+    """A frame type that is not 0x51 to 0x54 is refused before anything else is looked at."""
+    for error in refusals(live, frame_type, b"no header either"):
+        text = f"frame type 0x{frame_type:02x} is not a plugin frame: expected 0x51 to 0x54"
+        check(error, InvalidFrameType, text, frame_type=frame_type)
+
+
+@provokes(FrameError, ValueError)
+def test_frame_error(live: PluginSystem) -> None:
+    """A malformed header is refused with what is wrong, and where."""
+    good = header(1002, b"x")
+    for error in refusals(live, DATA, good + b"!"):
+        assert isinstance(error, FrameError)
+        assert error.offset == len(good)
+        check(error, FrameError, f"malformed frame at byte {len(good)}: {error.what}", what=error.what)
+    with pytest.raises(FrameError):
+        PluginHeader(1 << 32, 0, b"")
+
+
+@provokes(PluginNotRegistered, LookupError)
+def test_plugin_not_registered(live: PluginSystem) -> None:
+    """An id that nobody has is refused; a REQUIRED frame carries the CLOSE that its peer is owed."""
+    for error in refusals(live, DATA, header(2)):
+        check(error, PluginNotRegistered, "plugin 2 is not registered", plugin_id=2, close=None)
+    close = bytes.fromhex("000700000002")
+    text = "plugin 2 is not registered; the frame was REQUIRED, so the peer is owed CLOSE 000700000002"
+    for error in refusals(live, DATA, header(2, flags=1)):
+        check(error, PluginNotRegistered, text, plugin_id=2, close=close)
+    for ask in (live.plugin_stats, live.plugin_info, live.unload, live.pause, live.resume):
+        with pytest.raises(PluginNotRegistered) as caught:
+            ask(2)
+        check(caught.value, PluginNotRegistered, "plugin 2 is not registered", plugin_id=2)
+    for change in (live.grant, live.revoke):
+        with pytest.raises(PluginNotRegistered):
+            change(2, "control")
+
+
+@provokes(PluginNotLoaded, LookupError)
+def test_plugin_not_loaded(
+    live: PluginSystem, fault: Callable[..., Path], plugin_id: int, wait_event: Callable[..., Any]
+) -> None:
+    """What asks a registered plugin for something that its state does not allow says which state it is."""
+    live.load(fault("plugin_that_exits_cleanly", '[restart]\npolicy = "temporary"\n', plugin_id))
+    with live.subscribe() as events:
+        live.dispatch(DATA, header(plugin_id, b"crash"))
+        wait_event(events, "failed", plugin_id)
+    with pytest.raises(PluginNotLoaded) as caught:
+        live.pause(plugin_id)
+    text = f"plugin {plugin_id} is not loaded: its state is 'failed'"
+    check(caught.value, PluginNotLoaded, text, plugin_id=plugin_id, state="failed")
+
+
+@provokes(PermissionDenied, PermissionError)
+def test_permission_denied(live: PluginSystem) -> None:
+    """A frame whose permission the plugin lacks is refused; the error names both."""
+    text = "plugin 1003 has no permission 'control', which frame type 0x53 needs"
+    for error in refusals(live, CONTROL, header(1003)):
+        check(error, PermissionDenied, text, plugin_id=1003, permission="control", frame_type=CONTROL)
+
+
+@provokes(SandboxViolation, PermissionError)
+def test_sandbox_violation(live: PluginSystem) -> None:
+    """A control frame that asks for what the policy does not allow is refused; the error holds the request."""
+    request = "SBX:OPEN /etc/passwd"
+    for error in refusals(live, CONTROL, header(1002, request.encode())):
+        assert isinstance(error, SandboxViolation)
+        assert "/etc/passwd" in error.reason
+        text = f"plugin 1002: {request!r} denied by policy: {error.reason}"
+        check(error, SandboxViolation, text, plugin_id=1002, request=request)
+
+
+# Frames that do not get on.
+
+
+@provokes(MailboxFull)
+def test_mailbox_full_of_frames(live: PluginSystem, plugin_id: int) -> None:
+    """Without waiting, a frame that finds no room is refused at once; the error says how many there are room for."""
+    live.load("builtin:echo", plugin_id=plugin_id, capacity=2)
+    live.pause(plugin_id)
+    for _ in range(2):
+        live.dispatch(DATA, header(plugin_id))
+    with pytest.raises(MailboxFull) as caught:
+        live.dispatch_nowait(DATA, header(plugin_id))
+    text = f"mailbox of plugin {plugin_id} is full: 2 of 2 frames taken"
+    check(caught.value, MailboxFull, text, plugin_id=plugin_id, depth=2, capacity=2, unit="frames")
+    live.resume(plugin_id)
+
+
+@provokes(MailboxFull)
+def test_mailbox_full_of_bytes(live: PluginSystem, plugin_id: int) -> None:
+    """A mailbox is bounded in bytes too; the error says so."""
+    live.load("builtin:echo", plugin_id=plugin_id, capacity_bytes=65_536)
+    live.pause(plugin_id)
+    frame = header(plugin_id, bytes(40_000))
+    live.dispatch(DATA, frame)
+    with pytest.raises(MailboxFull) as caught:
+        live.dispatch_nowait(DATA, frame)
+    error = caught.value
+    text = f"mailbox of plugin {plugin_id} is full: {error.depth} of {error.capacity} bytes taken"
+    check(error, MailboxFull, text, plugin_id=plugin_id, unit="bytes")
+    assert len(frame) <= error.depth <= error.capacity
+    live.resume(plugin_id)
+
+
+@provokes(DispatchTimeout, TimeoutError)
+def test_dispatch_timeout(live: PluginSystem, plugin_id: int) -> None:
+    """Whatever is waited for in vain is named, with the time; the receipt is there if the frame is on its way."""
+    live.load("builtin:echo", plugin_id=plugin_id, capacity=1)
+    live.pause(plugin_id)
+    receipt = live.dispatch(DATA, header(plugin_id))
+    with pytest.raises(DispatchTimeout) as caught:
+        receipt.outcome(0.05)
+    assert caught.value.receipt is receipt
+    caught.value.receipt = None
+    text = f"plugin {plugin_id}: an outcome not within 0.05 s"
+    check(caught.value, DispatchTimeout, text, plugin_id=plugin_id, what="an outcome", timeout=0.05)
+    with pytest.raises(DispatchTimeout) as caught:
+        live.dispatch(DATA, header(plugin_id), timeout=0.05)
+    what = f"room in its mailbox (mailbox of plugin {plugin_id} is full: 1 of 1 frames taken)"
+    text = f"plugin {plugin_id}: {what} not within 0.05 s"
+    check(caught.value, DispatchTimeout, text, plugin_id=plugin_id, what=what, receipt=None)
+    with pytest.raises(DispatchTimeout) as caught:
+        live.drain(0.05)
+    text = f"outcomes of 1 frames (by plugin: {{{plugin_id}: 1}}) not within 0.05 s"
+    check(caught.value, DispatchTimeout, text, plugin_id=None, timeout=0.05)
+    live.resume(plugin_id)
+    assert receipt.outcome(10.0).reply == b""
+
+
+@provokes(PluginFailed, RuntimeError)
+def test_plugin_failed_in_a_handler(live: PluginSystem, fault: Callable[..., Path], plugin_id: int) -> None:
+    """A request to a handler that raises raises PluginFailed with what the handler raised."""
+    live.load(fault("raising_plugin", plugin_id=plugin_id))
+    with pytest.raises(PluginFailed) as caught:
+        live.request(DATA, header(plugin_id, b"raise"))
+    reason = "ValueError: this frame is not to my taste"
+    text = f"plugin {plugin_id} failed (failed): {reason}"
+    check(caught.value, PluginFailed, text, plugin_id=plugin_id, reason=reason, step="failed")
+
+
+@provokes(PluginFailed, RuntimeError)
+def test_plugin_failed_because_it_was_given_up(
+    live: PluginSystem, fault: Callable[..., Path], plugin_id: int, wait_event: Callable[..., Any]
+) -> None:
+    """Once a plugin is failed for good, frames for it are refused with PluginFailed in every way of sending."""
+    live.load(fault("plugin_that_exits_cleanly", '[restart]\npolicy = "temporary"\n', plugin_id))
+    with live.subscribe() as events:
+        assert live.dispatch(DATA, header(plugin_id, b"crash")).outcome(10.0).kind == "dead_lettered"
+        wait_event(events, "failed", plugin_id)
+    # The session's routes may be told a moment later than its events.
+    with pytest.raises(PluginFailed):
+        live.request(DATA, header(plugin_id))
+    live.plugin_stats(plugin_id)
+    for error in refusals(live, DATA, header(plugin_id)):
+        assert isinstance(error, PluginFailed)
+        assert (error.plugin_id, error.step) == (plugin_id, "dispatch")
+
+
+@provokes(SystemStopped, RuntimeError)
+def test_system_stopped(make_system: Callable[..., PluginSystem]) -> None:
+    """After close() everything raises SystemStopped with the reason, and what was pending has ended too."""
+    system = make_system()
+    system.load("builtin:echo")
+    system.pause(1002)
+    receipt = system.dispatch(DATA, header(1002))
+    with system.subscribe() as events:
+        system.close(timeout=0.0)
+        list(events)
+    assert receipt.done
+    text = "the plugin system has stopped: it was closed"
+    for use in (
+        lambda: system.dispatch(DATA, header(1002)),
+        lambda: system.dispatch_nowait(DATA, header(1002)),
+        lambda: system.dispatch_many([(DATA, header(1002))]),
+        lambda: system.request(DATA, header(1002)),
+        lambda: system.load("builtin:kv"),
+        lambda: system.unload(1002),
+        lambda: system.plugin_stats(1002),
+        system.dispatch_stats,
+    ):
+        with pytest.raises(SystemStopped) as caught:
+            use()
+        check(caught.value, SystemStopped, text, reason="it was closed")
+
+
+# Bundles that are refused.
+
+
+@provokes(AlreadyLoaded, ValueError)
+def test_already_loaded(live: PluginSystem) -> None:
+    """Loading an id that is taken names the id and the state of its holder."""
+    with pytest.raises(AlreadyLoaded) as caught:
+        live.load("builtin:echo")
+    text = "plugin 1002 is already loaded: its state is 'ready'"
+    check(caught.value, AlreadyLoaded, text, plugin_id=1002, state="ready")
+
+
+@provokes(ManifestError, ValueError)
+def test_manifest_error(live: PluginSystem, fault: Callable[..., Path]) -> None:
+    """A manifest is refused with all its faults, each with its key."""
+    bundle = fault("raising_plugin", 'capacity = 0\ncolour = "red"\n', plugin_id=1)
+    with pytest.raises(ManifestError) as caught:
+        live.load(bundle)
+    error = caught.value
+    assert {fault.key for fault in error.faults} == {"capacity", "colour"}
+    assert error.source == f"{bundle}/plugin.toml"
+    text = f"manifest {error.source}: " + "; ".join(f"{key}: {reason}" for key, reason in error.faults)
+    check(error, ManifestError, text, source=error.source, faults=error.faults)
+
+
+@provokes(BundleError, ValueError)
+def test_bundle_error(live: PluginSystem, tmp_path: Path) -> None:
+    """A bundle that can't be read is named, with the reason."""
+    for source, reason in {
+        str(tmp_path): "has no plugin.toml",
+        str(tmp_path / "nowhere"): "it can't be read: No such file or directory",
+        "builtin:nowhere": "there is no bundled plugin 'nowhere', only echo, kv, wordcount",
+    }.items():
+        with pytest.raises(BundleError) as caught:
+            live.load(source)
+        check(caught.value, BundleError, f"bundle {source}: {reason}", source=source, reason=reason)
+
+
+@provokes(PolicyRefused, PermissionError)
+def test_policy_refused(live: PluginSystem, fault: Callable[..., Path]) -> None:
+    """A bundle that asks for more than the ceiling allows is refused with every reason."""
+    with pytest.raises(PolicyRefused) as caught:
+        live.load(fault("raising_plugin", '[sandbox]\nnetwork = ["*"]\nsubprocesses = true\n', plugin_id=1))
+    reasons = caught.value.reasons
+    assert [reason.partition(":")[0] for reason in reasons] == ["network", "subprocesses"]
+    text = "plugin 1 asks for more than the ceiling allows: " + "; ".join(reasons)
+    check(caught.value, PolicyRefused, text, plugin_id=1, reasons=reasons)
+
+
+@provokes(DependencyMissing, LookupError)
+def test_dependency_missing(live: PluginSystem, fault: Callable[..., Path]) -> None:
+    """A bundle whose requirements are not met is refused with every one of them."""
+    with pytest.raises(DependencyMissing) as caught:
+        live.load(fault("raising_plugin", '[requires]\necho = ">=2"\ngeo = "<2"\n', plugin_id=1))
+    missing = ("echo >=2 (loaded: 1.0.0)", "geo <2 (not loaded)")
+    text = "plugin 1 requires echo >=2 (loaded: 1.0.0), geo <2 (not loaded)"
+    check(caught.value, DependencyMissing, text, plugin_id=1, missing=missing)
+
+
+# Systems that do not start.
+
+
+@provokes(ConfigError, ValueError)
+@pytest.mark.parametrize("start", [load_settings, PluginSystem])
+def test_config_error(start: Callable[[Path], Any], tmp_path: Path) -> None:
+    """A configuration is refused with all its faults, each with its key, before anything is started."""
+    path = tmp_path / "nyx-plugins.toml"
+    path.write_text('[limits]\nmailbox_capacity = 0\n[system]\ntransprot = "tcp"\n')
+    with pytest.raises(ConfigError) as caught:
+        start(path)
+    error = caught.value
+    assert {fault.key for fault in error.faults} == {"limits.mailbox_capacity", "system.transprot"}
+    assert "did you mean 'transport'?" in str(error)
+    text = f"configuration {path}: " + "; ".join(f"{key}: {reason}" for key, reason in error.faults)
+    check(error, ConfigError, text, source=str(path), faults=error.faults)
+
+
+@provokes(StartupError, OSError)
+@pytest.mark.parametrize("key", ["runtime_dir", "state_dir"])
+def test_startup_error_for_a_directory(key: str, transport: str, tmp_path: Path) -> None:
+    """A directory that can't be made is named, with the reason, and no process is left."""
+    blocked = tmp_path / "file" / "directory"
+    blocked.parent.write_text("in the way")
+    settings = Settings(system=attrs.evolve(SystemSettings(transport=transport), **{key: str(blocked)}))
+    with pytest.raises(StartupError) as caught:
+        PluginSystem(settings)
+    assert str(blocked) in str(caught.value)
+    assert "Not a directory" in str(caught.value)
+    check(caught.value, StartupError, caught.value.reason, reason=caught.value.reason)
+
+
+@provokes(StartupError, OSError)
+@pytest.mark.needs_worker(reason="inline has no port")
+def test_startup_error_for_a_port(transport: str, runtime_base: Path) -> None:
+    """A port that is in use is named, with the reason; the host process that found out is gone, with its files."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(StartupError) as caught:
+            PluginSystem(Settings(system=SystemSettings(transport=transport, admin_port=port)))
+    reason = f"port {port} of 127.0.0.1 can't be used: Address already in use"
+    check(caught.value, StartupError, reason, reason=reason)
+    assert list(runtime_base.iterdir()) == []
+
+
+@provokes(StartupError, OSError)
+@pytest.mark.needs_worker(reason="inline opens the same registry, and fails in its own way")
+def test_startup_error_for_a_registry_that_is_no_database(transport: str, runtime_base: Path, tmp_path: Path) -> None:
+    """A state directory that holds something else in the registry's place is refused, with the path."""
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "registry.sqlite").write_text("something else entirely" * 100)
+    with pytest.raises(StartupError, match=r"registry\.sqlite can't be used: file is not a database"):
+        PluginSystem(transport=transport, state_dir=state)
+    assert list(runtime_base.iterdir()) == []
+    assert os.listdir(state) == ["registry.sqlite"]
+
+
+# What a plugin is configured with.
+
+
+def test_a_configuration_that_no_plugin_can_be_given_is_refused(live: PluginSystem, plugin_id: int) -> None:
+    """Values that CBOR can't hold are named by their key, whether they are found here or at the plugin actor."""
+    for value in (object(), 1 << 70):
+        with pytest.raises(NyxPluginError, match="config"):
+            live.load("builtin:echo", plugin_id=plugin_id, config={"value": value})
+    assert plugin_id not in live.loaded_plugins()

@@ -1,0 +1,212 @@
+"""Separate actors: every one its own process, with no file, no network port and no secret in common."""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import os
+import re
+import shutil
+import signal
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cbor2
+import pytest
+
+from nyx_plugins import PluginHeader, PluginSystem
+from nyx_plugins.actors.processes import children
+from nyx_plugins.config.settings import Settings, SystemSettings
+
+IDS = (1, 1003, 1002)
+SECRET = "correct-horse-battery-staple"  # the value is not a secret, but stands for one
+LISTEN = "0A"
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory for everything of the system under test."""
+    return tmp_path_factory.mktemp("isolation")
+
+
+@pytest.fixture(scope="module")
+def running(base: Path, census: Callable[..., Any]) -> Iterator[PluginSystem]:
+    """Run a system with three plugins, one of which has been restarted, started by a program that knows a secret."""
+    settings = Settings(system=SystemSettings(runtime_dir=str(base / "run"), state_dir=str(base / "state")))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DATABASE_PASSWORD", SECRET)
+        system = PluginSystem(settings)
+    with system:
+        system.load(prying_plugin(base / "prying"))
+        system.load("builtin:kv")
+        system.load("builtin:echo")
+        with system.subscribe() as events:
+            os.kill(census(system).worker(1003), signal.SIGKILL)
+            assert any(str(event.kind) == "restarted" for event in iter(lambda: events.get(10.0), None))
+        yield system
+
+
+def prying_plugin(bundle: Path) -> Path:
+    """Make a bundle of the plugin that tells what a worker can see."""
+    bundle.mkdir()
+    shutil.copy(Path(__file__).parent.parent / "faults" / "prying_plugin.py", bundle / "plugin.py")
+    (bundle / "plugin.toml").write_text(
+        'id = 1\nname = "prying"\nversion = "1.0.0"\napi_version = 1\nentry_point = "plugin:Fault"\n'
+        'permissions = ["data_access"]\n'
+    )
+    return bundle
+
+
+def test_every_actor_and_every_worker_is_a_process_of_its_own(
+    running: PluginSystem, census: Callable[..., Any]
+) -> None:
+    """Application, host, Supervisor, Registry, guard, dispatcher, plugin actors and workers all have distinct pids."""
+    who = census(running)
+    pairs = [pid for plugin_id in IDS for pid in (who.plugin_actor(plugin_id), who.worker(plugin_id))]
+    everyone = [os.getpid(), *who.permanent, *pairs]
+    assert len(set(everyone)) == len(everyone) == 1 + 7 + 6
+    assert set(who.plugin_actors) == {who.plugin_actor(plugin_id) for plugin_id in IDS}
+    assert all(os.getsid(who.worker(plugin_id)) == who.worker(plugin_id) for plugin_id in IDS)
+
+
+def test_no_actor_serves_another_ones_plugin(running: PluginSystem, census: Callable[..., Any]) -> None:
+    """A worker's parent is the plugin actor that has this plugin's mailbox open, and no other has it."""
+    who = census(running)
+    for plugin_id in IDS:
+        assert children(who.plugin_actor(plugin_id)) == [who.worker(plugin_id)]
+
+
+def test_no_regular_file_is_open_in_two_processes(running: PluginSystem, census: Callable[..., Any]) -> None:
+    """Nor mapped to share it: the exception is a plugin's mark page, shared by its plugin actor and its own worker."""
+    who = census(running)
+    files = {pid: open_files(pid) for pid in who.everyone}
+    files[os.getpid()] = open_files(os.getpid()) - standard_output()
+    shared = {
+        (one, other): files[one] & files[other]
+        for one, other in itertools.combinations(files, 2)
+        if files[one] & files[other]
+    }
+    pairs = {frozenset((who.plugin_actor(plugin_id), who.worker(plugin_id))) for plugin_id in IDS}
+    assert {frozenset(pair) for pair in shared} == pairs
+    assert {Path(path).name for paths in shared.values() for path in paths} == {"mark"}
+    mailboxes = [path for pid in who.plugin_actors for path in files[pid] if path.endswith("/mailbox")]
+    assert len(set(mailboxes)) == len(mailboxes) == len(IDS)
+
+
+def open_files(pid: int) -> set[str]:
+    """List the regular files that a process has open, or mapped for writing so that others see it."""
+    found = set()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if stat.S_ISREG(fd.stat().st_mode):
+                found.add(os.readlink(fd))
+        except FileNotFoundError:
+            continue
+    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        _, permissions, _, _, inode, *path = line.split(maxsplit=5)
+        if permissions[1] == "w" and permissions[3] == "s" and inode != "0":
+            found.add(path[0])
+    return found
+
+
+def standard_output() -> set[str]:
+    """Say where this test run's own output goes."""
+    return {os.readlink(f"/proc/self/fd/{fd}") for fd in (1, 2)}
+
+
+def test_a_worker_has_the_sockets_and_pipes_of_its_own_actor_only(
+    running: PluginSystem, census: Callable[..., Any]
+) -> None:
+    """Whatever descriptor a worker has is its socket, the pipe for its output, or /dev/null."""
+    who = census(running)
+    for plugin_id in IDS:
+        links = [os.readlink(fd) for fd in Path(f"/proc/{who.worker(plugin_id)}/fd").iterdir()]
+        kinds = sorted({re.sub(r"\d+", "N", link) for link in links})
+        assert kinds == ["/dev/null", "pipe:[N]", "socket:[N]"]
+        assert len(links) == 4
+
+
+def test_a_worker_has_neither_thespian_nor_actors_loaded(running: PluginSystem) -> None:
+    """What shares a process with plugin code is the SDK and the worker's own modules."""
+    modules = cbor2.loads(running.request(0x52, PluginHeader(1, 0, b"modules")) or b"")
+    assert "nyx_plugins.plugins.worker.main" in modules
+    assert [name for name in modules if re.match(r"thespian|nyx_plugins\.actors|attrs?\b|cattrs", name)] == []
+
+
+def test_every_listening_socket_is_on_the_loopback_interface(running: PluginSystem, census: Callable[..., Any]) -> None:
+    """No process of a system, nor the application's end of it, can be reached from another machine."""
+    inodes = {inode for pid in [os.getpid(), *census(running).everyone] for inode in sockets(pid)}
+    listening = [address for inode, address in listeners() if inode in inodes]
+    assert len(listening) >= 9
+    assert {str(address) for address in listening if not address.is_loopback} == set()
+
+
+def test_a_worker_has_no_network_socket(running: PluginSystem, census: Callable[..., Any]) -> None:
+    """The one socket of a worker is a Unix socket pair."""
+    network = {inode for inode, _ in endpoints()}
+    for plugin_id in IDS:
+        assert sockets(census(running).worker(plugin_id)) & network == set()
+
+
+def sockets(pid: int) -> set[int]:
+    """List the inodes of a process's sockets."""
+    found = set()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(fd))
+        except FileNotFoundError:
+            continue
+        if match:
+            found.add(int(match[1]))
+    return found
+
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def listeners() -> Iterator[tuple[int, Address]]:
+    """Yield (inode, address) of every listening TCP socket of this machine."""
+    return ((inode, address) for inode, address, state in _table("tcp", "tcp6") if state == LISTEN)
+
+
+def endpoints() -> Iterator[tuple[int, Address]]:
+    """Yield (inode, address) of every TCP and UDP socket of this machine."""
+    return ((inode, address) for inode, address, _ in _table("tcp", "tcp6", "udp", "udp6"))
+
+
+def _table(*protocols: str) -> Iterator[tuple[int, Address, str]]:
+    for protocol in protocols:
+        path = Path("/proc/net", protocol)
+        for line in path.read_text().splitlines()[1:] if path.exists() else ():
+            _, local, _, state, *rest = line.split()
+            yield int(rest[5]), _address(local.partition(":")[0]), state
+
+
+def _address(text: str) -> Address:
+    # The kernel writes 32-bit words in the machine's order.
+    words = [int(text[start : start + 8], 16).to_bytes(4, "little") for start in range(0, len(text), 8)]
+    return ipaddress.ip_address(b"".join(words))
+
+
+def test_all_files_are_private_to_the_owner(running: PluginSystem, base: Path) -> None:
+    """The runtime directory, the state directory and what is in them: 0700 and 0600, whatever the umask."""
+    [runtime] = (base / "run").iterdir()
+    paths = [runtime, *runtime.rglob("*"), base / "state", *(base / "state").rglob("*")]
+    assert len(paths) > 15
+    modes = {str(path): stat.S_IMODE(path.lstat().st_mode) for path in paths}
+    assert {path: oct(mode) for path, mode in modes.items() if mode not in (0o700, 0o600)} == {}
+    assert {path.lstat().st_uid for path in paths} == {os.getuid()}
+    assert not any(stat.S_ISSOCK(path.lstat().st_mode) for path in paths)
+
+
+def test_secrets_of_the_applications_environment_reach_no_process(
+    running: PluginSystem, census: Callable[..., Any]
+) -> None:
+    """Neither a worker nor an actor has it: not in its environment, and not on its command line."""
+    names = cbor2.loads(running.request(0x52, PluginHeader(1, 0, b"environment")) or b"")
+    assert set(names) == {"PATH", "LANG"}
+    for pid in census(running).everyone:
+        for what in ("environ", "cmdline"):
+            assert SECRET.encode() not in Path(f"/proc/{pid}/{what}").read_bytes()

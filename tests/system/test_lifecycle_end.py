@@ -1,0 +1,240 @@
+"""However an application, or any process of the system, ends: nothing outlives it by five seconds."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nyx_plugins import PluginHeader, PluginSystem
+from nyx_plugins.actors.processes import descendants, reap
+from nyx_plugins.config.settings import Settings, SystemSettings
+from nyx_plugins.plugins.errors import SystemStopped
+
+LIMIT_S = 5.0
+
+APPLICATION = """
+import os, signal, sys
+from nyx_plugins import PluginHeader, PluginSystem
+
+how, *bundles = sys.argv[1:]
+# Ignored where tests run in the background of a shell.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+system = PluginSystem()
+for bundle in ["builtin:echo", *bundles]:
+    system.load(bundle)
+
+def send(plugin_id, data):
+    return system.dispatch(0x52, PluginHeader(plugin_id, 0, data))
+
+if bundles:
+    send(1, b"crash")
+    for verb in (b"fork", b"escape"):
+        send(2, verb).outcome(10.0)
+if how == "fork":
+    pid = os.fork()
+    if pid == 0:
+        while True:
+            signal.pause()
+    print(pid)
+print("ready", flush=True)
+sys.stdin.readline()
+match how:
+    case "sys.exit":
+        sys.exit(3)
+    case "exception":
+        raise RuntimeError("this is the end")
+    case "os._exit" | "fork":
+        os._exit(4)
+    case "signal":
+        signal.pause()
+"""
+
+
+@pytest.fixture
+def application(runtime_base: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Return a function that starts a program with a system in it, and waits until its plugins are at work."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(how: str, *bundles: Path) -> subprocess.Popen[str]:
+        program = subprocess.Popen(
+            [sys.executable, "-P", "-c", APPLICATION, how, *map(str, bundles)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        started.append(program)
+        return program
+
+    yield start
+    for program in started:
+        with contextlib.suppress(ProcessLookupError):
+            program.kill()
+        program.communicate()
+
+
+def wait_ready(program: subprocess.Popen[str]) -> list[str]:
+    """Return what the program printed before it was ready."""
+    assert program.stdout is not None
+    lines = list(iter(program.stdout.readline, "ready\n"))
+    assert "" not in lines, "the program ended before it was ready"
+    return lines
+
+
+def go_on(program: subprocess.Popen[str]) -> None:
+    """Let the program end in its way."""
+    assert program.stdin is not None
+    program.stdin.write("\n")
+    program.stdin.flush()
+
+
+@pytest.mark.parametrize("how", ["return", "sys.exit", "exception", "os._exit", "fork", "SIGTERM", "SIGINT", "SIGKILL"])
+def test_no_process_outlives_an_application_that_just_ends(
+    how: str,
+    application: Callable[..., subprocess.Popen[str]],
+    fault: Callable[..., Path],
+    ends: Callable[..., Any],
+    runtime_base: Path,
+) -> None:
+    """Without close(), with a plugin that spins and one whose children hide: all is gone in time, files included."""
+    before = set(descendants(os.getpid()))
+    bundles = [fault("spinning_plugin", plugin_id=1), fault("plugin_that_forks", plugin_id=2)]
+    program = application("signal" if how.startswith("SIG") else how, *bundles)
+    own_child = [int(line) for line in wait_ready(program)]
+    everyone = [pid for pid in descendants(program.pid) if pid not in own_child]
+    assert len(everyone) >= 14
+    system = ends([program.pid, *everyone])
+    go_on(program)
+    if how.startswith("SIG"):
+        program.send_signal(signal.Signals[how])
+    assert system.still_there(LIMIT_S) == []
+    for pid in own_child:
+        os.kill(pid, signal.SIGKILL)
+        assert ends([pid]).still_there(LIMIT_S) == []
+    program.wait(LIMIT_S)
+    reap()
+    assert set(descendants(os.getpid())) <= before
+    assert list(runtime_base.iterdir()) == []
+
+
+def test_an_application_killed_while_its_system_starts_leaves_nothing(
+    application: Callable[..., subprocess.Popen[str]], ends: Callable[..., Any], runtime_base: Path
+) -> None:
+    """kill -9 at several moments of the start: whatever was there already is gone in time."""
+    for moment in (1, 4, 7):
+        before = set(descendants(os.getpid()))
+        program = application("return")
+        while len(descendants(program.pid)) < moment:
+            assert program.poll() is None
+        everyone = ends(descendants(program.pid))
+        program.kill()
+        program.wait(LIMIT_S)
+        assert everyone.still_there(LIMIT_S) == []
+        # What was forked meanwhile.
+        assert ends(set(descendants(os.getpid())) - before).still_there(LIMIT_S) == []
+        reap()
+    assert list(runtime_base.iterdir()) == []
+
+
+ROLES = {
+    "host": "its host process ended",
+    "admin": "its Thespian admin ended",
+    "logger": "its Thespian logger ended",
+    "supervisor": "its supervisor ended",
+    "dispatcher": "its dispatcher ended",
+    "guard": "its guard ended",
+    "registry": "its registry ended",
+}
+
+
+@pytest.mark.needs_worker(reason="there is nobody to kill where all is in one process")
+@pytest.mark.parametrize("role", ROLES)
+def test_the_end_of_an_essential_process_stops_the_system_in_order(
+    role: str,
+    system: PluginSystem,
+    fault: Callable[..., Path],
+    census: Callable[..., Any],
+    ends: Callable[..., Any],
+    plugin_log: Any,
+) -> None:
+    """kill -9 of any of them: everything pending fails with SystemStopped and the reason, and no process is left."""
+    system.load("builtin:echo")
+    system.load(fault("spinning_plugin"))
+    pending = system.dispatch(0x52, PluginHeader(1, 0, b"crash"))
+    plugin_log.wait_for("spinning")
+    who = census(system)
+    everyone = ends(who.everyone)
+    with system.subscribe() as events:
+        os.kill(getattr(who, role), signal.SIGKILL)
+        with pytest.raises(SystemStopped) as caught:
+            pending.outcome(LIMIT_S)
+        assert ROLES[role] in caught.value.reason
+        assert everyone.still_there(LIMIT_S) == []
+        assert list(events) is not None
+    with pytest.raises(SystemStopped, match=caught.value.reason):
+        system.dispatch(0x52, PluginHeader(1002, 0, b"late"))
+    with pytest.raises(SystemStopped):
+        system.load("builtin:kv")
+    system.close()
+    reap()
+
+
+@pytest.mark.needs_worker(reason="there is nobody to kill where all is in one process")
+@pytest.mark.parametrize("role", ["host", "supervisor"])
+def test_even_what_a_plugin_hid_ends_with_the_system(
+    role: str, system: PluginSystem, fault: Callable[..., Path], census: Callable[..., Any], ends: Callable[..., Any]
+) -> None:
+    """A process that a plugin put into a session of its own does not survive kill -9 of the processes that sweep."""
+    system.load(fault("plugin_that_forks"))
+    hidden = [int(system.request(0x52, PluginHeader(1, 0, verb)) or 0) for verb in (b"fork", b"escape")]
+    who = census(system)
+    assert set(hidden) < set(who.everyone)
+    everyone = ends(who.everyone)
+    os.kill(getattr(who, role), signal.SIGKILL)
+    assert everyone.still_there(LIMIT_S) == []
+    system.close()
+    reap()
+
+
+@pytest.mark.needs_worker(reason="a stopped process takes processes")
+def test_close_ends_a_system_whose_root_does_not_answer(
+    make_system: Callable[..., PluginSystem],
+    census: Callable[..., Any],
+    ends: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A Supervisor that is stopped (SIGSTOP) can't keep anybody alive: close() comes back, and all are gone."""
+    monkeypatch.setattr("nyx_plugins.actors.system.ANSWER_S", 0.5)
+    system = make_system(Settings(system=SystemSettings(stop_timeout_s=0.1)))
+    system.load("builtin:echo")
+    who = census(system)
+    everyone = ends(who.everyone)
+    os.kill(who.supervisor, signal.SIGSTOP)
+    system.close(timeout=0.0)
+    assert everyone.still_there(LIMIT_S) == []
+
+
+@pytest.mark.needs_worker(reason="processes are counted")
+def test_close_leaves_no_process_and_no_descriptor_in_the_application(
+    system: PluginSystem, census: Callable[..., Any], transport: str
+) -> None:
+    """After close() the application has as many descriptors and threads as before it started a system."""
+
+    def held() -> tuple[int, int]:
+        return len(list(Path("/proc/self/fd").iterdir())), len(list(Path("/proc/self/task").iterdir()))
+
+    before = held()
+    for _ in range(2):
+        with PluginSystem(transport=transport) as other:
+            other.load("builtin:echo")
+            pids = census(other).everyone
+        assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+        assert held() == before

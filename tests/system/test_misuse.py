@@ -1,0 +1,100 @@
+"""What users do by mistake: it is theirs to see at once, and the system goes on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nyx_plugins import PluginHeader, PluginSystem, StartupError, SystemStopped
+
+HEADER = PluginHeader(1002, 0, b"x")
+
+
+def _misuses(system: PluginSystem) -> list[Callable[[], Any]]:
+    wrong_ids: list[Any] = [[], 2**70, object(), lambda: 0, -1, "1002"]
+    calls: list[Callable[[], Any]] = []
+    for wrong in wrong_ids:
+        for method in ("plugin_info", "plugin_stats", "unload", "pause", "resume", "is_plugin_loaded"):
+            calls.append(lambda method=method, wrong=wrong: getattr(system, method)(wrong))
+        calls.append(lambda wrong=wrong: system.grant(wrong, "control"))
+        calls.append(lambda wrong=wrong: system.load("builtin:kv", plugin_id=wrong))
+    for nonsense in (float("nan"), "x", -1):
+        calls.append(lambda nonsense=nonsense: system.unload(1002, timeout=nonsense))
+        calls.append(lambda nonsense=nonsense: system.request(0x52, HEADER, timeout=nonsense))
+        calls.append(lambda nonsense=nonsense: system.drain(nonsense))
+        calls.append(lambda nonsense=nonsense: system.close(nonsense))
+    calls.append(lambda: system.grant(1002, "bogus"))
+    calls.append(lambda: system.load("builtin:kv", permissions="control"))
+    calls.append(lambda: system.subscribe(0))
+    return calls
+
+
+def test_wrong_arguments_are_refused_and_harm_nobody(system: PluginSystem) -> None:
+    """Each raises TypeError or ValueError at the caller; the loaded plugin answers as before."""
+    system.load("builtin:echo")
+    for misuse in _misuses(system):
+        with pytest.raises((TypeError, ValueError)):
+            misuse()
+    assert system.request(0x52, HEADER, timeout=float("inf")) == b"x"
+    assert system.loaded_plugins() == [1002]
+
+
+def test_a_closed_system_says_so(system: PluginSystem) -> None:
+    """Nothing is pretended after the end, and closing again is nothing."""
+    system.load("builtin:echo")
+    system.close()
+    system.close()
+    assert system.loaded_plugins() == []
+    for use in (lambda: system.request(0x52, HEADER), lambda: system.load("builtin:kv"), system.__enter__):
+        with pytest.raises(SystemStopped):
+            use()
+
+
+def test_a_forked_process_has_no_part_in_the_system(system: PluginSystem) -> None:
+    """In a child, calls fail at once and closing does nothing; the parent's system goes on."""
+    system.load("builtin:echo")
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forking beside threads, which is just what is tried here.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        try:
+            system.request(0x52, HEADER)
+        except SystemStopped:
+            system.close()
+            os._exit(0)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert system.request(0x52, HEADER) == b"x"
+
+
+PROGRAM = """
+from nyx_plugins import PluginHeader, PluginSystem
+with PluginSystem() as system:
+    system.load("builtin:echo")
+    open("answer", "wb").write(system.request(0x52, PluginHeader(1002, 0, b"x")))
+"""
+
+
+@pytest.mark.parametrize("closed", ["0", "1", "2", "0 1 2"])
+def test_a_daemon_without_standard_streams_can_embed_a_system(closed: str, tmp_path: Path) -> None:
+    """Closed descriptors 0, 1 and 2 are no reason not to start."""
+    close = f"import os; [os.close(int(fd)) for fd in {closed!r}.split()]"
+    subprocess.run([sys.executable, "-c", close + PROGRAM], cwd=tmp_path, check=True, timeout=50)
+    assert (tmp_path / "answer").read_bytes() == b"x"
+
+
+def test_a_state_directory_with_garbage_in_it_is_no_start(
+    make_system: Callable[..., PluginSystem], tmp_path: Path
+) -> None:
+    """A registry that is no database ends the start with one sentence that names the file."""
+    (tmp_path / "registry.sqlite").write_bytes(b"garbage" * 1000)
+    with pytest.raises(StartupError, match=r"registry\.sqlite can't be used: file is not a database"):
+        make_system(state_dir=tmp_path)
