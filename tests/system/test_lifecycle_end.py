@@ -21,7 +21,7 @@ from nyx_plugins.plugins.errors import SystemStopped
 LIMIT_S = 5.0
 
 APPLICATION = """
-import os, signal, sys
+import os, select, signal, sys
 from nyx_plugins import PluginHeader, PluginSystem
 
 how, *bundles = sys.argv[1:]
@@ -54,7 +54,9 @@ match how:
     case "os._exit" | "fork":
         os._exit(4)
     case "signal":
-        signal.pause()
+        # Not pause(): it would sleep on after a signal that came just before it.
+        while True:
+            select.select([], [], [], 0.05)
 """
 
 
