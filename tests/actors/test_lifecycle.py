@@ -42,7 +42,7 @@ UNDO = {
 
 def life_at(stage: Stage, **policy: float) -> PluginLife:
     """Bring a new life to a stage of loading, or to READY."""
-    life = PluginLife(LoadSpec("bundle"), RestartPolicy(**policy), directory="somewhere")  # type: ignore[arg-type]
+    life = PluginLife(LoadSpec("bundle"), RestartPolicy(**policy), directory="somewhere")  # type: ignore[arg-type]  # by name
     for step, advance in STEPS:
         if step is stage:
             break

@@ -71,7 +71,7 @@ def test_header_max_bytes() -> None:
 def test_header_is_frozen() -> None:
     """A header can't be changed."""
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        PluginHeader(1, 0, b"").id = 2  # type: ignore[misc]
+        PluginHeader(1, 0, b"").id = 2  # type: ignore[misc]  # what is tested
 
 
 @pytest.mark.parametrize("flags", [0x00, 0x01, 0xFE, 0xFF])
@@ -151,7 +151,7 @@ def test_face_holds_every_error() -> None:
 def test_face_refuses_other_names() -> None:
     """A name that is not there is an AttributeError, as of any module."""
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
-        _ = face.nonsense  # type: ignore[attr-defined]
+        _ = face.nonsense  # type: ignore[attr-defined]  # what is tested
 
 
 def test_face_is_lazy() -> None:

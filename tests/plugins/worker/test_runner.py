@@ -207,7 +207,7 @@ def test_loading_calls_on_load_with_the_context(bundle: Callable[..., str]) -> N
     """load_plugin() makes an instance, sets ctx, and calls on_load."""
     source = "class P(Plugin):\n    def on_load(self, ctx):\n        self.seen = (ctx.name, self.ctx is ctx)"
     plugin = load_plugin(bundle(loaded=source), "loaded:P", context(), private=True)
-    assert plugin.seen == ("one", True)  # type: ignore[attr-defined]
+    assert plugin.seen == ("one", True)  # type: ignore[attr-defined]  # the bundle's own attribute
 
 
 @pytest.mark.parametrize(
