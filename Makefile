@@ -3,6 +3,7 @@ PYTHON ?= python3
 PYTHONS ?= python3.11 python3.12 python3.13
 VENV ?= .venv
 PYTEST_ARGS ?=
+BASE ?= unix
 
 BIN := $(VENV)/bin
 FOLDERS := config plugins actors load_tests
@@ -10,7 +11,7 @@ FOLDERS := config plugins actors load_tests
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all lint suite format links compile clean
+.PHONY: help demo test test-all lint suite conformance format links compile clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -45,6 +46,13 @@ lint: $(VENV)/dev.stamp links ## ruff, mypy --strict and the direction of import
 # `pytest`, not `python -m pytest`: that would put the checkout on the path and hide an import of a bare folder name.
 suite: $(VENV)/dev.stamp compile ## the tests alone, with coverage; PYTEST_ARGS="-k mailbox" narrows them
 	$(BIN)/pytest --cov $(PYTEST_ARGS)
+
+# Most of these tests sleep most of the time. What fails is tried again by itself: their patience is short, and other
+# programs may be at work.
+conformance: $(VENV)/dev.stamp compile ## Thespian's own functional tests, on the transport `unix`; takes two to four minutes
+	PYTHONPATH=tests/conformance $(BIN)/pytest -c tests/conformance/pytest.ini -p thespian_suite -p no:cacheprovider \
+		-q -n 4 --dist worksteal --reruns 2 --pyargs thespian.test \
+		--base $(BASE) --expected tests/conformance/multiprocTCPBase.txt $(PYTEST_ARGS)
 
 format: $(VENV)/dev.stamp ## sort imports, mend what ruff can, format
 	$(BIN)/ruff check --fix

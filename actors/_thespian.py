@@ -30,7 +30,7 @@ from thespian.actors import (
     WatchMessage,
 )
 
-from .processes import await_children, name_process
+from .processes import ACTOR_PREFIX, await_children, name_process
 
 Address: TypeAlias = Any
 """Where an actor or a session can be reached; opaque, not hashable, comparable with ``==``."""
@@ -139,7 +139,7 @@ class ActorProcess(Actor):
         """End this process (with ``whole_group`` its process group too) as soon as the host process is gone."""
         if host_pid == os.getpid():
             return
-        name_process(f"nyx-{type(self).__name__}")
+        name_process(f"{ACTOR_PREFIX}{type(self).__name__}")
         self.watch(os.pidfd_open(host_pid), lambda _: self._host_ended(whole_group))
 
     def _host_ended(self, whole_group: bool) -> None:

@@ -25,14 +25,17 @@ from ..config.errors import NyxPluginError, StartupError
 from ..config.settings import Settings
 from ..plugins.worker.spawn import prepare
 from . import messages as m
+from . import runtime_dir
 from ._thespian import Address
-from .processes import become_subreaper, children, parent, reap, sweep
+from .processes import ACTOR_PREFIX, become_subreaper, children, parent, process_name, reap, sweep, terminate
 from .supervisor import Supervisor
-from .transports import tcp
+from .transports import sockets
 
 # How long sweeping may take, in seconds: less than the five within which every process must be gone.
 SWEEP_S = 3.0
 LOG_BYTES = 1 << 20
+# Why a system ends that is stopped in order.
+CLOSED = "the application closed it"
 # While the actors start, how often to look whether the application is still there, in seconds.
 LOOK_S = 0.5
 
@@ -48,6 +51,7 @@ class Host:
         self._state_dir: str | None = plan["state_dir"]
         self._waiting: dict[int, Callable[[], str | None]] = {}
         self._poll = select.poll()
+        self._lock = -1
         self._log = -1
         self._logged = 0
         self._log_pipe = -1
@@ -56,25 +60,27 @@ class Host:
         """Run until something ends the system; reports why."""
         become_subreaper()
         self._capture_output()
-        reason = "it could not start"
+        reason, killed = "it could not start", []
         try:
             supervisor = self._boot()
             self._watch_ends(supervisor)
             self._report(ready={"pid": os.getpid(), **self._reachable})
             reason = self._wait()
+            if reason == CLOSED:
+                killed = self._stop_actors(supervisor)
         except NyxPluginError as error:
             self._report(failed=str(error))
         finally:
             left = sweep(SWEEP_S)
-            reason = self._own_reason() or reason
+            if reason != CLOSED:
+                reason = self._own_reason() or reason
             shutil.rmtree(self._runtime, ignore_errors=True)
-            self._report(stopped=reason, left=left)
+            self._report(stopped=reason, killed=killed, left=left)
 
     def _boot(self) -> int:
         system = self._settings.system
         prepare()
-        port = system.admin_port or tcp.free_port()
-        actors = tcp.boot(port)
+        actors = sockets.boot(self._runtime)
         supervisor = actors.createActor(Supervisor)
         boot = m.Boot(self._settings, str(self._runtime), self._state_dir, os.getpid())
         answer = self._await_answer(actors, supervisor, boot)
@@ -82,7 +88,9 @@ class Host:
             raise StartupError(answer.reason)
         if not isinstance(answer, m.Booted):
             raise StartupError(f"the actors were not up within {system.start_timeout_s:g} s")
-        self._reachable = {"admin_port": port, "supervisor": tcp.address_text(supervisor)}
+        # Not before the actors are there: they are forked from here and would hold it too.
+        self._lock = runtime_dir.hold(self._runtime)
+        self._reachable = {"key": sockets.credentials(self._runtime), "supervisor": sockets.address_text(supervisor)}
         return answer.pid
 
     def _await_answer(self, actors: Any, supervisor: Address, boot: m.Boot) -> Any:
@@ -107,8 +115,6 @@ class Host:
         self._on_end(supervisor, "its supervisor ended")
         admin = parent(supervisor)
         self._on_end(admin, "its Thespian admin ended")
-        for logger in set(children(admin)) - {supervisor}:
-            self._on_end(logger, "its Thespian logger ended")
         with contextlib.suppress(ProcessLookupError):
             self._on_end(self._application, "the application ended")
         self._on_ready(self._log_pipe, self._drain_log)
@@ -130,7 +136,17 @@ class Host:
                     return reason
 
     def _life_pipe(self) -> str | None:
-        return None if os.read(0, 4096) else "the application closed it"
+        return None if os.read(0, 4096) else CLOSED
+
+    def _stop_actors(self, supervisor: int) -> list[str]:
+        """Let the actors end by themselves; returns who did not, and is about to be killed."""
+        if os.getppid() != self._application:
+            return []
+        actors = [supervisor, *children(supervisor)]
+        left = terminate(actors, self._settings.system.stop_timeout_s)
+        # The supervisor waits for the others: it is to blame only if it is the only one.
+        culprits = [pid for pid in left if pid != supervisor] or left
+        return [f"{process_name(pid).removeprefix(ACTOR_PREFIX).lower()} ({pid})" for pid in culprits]
 
     def _reap(self, wakeups: int) -> None:
         os.read(wakeups, 4096)

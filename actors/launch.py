@@ -21,6 +21,7 @@ import cattrs
 
 from ..config.errors import StartupError
 from ..config.settings import Settings
+from . import runtime_dir
 
 # What the host may know of the application's environment: enough to find Python and the temporary directory.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", "VIRTUAL_ENV")
@@ -28,11 +29,20 @@ INHERITED_PREFIX = "PYTHON"
 
 
 def make_runtime_dir(settings: Settings) -> Path:
-    """Make a private directory (0700) for one system; raises :class:`StartupError`."""
-    base = settings.system.runtime_dir or os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    """Make a private directory (0700) for one system, and remove those of systems that were killed.
+
+    Raises :class:`StartupError`.
+    """
+    base = os.path.abspath(settings.system.runtime_dir or os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    if settings.system.transport == "unix" and len(os.fsencode(base)) > runtime_dir.MAX_BASE_BYTES:
+        raise StartupError(
+            f"no runtime directory can be made in {base}: its path has {len(os.fsencode(base))} bytes, and"
+            f" {runtime_dir.MAX_BASE_BYTES} is the most that leaves room for sockets (system.runtime_dir names another)"
+        )
     try:
         Path(base).mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix="nyx-plugins-", dir=base))
+        runtime_dir.remove_stale(Path(base))
+        return runtime_dir.make(Path(base))
     except OSError as error:
         raise StartupError(f"no runtime directory can be made in {base}: {error.strerror}") from None
 
@@ -50,8 +60,18 @@ def check_state_dir(settings: Settings) -> str | None:
         raise StartupError(f"state directory {path} can't be written: {error.strerror}") from None
 
 
+@attrs.frozen
+class StopReport:
+    """How a system came to its end."""
+
+    killed: tuple[str, ...] = ()
+    """The processes that did not end when they were asked to, by role and pid, such as ``dispatcher (4711)``."""
+    left: tuple[int, ...] = ()
+    """The pids of those that are there even so: the kernel keeps them, as it does while a disk does not answer."""
+
+
 class HostProcess:
-    """A running host; ``admin_port`` and ``supervisor`` tell where its actors can be reached."""
+    """A running host; ``key`` and ``supervisor`` are what a session needs to reach its actors."""
 
     def __init__(self, settings: Settings) -> None:
         state_dir = check_state_dir(settings)
@@ -65,6 +85,7 @@ class HostProcess:
             start_new_session=True,
         )
         self._pending = b""
+        self._stopped = StopReport()
         self._watcher: threading.Thread | None = None
         plan = {
             "settings": cattrs.unstructure(attrs.evolve(settings, plugins=())),
@@ -79,7 +100,7 @@ class HostProcess:
             self.end(0.0)
             raise
         self.pid: int = ready["pid"]
-        self.admin_port: int = ready["admin_port"]
+        self.key: str = ready["key"]
         self.supervisor: str = ready["supervisor"]
 
     @property
@@ -92,13 +113,13 @@ class HostProcess:
         self._watcher = threading.Thread(target=self._watch, args=(on_end,), name="nyx-plugins-host", daemon=True)
         self._watcher.start()
 
-    def end(self, budget_s: float) -> None:
-        """Close the life pipe and wait; past ``budget_s`` seconds kill the host. Idempotent."""
+    def end(self, budget_s: float) -> StopReport:
+        """Close the life pipe and wait; past ``budget_s`` seconds and some more kill the host. Idempotent."""
         assert self._process.stdin is not None and self._process.stdout is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         try:
-            self._process.wait(budget_s + 5.0)
+            self._process.wait(2 * budget_s + 5.0)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -106,6 +127,7 @@ class HostProcess:
             self._watcher.join(5.0)
         self._process.stdout.close()
         shutil.rmtree(self._runtime, ignore_errors=True)
+        return self._stopped
 
     def _write(self, data: bytes) -> None:
         assert self._process.stdin is not None
@@ -128,6 +150,7 @@ class HostProcess:
         reason = "its host process ended"
         for report in self._reports(None):
             reason = report.get("stopped", reason)
+            self._stopped = StopReport(tuple(report.get("killed", ())), tuple(report.get("left", ())))
         on_end(reason)
 
     def _reports(self, deadline: float | None) -> Iterator[dict[str, Any]]:

@@ -259,6 +259,10 @@ class PluginLife:
         """The plugin actor does not answer."""
         return self._undo() if self.stage in (Stage.CLOSING, Stage.DRAINING) else []
 
+    def actor_killed(self) -> None:
+        """The plugin actor did not end when it was asked to."""
+        self._last_words = "its plugin actor did not answer, and was killed"
+
     def route_dropped(self) -> list[Directive]:
         """The dispatcher knows the plugin no more."""
         return self._undone(_Undo.ROUTE) if self.stage is Stage.UNDOING else []

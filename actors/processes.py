@@ -8,8 +8,11 @@ import os
 import select
 import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
+ACTOR_PREFIX = "nyx-"
+"""How the names of actors' processes begin."""
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -64,6 +67,27 @@ def await_children(budget_s: float) -> None:
             ended = os.pidfd_open(pid)
             select.select([ended], [], [], max(0.0, deadline - time.monotonic()))
             os.close(ended)
+
+
+def terminate(pids: Iterable[int], budget_s: float) -> list[int]:
+    """Ask processes to end (SIGTERM), and return those that are still there after ``budget_s`` seconds."""
+    deadline = time.monotonic() + budget_s
+    asked: dict[int, int] = {}
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            asked[os.pidfd_open(pid)] = pid
+            os.kill(pid, signal.SIGTERM)
+    ended = select.poll()
+    for fd in asked:
+        ended.register(fd, select.POLLIN)
+    while asked and (left := deadline - time.monotonic()) > 0:
+        for fd, _ in ended.poll(left * 1000):
+            ended.unregister(fd)
+            os.close(fd)
+            del asked[fd]
+    for fd in asked:
+        os.close(fd)
+    return list(asked.values())
 
 
 def reap() -> None:

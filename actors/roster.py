@@ -113,6 +113,8 @@ class Roster:
         self._epoch = 0
         self._version = 0
         self._stopping = False
+        self.killed: list[str] = []
+        """The plugin actors that did not end when they were asked to, since the system began to stop."""
 
     def __len__(self) -> int:
         return len(self._plugins)
@@ -274,6 +276,9 @@ class Roster:
         life = plugin.life
         if life.route is None:
             return
+        if life.stage is Stage.CLOSING:
+            # The answer has to travel through the plugin actor, which may never look at it.
+            self._root.alarm(("drain", load_id), self._root.boot.settings.system.stop_timeout_s)
         shown = "ready" if life.stage is Stage.OPENING else life.state
         life.route = attrs.evolve(life.route, state=shown)
         self._root.send(self._root.essential["dispatcher"], m.SetRoute(load_id, life.route, plugin.actor))
@@ -377,6 +382,7 @@ class Roster:
     def unload_all(self, drain_s: float) -> None:
         """Unload everything because the system stops; registrations stay."""
         self._stopping = True
+        self.killed.clear()
         for load_id, plugin in list(self._plugins.items()):
             if plugin.life.stage not in ENDING:
                 plugin.drain_s = drain_s
@@ -427,6 +433,8 @@ class Roster:
         elif what == "load":
             self._load_timed_out(load_id, plugin)
         else:
+            plugin.life.actor_killed()
+            self.killed.append(f"plugin actor of plugin {plugin.life.plugin_id} ({plugin.pid})")
             _kill(plugin.pid)
 
     def _expect_progress(self, load_id: int) -> None:

@@ -150,7 +150,7 @@ class Supervisor(ActorProcess):
         if self._stop is None or self._roster or self._stopped:
             return
         self._stopped = True
-        self.send(self._stop.reply_to, m.Reply(self._stop.request_id))
+        self.send(self._stop.reply_to, m.Reply(self._stop.request_id, tuple(self._roster.killed)))
 
     def _end(self, reason: str) -> None:
         """An essential actor is gone: nothing can go on. The host sees this process end and sweeps the rest."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import time
@@ -20,6 +21,7 @@ from ..plugins.errors import DispatchTimeout, PluginFailed, SystemStopped
 from ..plugins.policy import Policy
 from ..plugins.wire import PluginHeader
 from . import messages as m
+from . import runtime_dir
 from .admission import ACCEPTING
 from .arguments import (
     checked_bundle,
@@ -31,13 +33,14 @@ from .arguments import (
     load_spec,
 )
 from .events import DispatchStats, PluginStats
-from .launch import HostProcess, check_state_dir, make_runtime_dir
+from .launch import HostProcess, StopReport, check_state_dir, make_runtime_dir
 from .receipt import OutcomeKind, Receipt
 from .session import Endpoint, Session
 from .subscription import Subscription
 from .supervisor import Supervisor
-from .transports import inline, tcp
+from .transports import inline, sockets
 
+_log = logging.getLogger("nyx_plugins")
 # What an answer may take beyond the time its work is given, in seconds.
 ANSWER_S = 5.0
 
@@ -63,7 +66,7 @@ class PluginInfo:
 class PluginSystem:
     """A running plugin system: load plugins, feed them frames, survive them.
 
-    Use it as a context manager, or call :meth:`close`. All methods are thread-safe. On transport ``tcp`` everything
+    Use it as a context manager, or call :meth:`close`. All methods are thread-safe. On transport ``unix`` everything
     but this object lives in processes of its own; on ``inline`` all is in this process.
 
     Raises :class:`ConfigError` and :class:`StartupError`.
@@ -303,39 +306,58 @@ class PluginSystem:
 
     # The end.
 
-    def close(self, timeout: float | None = None) -> None:
+    def close(self, timeout: float | None = None) -> StopReport:
         """Drain for up to ``timeout`` seconds, unload everything, stop. Idempotent.
 
-        With a state directory the registrations stay; everything else of the system is gone when this returns.
+        With a state directory the registrations stay; everything else of the system is gone when this returns. Whoever
+        does not stop is killed, and is named in the report and in a warning of the logger ``nyx_plugins``: it takes at
+        most ``timeout`` and three times ``system.stop_timeout_s``, and some ten seconds.
         In a process forked from the one that made the system it does nothing.
         """
         drain_s = checked_seconds(timeout, self._settings.limits.drain_timeout_s)
         if self._closed or os.getpid() != self._pid:
-            return
+            return StopReport()
         self._closed = True
-        budget = drain_s + 2 * self._settings.system.stop_timeout_s + ANSWER_S
-        if hasattr(self, "_session"):
-            # Whatever does not stop in time is killed by the host below.
-            with contextlib.suppress(SystemStopped, DispatchTimeout):
-                self._session.ask("supervisor", lambda n, to: m.StopSystem(n, to, drain_s), budget, "stopping")
-            self._session.fail("it was closed")
+        killed = self._stop_plugins(drain_s)
+        left: tuple[int, ...] = ()
         if self._host is not None:
             # Before the session's end: a process that reads no more would hold up what is being sent to it.
-            self._host.end(self._settings.system.stop_timeout_s)
+            report = self._host.end(self._settings.system.stop_timeout_s)
+            killed, left = killed + report.killed, report.left
         if hasattr(self, "_session"):
             self._session.close()
-        if self._runtime is not None:
-            shutil.rmtree(self._runtime, ignore_errors=True)
+        self._remove_runtime()
+        if killed or left:
+            _log.warning("did not stop and had to be killed: %s; still there: %s", ", ".join(killed), left or "none")
+        return StopReport(killed, left)
+
+    def _stop_plugins(self, drain_s: float) -> tuple[str, ...]:
+        """Let the supervisor unload all; returns whom it had to kill."""
+        killed: tuple[str, ...] = ()
+        if hasattr(self, "_session"):
+            budget = drain_s + 2 * self._settings.system.stop_timeout_s + ANSWER_S
+            # Whatever does not stop in time is killed by the host.
+            with contextlib.suppress(SystemStopped, DispatchTimeout):
+                killed = self._session.ask("supervisor", lambda n, to: m.StopSystem(n, to, drain_s), budget, "stopping")
+            self._session.fail("it was closed")
+        return killed
 
     # Parts.
 
+    def _remove_runtime(self) -> None:
+        if self._runtime is not None:
+            shutil.rmtree(self._runtime, ignore_errors=True)
+            os.close(self._lock)
+            self._runtime = None
+
     def _start_host(self) -> Endpoint:
         self._host = HostProcess(self._settings)
-        return tcp.Endpoint(self._host.admin_port, self._host.supervisor)
+        return sockets.Endpoint(self._host.runtime_dir, self._host.key, self._host.supervisor)
 
     def _start_inline(self) -> Endpoint:
         state_dir = check_state_dir(self._settings)
         self._runtime = make_runtime_dir(self._settings)
+        self._lock = runtime_dir.hold(self._runtime)
         endpoint = inline.Endpoint(Supervisor)
         answers: list[Any] = []
         endpoint.start(answers.append)
@@ -343,7 +365,7 @@ class PluginSystem:
         for answer in answers:
             if isinstance(answer, m.BootFailed):
                 endpoint.close()
-                shutil.rmtree(self._runtime, ignore_errors=True)
+                self._remove_runtime()
                 raise StartupError(answer.reason)
         return endpoint
 

@@ -15,7 +15,7 @@ from .checks import MIB
 from .errors import ConfigError, Fault
 from .network import network_rule
 
-Transport = Literal["tcp", "inline"]
+Transport = Literal["unix", "inline"]
 
 MAX_PLUGIN_ID = 2**32 - 1
 plugin_id = checks.whole(0, MAX_PLUGIN_ID)
@@ -38,10 +38,9 @@ _permissions = checks.each(checks.text("[a-z][a-z0-9_]{0,63}", "a permission ([a
 class SystemSettings:
     """Where the system runs and how long its parts may take to start, to load and to stop (seconds)."""
 
-    transport: Transport = field(default="tcp", validator=checks.one_of("tcp", "inline"))
+    transport: Transport = field(default="unix", validator=checks.one_of("unix", "inline"))
     runtime_dir: str = field(default="", validator=checks.absolute_path_or_empty)
     state_dir: str = field(default="", validator=checks.absolute_path_or_empty)
-    admin_port: int = field(default=0, validator=checks.whole(0, 65_535))
     start_timeout_s: float = field(default=10.0, validator=checks.positive_seconds)
     stop_timeout_s: float = field(default=3.0, validator=checks.seconds)
     load_timeout_s: float = field(default=10.0, validator=checks.positive_seconds)

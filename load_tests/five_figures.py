@@ -193,7 +193,7 @@ def as_table(figures: Sequence[Figure]) -> Table:
 
 
 @click.command()
-@click.option("--transport", type=click.Choice(["tcp", "inline"]), default="tcp", show_default=True)
+@click.option("--transport", type=click.Choice(["unix", "inline"]), default="unix", show_default=True)
 def main(transport: str) -> None:
     """Run the reference's five performance tests and print what they give."""
     figures = run(transport, lambda text: click.echo(text, err=True))

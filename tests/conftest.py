@@ -16,7 +16,7 @@ from nyx_plugins.actors.processes import become_subreaper, descendants, reap
 from nyx_plugins.config.settings import Settings
 
 FAULTS = Path(__file__).parent / "faults"
-TRANSPORTS = ("tcp", "inline")
+TRANSPORTS = ("unix", "inline")
 
 # A shell that starts the tests in the background lets them ignore SIGINT, and programs that they start would do so too.
 signal.signal(signal.SIGINT, signal.default_int_handler)

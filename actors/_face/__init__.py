@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "PluginSystem": "actors.system",
     "PluginInfo": "actors.system",
+    "StopReport": "actors.launch",
     "Receipt": "actors.receipt",
     "Outcome": "actors.receipt",
     "OutcomeKind": "actors.receipt",
@@ -82,6 +83,7 @@ __all__ = [
     "SandboxViolation",
     "Settings",
     "StartupError",
+    "StopReport",
     "StreamDecoder",
     "StreamFrame",
     "Subscription",
@@ -91,6 +93,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from .actors.events import DispatchStats, Emitted, Event, EventKind, PluginStats
+    from .actors.launch import StopReport
     from .actors.receipt import Outcome, OutcomeKind, Receipt
     from .actors.subscription import Subscription
     from .actors.system import PluginInfo, PluginSystem

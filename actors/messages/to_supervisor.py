@@ -53,7 +53,7 @@ class UnloadPlugin(Question):
 
 @attrs.frozen
 class StopSystem(Question):
-    """Session to supervisor: unload everything within ``drain_s`` seconds and stop."""
+    """Session to supervisor: unload everything within ``drain_s`` seconds and stop; the reply names who was killed."""
 
     drain_s: float
 

@@ -96,7 +96,7 @@ def test_a_plugin_that_spins_gets_dead_letters(
     capture: Capture, frame: Frame, spinning: Callable[[float], Path], invoke: Invoke
 ) -> None:
     """A frame that takes too long is a dead letter, and a result like any other."""
-    result = invoke("replay", capture([frame(1, b"crash")]), "--config", spinning(0.1), "--transport", "tcp", "--json")
+    result = invoke("replay", capture([frame(1, b"crash")]), "--config", spinning(0.1), "--transport", "unix", "--json")
     assert (result.exit_code, result.stderr) == (0, "")
     assert json.loads(result.stdout)["plugins"]["1"]["dead_lettered"] == 1
 
@@ -105,7 +105,7 @@ def test_a_replay_does_not_wait_longer_than_told(
     capture: Capture, frame: Frame, spinning: Callable[[float], Path], invoke: Invoke
 ) -> None:
     """Frames without an outcome within --timeout seconds end the replay with exit code 2."""
-    options = ("--config", spinning(60), "--transport", "tcp", "--timeout", "0.5")
+    options = ("--config", spinning(60), "--transport", "unix", "--timeout", "0.5")
     result = invoke("replay", capture([frame(1, b"crash")]), *options)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("Error: outcomes of 1 frames ") and result.stderr.endswith("not within 0.5 s\n")
@@ -143,7 +143,7 @@ def test_the_demonstration_is_as_expected(transport: str, program: Program) -> N
     assert (process.returncode, stderr) == (0, "")
     assert stdout.endswith("Everything is as expected.\n")
     assert "the 1,042" in stdout and f"this process ({process.pid})" in stdout
-    assert stdout.count("worker, which runs the plugin") == (3 if transport == "tcp" else 0)
+    assert stdout.count("worker, which runs the plugin") == (3 if transport == "unix" else 0)
 
 
 def test_a_demonstration_with_other_figures_says_which(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:

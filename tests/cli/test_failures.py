@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import random
-import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -184,17 +183,17 @@ def test_random_bytes_are_no_capture(seed: int, tmp_path: Path, echo_config: Pat
 # Places.
 
 
-@pytest.fixture
-def busy_port() -> Iterator[int]:
-    """Return a port that somebody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
-
-
-def test_a_busy_port_is_named(busy_port: int, config: Write, failing: Callable[..., str]) -> None:
-    """An admin_port that is taken ends the start."""
-    said = failing(config(f"[system]\nadmin_port = {busy_port}\n"), "--transport", "tcp")
-    assert said == f"port {busy_port} of 127.0.0.1 can't be used: Address already in use"
+def test_a_runtime_directory_too_long_for_sockets_is_named(
+    tmp_path: Path, config: Write, failing: Callable[..., str]
+) -> None:
+    """The path, its length and the limit are in the sentence, and the setting that names another."""
+    base = tmp_path / ("x" * 100)
+    said = failing(config(f'[system]\nruntime_dir = "{base}"\n'), "--transport", "unix")
+    assert said == (
+        f"no runtime directory can be made in {base}: its path has {len(str(base))} bytes, and 75 is the most that"
+        " leaves room for sockets (system.runtime_dir names another)"
+    )
+    assert not base.exists()
 
 
 @pytest.mark.parametrize("key", ["state_dir", "runtime_dir"])

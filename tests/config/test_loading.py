@@ -197,7 +197,7 @@ def test_all_faults_of_a_file_are_listed(tmp_path: Path) -> None:
         id = -1
     """
     assert faults(write(tmp_path, text)) == [
-        "system.transport: must be one of 'tcp', 'inline', not a string ('TCP')",
+        "system.transport: must be one of 'unix', 'inline', not a string ('TCP')",
         "system.runtime_dir: must be a string, not an integer (5)",
         "limits.max_header_bytes: must be a whole number from 4,096 to 16,777,216, not 1",
         "limits.mailbox_capacty: unknown key; did you mean 'mailbox_capacity'?",

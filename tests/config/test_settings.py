@@ -28,7 +28,7 @@ OUT_OF_RANGE: list[tuple[type, str, object]] = [
     (SystemSettings, "transport", "udp"),
     (SystemSettings, "runtime_dir", "relative"),
     (SystemSettings, "state_dir", "a\0b"),
-    (SystemSettings, "admin_port", 65_536),
+    (SystemSettings, "transport", "tcp"),
     (SystemSettings, "start_timeout_s", 0),
     (SystemSettings, "stop_timeout_s", -1),
     (SystemSettings, "load_timeout_s", float("nan")),

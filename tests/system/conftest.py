@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from nyx_plugins import PluginSystem
-from nyx_plugins.actors.processes import children, descendants
+from nyx_plugins.actors.processes import children, descendants, process_name
 from nyx_plugins.actors.subscription import Subscription
 from nyx_plugins.config.settings import LimitSettings, Settings, SupervisionSettings, SystemSettings
 
@@ -29,7 +29,8 @@ class Census:
     def __init__(self, host: int) -> None:
         self.host = host
         [self.admin] = [pid for pid in children(host) if children(pid)]
-        self.logger, self.supervisor = children(self.admin)
+        [self.supervisor] = [pid for pid in children(self.admin) if process_name(pid) == "nyx-Supervisor"]
+        [self.logger] = [pid for pid in children(self.admin) if pid != self.supervisor]
         self.dispatcher, self.guard, self.registry, *_ = children(self.supervisor)
 
     @property

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
 import os
 import re
 import shutil
 import signal
+import socket
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ from nyx_plugins.config.settings import Settings, SystemSettings
 
 IDS = (1, 1003, 1002)
 SECRET = "correct-horse-battery-staple"  # the value is not a secret, but stands for one
-LISTEN = "0A"
+TALLY = "/memfd:thespian-tally"
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +95,21 @@ def test_no_regular_file_is_open_in_two_processes(running: PluginSystem, census:
     assert len(set(mailboxes)) == len(mailboxes) == len(IDS)
 
 
+def test_a_connections_counters_are_shared_by_its_two_ends_only(
+    running: PluginSystem, census: Callable[..., Any]
+) -> None:
+    """The pages on which the transport counts what was taken have no name, and no worker has one."""
+    who = census(running)
+    holders: dict[str, set[int]] = {}
+    for pid in [os.getpid(), *who.everyone]:
+        for inode, path in shared_maps(pid):
+            if path.startswith(TALLY):
+                holders.setdefault(inode, set()).add(pid)
+    assert len(holders) >= 6
+    assert max(map(len, holders.values())) == 2
+    assert not set().union(*holders.values()) & {who.worker(plugin_id) for plugin_id in IDS}
+
+
 def open_files(pid: int) -> set[str]:
     """List the regular files that a process has open, or mapped for writing so that others see it."""
     found = set()
@@ -104,11 +119,15 @@ def open_files(pid: int) -> set[str]:
                 found.add(os.readlink(fd))
         except FileNotFoundError:
             continue
+    return found | {path for _, path in shared_maps(pid) if not path.startswith(TALLY)}
+
+
+def shared_maps(pid: int) -> Iterator[tuple[str, str]]:
+    """Yield inode and path of what a process has mapped for writing so that others see it."""
     for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
         _, permissions, _, _, inode, *path = line.split(maxsplit=5)
         if permissions[1] == "w" and permissions[3] == "s" and inode != "0":
-            found.add(path[0])
-    return found
+            yield inode, path[0]
 
 
 def standard_output() -> set[str]:
@@ -135,19 +154,32 @@ def test_a_worker_has_neither_thespian_nor_actors_loaded(running: PluginSystem) 
     assert [name for name in modules if re.match(r"thespian|nyx_plugins\.actors|attrs?\b|cattrs", name)] == []
 
 
-def test_every_listening_socket_is_on_the_loopback_interface(running: PluginSystem, census: Callable[..., Any]) -> None:
-    """No process of a system, nor the application's end of it, can be reached from another machine."""
-    inodes = {inode for pid in [os.getpid(), *census(running).everyone] for inode in sockets(pid)}
-    listening = [address for inode, address in listeners() if inode in inodes]
-    assert len(listening) >= 9
-    assert {str(address) for address in listening if not address.is_loopback} == set()
+def test_no_process_has_a_network_socket(running: PluginSystem, census: Callable[..., Any]) -> None:
+    """Neither an actor nor a worker: all their sockets are Unix-domain ones."""
+    network = set(network_sockets())
+    for pid in census(running).everyone:
+        if pid != running.host_pid:
+            assert sockets(pid)
+        assert sockets(pid) & network == set()
 
 
-def test_a_worker_has_no_network_socket(running: PluginSystem, census: Callable[..., Any]) -> None:
-    """The one socket of a worker is a Unix socket pair."""
-    network = {inode for inode, _ in endpoints()}
-    for plugin_id in IDS:
-        assert sockets(census(running).worker(plugin_id)) & network == set()
+def test_the_application_gets_no_network_socket(make_system: Callable[..., PluginSystem], transport: str) -> None:
+    """Its end of a system consists of Unix-domain sockets, if any."""
+    before = sockets(os.getpid())
+    make_system().load("builtin:echo")
+    added = sockets(os.getpid()) - before
+    assert bool(added) == (transport == "unix")
+    assert added & set(network_sockets()) == set()
+
+
+def test_a_network_socket_would_be_seen() -> None:
+    """The test above looks in the right place."""
+    with socket.socket() as bound, socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as datagram:
+        bound.bind(("127.0.0.1", 0))
+        bound.listen()
+        datagram.bind(("::1", 0))
+        wanted = {os.fstat(bound.fileno()).st_ino, os.fstat(datagram.fileno()).st_ino}
+        assert wanted <= sockets(os.getpid()) & set(network_sockets())
 
 
 def sockets(pid: int) -> set[int]:
@@ -163,31 +195,13 @@ def sockets(pid: int) -> set[int]:
     return found
 
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-def listeners() -> Iterator[tuple[int, Address]]:
-    """Yield (inode, address) of every listening TCP socket of this machine."""
-    return ((inode, address) for inode, address, state in _table("tcp", "tcp6") if state == LISTEN)
-
-
-def endpoints() -> Iterator[tuple[int, Address]]:
-    """Yield (inode, address) of every TCP and UDP socket of this machine."""
-    return ((inode, address) for inode, address, _ in _table("tcp", "tcp6", "udp", "udp6"))
-
-
-def _table(*protocols: str) -> Iterator[tuple[int, Address, str]]:
-    for protocol in protocols:
+def network_sockets() -> Iterator[int]:
+    """Yield the inode of every socket of this machine that has to do with a network."""
+    for protocol in ("tcp", "tcp6", "udp", "udp6", "udplite", "udplite6", "raw", "raw6", "icmp", "icmp6", "packet"):
         path = Path("/proc/net", protocol)
         for line in path.read_text().splitlines()[1:] if path.exists() else ():
-            _, local, _, state, *rest = line.split()
-            yield int(rest[5]), _address(local.partition(":")[0]), state
-
-
-def _address(text: str) -> Address:
-    # The kernel writes 32-bit words in the machine's order.
-    words = [int(text[start : start + 8], 16).to_bytes(4, "little") for start in range(0, len(text), 8)]
-    return ipaddress.ip_address(b"".join(words))
+            fields = line.split()
+            yield int(fields[8 if protocol == "packet" else 9])
 
 
 def test_all_files_are_private_to_the_owner(running: PluginSystem, base: Path) -> None:
@@ -198,7 +212,7 @@ def test_all_files_are_private_to_the_owner(running: PluginSystem, base: Path) -
     modes = {str(path): stat.S_IMODE(path.lstat().st_mode) for path in paths}
     assert {path: oct(mode) for path, mode in modes.items() if mode not in (0o700, 0o600)} == {}
     assert {path.lstat().st_uid for path in paths} == {os.getuid()}
-    assert not any(stat.S_ISSOCK(path.lstat().st_mode) for path in paths)
+    assert sum(stat.S_ISSOCK(path.lstat().st_mode) for path in paths) >= 9
 
 
 def test_secrets_of_the_applications_environment_reach_no_process(

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 
 from nyx_plugins import PluginHeader, PluginSystem
-from nyx_plugins.actors.processes import descendants, reap
+from nyx_plugins.actors.launch import StopReport
+from nyx_plugins.actors.processes import children, descendants, reap
 from nyx_plugins.config.settings import Settings, SystemSettings
 from nyx_plugins.plugins.errors import SystemStopped
 
@@ -149,7 +151,6 @@ def test_an_application_killed_while_its_system_starts_leaves_nothing(
 ROLES = {
     "host": "its host process ended",
     "admin": "its Thespian admin ended",
-    "logger": "its Thespian logger ended",
     "supervisor": "its supervisor ended",
     "dispatcher": "its dispatcher ended",
     "guard": "its guard ended",
@@ -190,6 +191,29 @@ def test_the_end_of_an_essential_process_stops_the_system_in_order(
 
 
 @pytest.mark.needs_worker(reason="there is nobody to kill where all is in one process")
+def test_the_end_of_the_logger_does_no_harm(
+    system: PluginSystem, census: Callable[..., Any], ends: Callable[..., Any]
+) -> None:
+    """Thespian's logger is started again after kill -9, and the system goes on as if nothing had been."""
+    system.load("builtin:echo")
+    for _ in range(3):
+        who = census(system)
+        logger = ends([who.logger])
+        os.kill(who.logger, signal.SIGKILL)
+        assert logger.still_there(LIMIT_S) == []
+        assert system.request(0x52, PluginHeader(1002, 0, b"on")) == b"on"
+        deadline = time.monotonic() + LIMIT_S
+        while len(children(who.admin)) < 2 or who.logger in children(who.admin):
+            assert time.monotonic() < deadline, "no new logger"
+            os.sched_yield()
+        system.load("builtin:kv")
+        system.unload(1003)
+    everyone = ends(census(system).everyone)
+    system.close()
+    assert everyone.still_there(LIMIT_S) == []
+
+
+@pytest.mark.needs_worker(reason="there is nobody to kill where all is in one process")
 @pytest.mark.parametrize("role", ["host", "supervisor"])
 def test_even_what_a_plugin_hid_ends_with_the_system(
     role: str, system: PluginSystem, fault: Callable[..., Path], census: Callable[..., Any], ends: Callable[..., Any]
@@ -222,6 +246,50 @@ def test_close_ends_a_system_whose_root_does_not_answer(
     os.kill(who.supervisor, signal.SIGSTOP)
     system.close(timeout=0.0)
     assert everyone.still_there(LIMIT_S) == []
+
+
+@pytest.mark.needs_worker(reason="a stopped process takes processes")
+@pytest.mark.parametrize(
+    ("role", "name"),
+    [
+        ("plugin_actor", "plugin actor of plugin 1002 ({})"),
+        ("dispatcher", "dispatcher ({})"),
+        ("guard", "guard ({})"),
+        ("registry", "registry ({})"),
+        ("supervisor", "supervisor ({})"),
+    ],
+)
+def test_close_names_and_kills_an_actor_that_is_stuck(
+    role: str,
+    name: str,
+    make_system: Callable[..., PluginSystem],
+    census: Callable[..., Any],
+    ends: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An actor that never comes back from a handler is killed after the budget; report and log say which it was."""
+    monkeypatch.setattr("nyx_plugins.actors.system.ANSWER_S", 0.5)
+    system = make_system(Settings(system=SystemSettings(stop_timeout_s=1.5)))
+    system.load("builtin:echo")
+    who = census(system)
+    everyone = ends(who.everyone)
+    pid = who.plugin_actor(1002) if role == "plugin_actor" else getattr(who, role)
+    os.kill(pid, signal.SIGSTOP)
+    report = system.close(timeout=0.5)
+    assert report.killed == (name.format(pid),)
+    assert report.left == ()
+    assert everyone.still_there(0.0) == []
+    assert [record.message for record in caplog.records if record.name == "nyx_plugins"] == [
+        f"did not stop and had to be killed: {name.format(pid)}; still there: none"
+    ]
+
+
+def test_close_of_a_healthy_system_kills_nobody(system: PluginSystem, caplog: pytest.LogCaptureFixture) -> None:
+    """All stop by themselves, and the report is empty."""
+    system.load("builtin:echo")
+    assert system.close() == StopReport()
+    assert [record for record in caplog.records if record.name == "nyx_plugins"] == []
 
 
 @pytest.mark.needs_worker(reason="processes are counted")

@@ -37,8 +37,8 @@ def traces(runtime_base: Path, census: Callable[..., Any]) -> Callable[[PluginSy
 
     def look(system: PluginSystem) -> tuple[set[int], set[str]]:
         files = {str(path) for path in runtime_base.glob("*/plugins/**/*")}
-        on_tcp = system.host_pid != os.getpid()
-        return set(census(system).everyone) if on_tcp else set(), files
+        on_unix = system.host_pid != os.getpid()
+        return set(census(system).everyone) if on_unix else set(), files
 
     return look
 

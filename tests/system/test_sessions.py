@@ -9,7 +9,7 @@ import pytest
 
 from nyx_plugins import DispatchTimeout, MailboxFull, OutcomeKind, PluginHeader, PluginSystem
 from nyx_plugins.actors.session import Session
-from nyx_plugins.actors.transports import tcp
+from nyx_plugins.actors.transports import sockets
 
 HEADER = PluginHeader(7, 0, b"x").encode()
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.needs_worker(reason="an inline system has one session, 
 def _second_session(system: PluginSystem) -> Session:
     host = system._host
     assert host is not None
-    session = Session(tcp.Endpoint(host.admin_port, host.supervisor), system.settings.limits)
+    session = Session(sockets.Endpoint(host.runtime_dir, host.key, host.supervisor), system.settings.limits)
     session.attach(10.0)
     return session
 

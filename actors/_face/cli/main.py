@@ -21,7 +21,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 def _transport(command: _Command) -> _Command:
     text = "Where actors and plugins run: in processes of their own, or all in this one."
-    return click.option("--transport", type=click.Choice(["tcp", "inline"]), help=text + "  [default: as configured]")(
+    return click.option("--transport", type=click.Choice(["unix", "inline"]), help=text + "  [default: as configured]")(
         command
     )
 

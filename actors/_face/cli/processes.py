@@ -8,12 +8,11 @@ from pathlib import Path
 
 from rich.tree import Tree
 
-from ..actors.processes import children, process_name
+from ..actors.processes import ACTOR_PREFIX, children, process_name
 from ..actors.system import PluginSystem
 
 # A worker is the only kind that is started with this script.
 _WORKER_SCRIPT = b"bootstrap.py"
-_ACTOR = "nyx-"
 _ROLES = {"nyx-PluginActor": "plugin actor"}
 
 
@@ -39,8 +38,8 @@ def _role(pid: int) -> str | None:
     name = process_name(pid)
     if not name:
         return None
-    if name.startswith(_ACTOR):
-        return _ROLES.get(name, name.removeprefix(_ACTOR).lower())
+    if name.startswith(ACTOR_PREFIX):
+        return _ROLES.get(name, name.removeprefix(ACTOR_PREFIX).lower())
     if _WORKER_SCRIPT in _command(pid):
         return "worker, which runs the plugin"
     return "Thespian's admin" if children(pid) else "Thespian's logger"

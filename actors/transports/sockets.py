@@ -1,0 +1,118 @@
+"""Transport ``unix``: every actor in a process of its own, joined by Unix-domain sockets that only we can open.
+
+The system base is in :mod:`.unix`, which knows nothing of this project; here it is put to use. The key of a system is
+made in its host process and goes to the application over a pipe: it is written down nowhere.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from thespian.actors import ActorSystem, ActorSystemException
+from thespian.system.transport import TransmitIntent, TransmitOnly
+
+from ...config.errors import StartupError
+from .._thespian import Address
+from ..runtime_dir import SOCKETS
+from . import unix
+from .unix import directory
+from .unix.address import admin_address
+from .unix.endpoint import ContextInit
+
+_SILENT = {"version": 1, "disable_existing_loggers": False}
+# Credit bounds what is under way between actors: nobody shall have to wait for room besides.
+_LIMITS = unix.Limits(message_bytes=1 << 30, queue_bytes=1 << 28)
+# How often it is looked whether to go on waiting for a peer.
+_TURN = timedelta(seconds=0.2)
+
+
+def boot(runtime_dir: Path) -> ActorSystem:
+    """Start an actor system whose sockets lie in a new folder of the runtime directory.
+
+    Call it in a process that holds nothing of the application: all actors are forked from it.
+    Raises :class:`StartupError`.
+    """
+    capabilities = {
+        unix.DIRECTORY_CAPABILITY: str(runtime_dir / SOCKETS),
+        unix.PRIVATE_CAPABILITY: True,
+        unix.MESSAGE_CAPABILITY: _LIMITS.message_bytes,
+        unix.QUEUE_CAPABILITY: _LIMITS.queue_bytes,
+    }
+    try:
+        return ActorSystem(unix.install(), capabilities, logDefs=_SILENT, transientUnique=True)
+    except ActorSystemException as error:
+        raise StartupError(f"no actor system could be started: {error}") from None
+
+
+def credentials(runtime_dir: Path) -> str:
+    """Return what a program has to know to be let in, as text."""
+    key = directory.key(str(runtime_dir / SOCKETS))
+    assert key is not None
+    return key.hex()
+
+
+def address_text(address: Address) -> str:
+    """Write an actor's address down."""
+    return str(address.addressDetails.path)
+
+
+class Endpoint:
+    """A program's end of a running actor system: one thread receives, the caller's thread sends.
+
+    Sending and receiving use a transport each, so that neither waits for the other.
+    """
+
+    synchronous = False
+
+    def __init__(self, runtime_dir: Path, key: str, supervisor: str) -> None:
+        sockets = str(runtime_dir / SOCKETS)
+        directory.remember_key(sockets, bytes.fromhex(key))
+        init = ContextInit(admin_address({unix.DIRECTORY_CAPABILITY: sockets}), sockets, _LIMITS)
+        self._sending = unix.UnixTransport(init)
+        self._receiving = unix.UnixTransport(init)
+        self.address: Address = self._receiving.myAddress
+        self.supervisor: Address = unix.address(supervisor)
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def start(self, on_message: Callable[[Any], None]) -> None:
+        """Call ``on_message`` with everything that arrives, from a thread of this endpoint's own."""
+        self._thread = threading.Thread(
+            target=self._receive, args=(on_message,), name="nyx-plugins-receive", daemon=True
+        )
+        self._thread.start()
+
+    def send(self, target: Address, message: Any) -> None:
+        """Send one message; returns when it was written, or there is no such peer. Not thread-safe."""
+        intent = TransmitIntent(target, message)
+        self._sending.scheduleTransmit(None, intent)
+        while intent.result is None and not self._closed:
+            self._sending.run(TransmitOnly, _TURN)
+
+    def close(self) -> None:
+        """Stop receiving and close every socket of this endpoint. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._receiving.scheduleTransmit(None, TransmitIntent(self.address, _Quit()))
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(5.0)
+        self._sending.close()
+        self._receiving.close()
+
+    def _receive(self, on_message: Callable[[Any], None]) -> None:
+        def receive(envelope: Any) -> bool:
+            if isinstance(envelope.message, _Quit):
+                return False
+            on_message(envelope.message)
+            return True
+
+        self._receiving.run(receive)
+
+
+class _Quit:
+    """Sent by an endpoint to itself, to end its receiving thread."""

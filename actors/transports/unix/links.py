@@ -1,0 +1,549 @@
+"""All sockets of one process: who may connect, what is read, what is written, and when to try again.
+
+One epoll descriptor, which lives as long as this does, watches everything. Whoever has the lock may post; only
+:meth:`Links.poll` waits, without the lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from thespian.system.transport import SendStatus, TransmitIntent
+
+from . import directory
+from .address import address
+from .connection import Connection, Stranger, peer_user
+from .framing import FramingError, introduce, read_introduction
+from .limits import Limits
+from .peer import Parcel, Peer
+from .tally import ACCEPTED, CONNECTED, Tally, create
+
+_READING_BYTES = 1 << 18
+_BACKLOG = 4096
+# Connections taken at a time, so that a crowd at the door does not keep those inside waiting.
+_AT_ONCE = 64
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.001, 0.1
+# How long to go on with a process that listens, but ends each connection before it has taken anything, in seconds.
+_GIVE_UP_S = 10.0
+# How often it is looked up what peers have taken, where nothing else gives an occasion to, in seconds.
+_TRIM_S = 1.0
+_GONE = frozenset({errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EPROTOTYPE})
+_SHORT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+
+
+class Links:
+    """The connections of one process to all others of its user that it talks with."""
+
+    def __init__(self, path: str, limits: Limits, listener: socket.socket | None = None) -> None:
+        self.path = path
+        self.limits = limits
+        self.counts: dict[str, int] = {}
+        self.lock = threading.RLock()
+        self.incoming: deque[tuple[Connection | None, Any]] = deque()
+        """What has come, in order: a payload with its connection, or what this process has for itself, with none."""
+        self.written: deque[TransmitIntent] = deque()
+        """Whose messages were written, and who has not been told so yet."""
+        self.failed: deque[tuple[TransmitIntent, Any]] = deque()
+        self.lost: deque[tuple[Any, Any]] = deque()
+        """Addresses and messages that were written, and never taken."""
+        self.ready_watches: list[int] = []
+        self._user = os.getuid()
+        self._scratch = memoryview(bytearray(_READING_BYTES))
+        self._peers: dict[str, Peer] = {}
+        self._connections: dict[int, Connection] = {}
+        self._strangers: dict[int, Stranger] = {}
+        self._watched: set[int] = set()
+        self._unconfirmed: set[Peer] = set()
+        self._retrying: set[Peer] = set()
+        self._next_trim = 0.0
+        self._incoming_bytes = 0
+        self._is_paused = False
+        self._closed = False
+        self._listener = listener or listen(path)
+        self._epoll = select.epoll()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll.register(self._listener.fileno(), select.EPOLLIN)
+        self._epoll.register(self._wake, select.EPOLLIN)
+
+    def count(self, what: str) -> None:
+        """Note that something was refused or dropped."""
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    # Sending.
+
+    def post(self, target: Any, intent: TransmitIntent, payload: bytes) -> None:
+        """Send, now or as soon as the peer takes it."""
+        with self.lock:
+            peer = self._peer(target)
+            peer.add(Parcel(intent, payload))
+            self._push(peer)
+
+    def put_off(self, target: Any) -> None:
+        """Connect to a process that is just being started at the next :meth:`poll` only.
+
+        Between two forks, every page that is written to has to be copied: first all forks, then all connections.
+        """
+        with self.lock:
+            peer = self._peer(target)
+            peer.retry_at = time.monotonic()
+            self._retrying.add(peer)
+
+    def is_full(self, path: str, most: int) -> bool:
+        """Whether more than ``most`` bytes wait to be written to ``path``."""
+        peer = self._peers.get(path)
+        return peer is not None and peer.queued_bytes > most
+
+    def await_room(self, path: str) -> bool:
+        """Wait until at most half of what may wait does; false if the peer takes nothing for the time allowed."""
+        peer = self._peers.get(path)
+        deadline = time.monotonic() + self.limits.stall_s
+        while peer is not None and peer.queued_bytes > self.limits.queue_bytes // 2 and not peer.is_stalled:
+            left, before = deadline - time.monotonic(), peer.written_bytes
+            if left <= 0:
+                peer.is_stalled = True
+                break
+            self.poll(min(left, 0.1))
+            if peer.written_bytes > before:
+                deadline = time.monotonic() + self.limits.stall_s
+            peer = self._peers.get(path)
+        return peer is None or not peer.is_stalled
+
+    def has_unsent(self) -> bool:
+        """Whether anything waits to be written."""
+        return any(len(peer) for peer in list(self._peers.values()))
+
+    def unsent(self) -> list[tuple[Any, Any]]:
+        """List addresses and messages that wait to be written."""
+        with self.lock:
+            return [(peer.address, message) for peer in self._peers.values() for message in peer.messages()]
+
+    def wake(self) -> None:
+        """End a wait of :meth:`poll`, also from a signal handler or another thread."""
+        with contextlib.suppress(BlockingIOError, OSError):
+            os.eventfd_write(self._wake, 1)
+
+    def _peer(self, target: Any) -> Peer:
+        path = target.addressDetails.path
+        peer = self._peers.get(path)
+        if peer is None:
+            peer = self._peers[path] = Peer(target)
+        return peer
+
+    def _push(self, peer: Peer) -> None:
+        connection = peer.connection
+        if connection is None:
+            if peer.retry_at is None:
+                self._connect(peer)
+            return
+        if connection.waits_for_room or connection.is_broken:
+            return
+        peer.trim()
+        try:
+            done = peer.write()
+        except BlockingIOError:
+            done = []
+        except OSError:
+            self._drain(connection)
+            return
+        self._note_written(peer, done)
+        if len(peer):
+            connection.waits_for_room = True
+            self._watch_connection(connection)
+
+    def _note_written(self, peer: Peer, parcels: Iterable[Parcel]) -> None:
+        for parcel in parcels:
+            if not parcel.is_settled:
+                parcel.is_settled = True
+                self.written.append(parcel.intent)
+        if peer.untaken:
+            self._unconfirmed.add(peer)
+
+    def _drain(self, connection: Connection) -> None:
+        """The peer reads no more: take what it said before, then let the connection go."""
+        connection.is_broken = True
+        while connection.fd in self._connections:
+            if not self._read(connection):
+                self._ended(connection)
+
+    # Connecting.
+
+    def _connect(self, peer: Peer) -> None:
+        peer.retry_at = None
+        self._retrying.discard(peer)
+        try:
+            connection = self._dial(peer)
+        except BlockingIOError:
+            # Its queue of new connections is full: it is alive.
+            self._retry(peer)
+        except OSError as error:
+            if error.errno in _SHORT_OF_FILES and self._close_an_idle_connection():
+                self._connect(peer)
+            elif error.errno in _SHORT_OF_FILES:
+                self._retry(peer)
+            else:
+                self._dead(peer)
+        else:
+            peer.attach(connection)
+            self._adopt(connection)
+            self._push(peer)
+
+    def _dial(self, peer: Peer) -> Connection:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            sock.connect(peer.path)
+            if peer_user(sock) != self._user:
+                self.count("refused: another user listens")
+                raise PermissionError(errno.EACCES, "another user listens there")
+            key = directory.key(os.path.dirname(peer.path))
+            if key is None:
+                raise PermissionError(errno.EACCES, "the key of that system is not known")
+            page = create()
+            try:
+                tally = Tally(page, CONNECTED)
+                socket.send_fds(sock, [introduce(key, self.path)], [page])
+            finally:
+                os.close(page)
+        except BaseException:
+            sock.close()
+            raise
+        return Connection(sock, peer.address, tally, self.limits.message_bytes)
+
+    def _retry(self, peer: Peer) -> None:
+        delay = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2 ** min(peer.attempts, 10))
+        peer.attempts += 1
+        peer.retry_at = time.monotonic() + delay
+        self._retrying.add(peer)
+
+    def _forget(self, peer: Peer) -> None:
+        self._peers.pop(peer.path, None)
+        self._retrying.discard(peer)
+        self._unconfirmed.discard(peer)
+
+    def _dead(self, peer: Peer) -> None:
+        """Nobody is there any more: every message on its way comes to nothing, and its sender is told."""
+        self._forget(peer)
+        for parcel in peer.give_up():
+            if parcel.is_settled:
+                self.lost.append((peer.address, parcel.intent.message))
+            else:
+                self.failed.append((parcel.intent, SendStatus.DeadTarget))
+
+    # Waiting.
+
+    def poll(self, timeout: float | None) -> None:
+        """Wait up to ``timeout`` seconds (``None``: for ever) for anything to happen, and do what it asks for."""
+        until = self._next_deadline()
+        if until is not None:
+            left = max(0.0, until - time.monotonic())
+            timeout = left if timeout is None else min(timeout, left)
+        try:
+            events = self._epoll.poll(timeout)
+        except ValueError:  # closed by another thread
+            return
+        with self.lock:
+            for fd, event in events:
+                self._happened(fd, event)
+            self._tick()
+
+    def _happened(self, fd: int, event: int) -> None:
+        connection = self._connections.get(fd)
+        if connection is not None:
+            if event & select.EPOLLOUT:
+                self._has_room(connection)
+            if event & ~select.EPOLLOUT and fd in self._connections:
+                self._read(connection)
+        elif fd == self._wake:
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(fd)
+        elif fd in self._watched:
+            self.ready_watches.append(fd)
+        elif fd in self._strangers:
+            self._meet(self._strangers[fd])
+        elif not self._closed and fd == self._listener.fileno():
+            self._accept()
+
+    def _has_room(self, connection: Connection) -> None:
+        connection.waits_for_room = False
+        peer = self._peers.get(connection.address.addressDetails.path)
+        if peer is not None and peer.connection is connection:
+            self._push(peer)
+        if not connection.waits_for_room and connection.fd in self._connections:
+            self._watch_connection(connection)
+
+    def _next_deadline(self) -> float | None:
+        """Return when something is to be done although nothing happens."""
+        times = [self._next_trim] if self._unconfirmed else []
+        if self._retrying:
+            times += [peer.retry_at for peer in list(self._retrying) if peer.retry_at is not None]
+        if self._strangers:
+            times.append(min(stranger.deadline for stranger in list(self._strangers.values())))
+        return min(times, default=None)
+
+    def _tick(self) -> None:
+        if not (self._unconfirmed or self._retrying or self._strangers):
+            return
+        now = time.monotonic()
+        if now >= self._next_trim:
+            self._next_trim = now + _TRIM_S
+            for peer in list(self._unconfirmed):
+                peer.trim()
+                if not peer.untaken:
+                    self._unconfirmed.discard(peer)
+        for peer in [peer for peer in self._retrying if peer.retry_at is not None and peer.retry_at <= now]:
+            if len(peer):
+                self._connect(peer)
+            else:
+                self._forget(peer)
+        for stranger in [each for each in self._strangers.values() if each.deadline <= now]:
+            self._refuse(stranger, "silent")
+
+    # Receiving.
+
+    def next_item(self) -> tuple[Connection | None, Any] | None:
+        """Take the oldest of what has come; a message counts as taken from now on."""
+        while self.incoming:
+            item = connection, payload = self.incoming.popleft()
+            if connection is None:
+                return item
+            with self.lock:
+                self._incoming_bytes -= len(payload)
+                if self._is_paused and self._incoming_bytes < self.limits.incoming_bytes // 2:
+                    self._pause(False)
+            if not connection.is_void:
+                connection.take()
+                return item
+        return None
+
+    def _read(self, connection: Connection) -> bool:
+        """Read once; false if there was nothing to read now."""
+        try:
+            payloads = connection.read(self._scratch)
+        except BlockingIOError:
+            return False
+        except (EOFError, OSError):
+            self._ended(connection)
+            return True
+        except FramingError:
+            self.count("refused: broken frame")
+            connection.is_void = True
+            self._ended(connection)
+            return True
+        for payload in payloads:
+            self.incoming.append((connection, payload))
+            self._incoming_bytes += len(payload)
+        if self._incoming_bytes > self.limits.incoming_bytes and not self._is_paused:
+            self._pause(True)
+        return True
+
+    def _pause(self, pause: bool) -> None:
+        """Read nothing more, or go on: what has come must be handed out first."""
+        self._is_paused = pause
+        for connection in self._connections.values():
+            self._watch_connection(connection)
+
+    def _watch_connection(self, connection: Connection) -> None:
+        events = (0 if self._is_paused else select.EPOLLIN) | (select.EPOLLOUT if connection.waits_for_room else 0)
+        self._epoll.modify(connection.fd, events)
+
+    def _adopt(self, connection: Connection) -> None:
+        self._connections[connection.fd] = connection
+        self._epoll.register(connection.fd, 0 if self._is_paused else select.EPOLLIN)
+
+    def _release(self, connection: Connection) -> None:
+        if self._connections.pop(connection.fd, None) is not None:
+            # Not left to close(): a process that is just being forked may have a copy of the descriptor.
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(connection.fd)
+            connection.close()
+
+    def _ended(self, connection: Connection) -> None:
+        """The connection is over; what the peer has not taken of it goes over a new one, or nobody is there."""
+        self._release(connection)
+        peer = self._peers.get(connection.address.addressDetails.path)
+        if peer is None or peer.connection is not connection:
+            return
+        has_taken = connection.tally.taken_by_peer > 0
+        peer.detach()
+        self._unconfirmed.discard(peer)
+        if not len(peer):
+            del self._peers[peer.path]
+        elif connection.tally.refused:
+            self.count("refused by a peer")
+            directory.forget_key(os.path.dirname(peer.path))
+            self._dead(peer)
+        else:
+            self._try_again(peer, has_taken)
+
+    def _try_again(self, peer: Peer, has_taken: bool) -> None:
+        now = time.monotonic()
+        if has_taken or not peer.gave_up_at:
+            peer.gave_up_at = now + _GIVE_UP_S
+        if not directory.is_listening(peer.path) or now > peer.gave_up_at:
+            self._dead(peer)
+        else:
+            self._retry(peer)
+
+    def _close_an_idle_connection(self) -> bool:
+        """Make room for another descriptor; false if every connection is needed."""
+        busy = {id(connection) for connection, _ in self.incoming}
+        for connection in list(self._connections.values()):
+            peer = self._peers.get(connection.address.addressDetails.path)
+            mine = peer is not None and peer.connection is connection
+            if mine and peer is not None:
+                peer.trim()
+            if id(connection) in busy or (mine and peer is not None and (len(peer) or peer.untaken)):
+                continue
+            self._ended(connection)
+            self.count("closed for want of descriptors")
+            return True
+        return False
+
+    # Strangers.
+
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                sock, _ = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _SHORT_OF_FILES and (self._strangers or self._close_an_idle_connection()):
+                    if self._strangers:
+                        self._refuse(next(iter(self._strangers.values())), "too many")
+                    continue
+                return
+            sock.setblocking(False)
+            if peer_user(sock) != self._user:
+                self.count("refused: another user")
+                sock.close()
+                continue
+            self._receive_stranger(sock)
+
+    def _receive_stranger(self, sock: socket.socket) -> None:
+        if len(self._strangers) >= self.limits.strangers:
+            self._refuse(next(iter(self._strangers.values())), "too many")
+        stranger = Stranger(sock, time.monotonic() + self.limits.introduction_s)
+        self._strangers[stranger.fd] = stranger
+        self._epoll.register(stranger.fd, select.EPOLLIN)
+        self._meet(stranger)
+
+    def _meet(self, stranger: Stranger) -> None:
+        try:
+            if not stranger.read():
+                return
+            path = read_introduction(stranger.data, directory.key(os.path.dirname(self.path)) or b"")
+            if stranger.page is None:
+                raise FramingError("no tally came with its introduction")
+        except BlockingIOError:
+            return
+        except (EOFError, OSError):
+            self._refuse(stranger, "silent" if not stranger.data else "half an introduction")
+        except FramingError:
+            self._refuse(stranger, "no member")
+        else:
+            self._welcome(stranger, path)
+
+    def _welcome(self, stranger: Stranger, path: str) -> None:
+        assert stranger.page is not None
+        del self._strangers[stranger.fd]
+        connection = Connection(stranger.sock, address(path), Tally(stranger.page, ACCEPTED), self.limits.message_bytes)
+        stranger.drop_page()
+        self._connections[connection.fd] = connection
+        peer = self._peers.get(path)
+        if peer is None:
+            peer = self._peers[path] = Peer(connection.address)
+        if peer.connection is None:
+            self._retrying.discard(peer)
+            peer.attach(connection)
+            self._push(peer)
+        if connection.fd in self._connections:
+            self._watch_connection(connection)
+            self._read(connection)
+
+    def _refuse(self, stranger: Stranger, why: str) -> None:
+        self.count(f"refused: {why}")
+        if stranger.page is not None:
+            with contextlib.suppress(OSError, ValueError):
+                Tally(stranger.page, ACCEPTED).refuse() if why == "no member" else None
+        del self._strangers[stranger.fd]
+        with contextlib.suppress(OSError):
+            self._epoll.unregister(stranger.fd)
+        stranger.close()
+
+    # Descriptors that the actor watches.
+
+    def watch(self, fds: Iterable[int]) -> None:
+        """Report each of these once, as soon as it can be read; what was watched before and is not named no more."""
+        wanted = set(fds)
+        with self.lock:
+            for fd in self._watched - wanted:
+                with contextlib.suppress(OSError):
+                    self._epoll.unregister(fd)
+            self._watched = {fd for fd in wanted if self._arm(fd)}
+
+    def _arm(self, fd: int) -> bool:
+        """Watch for one event. The descriptor may be another than that of this number before."""
+        events = select.EPOLLIN | select.EPOLLONESHOT
+        try:
+            self._epoll.modify(fd, events)
+        except FileNotFoundError:
+            try:
+                self._epoll.register(fd, events)
+            except OSError:
+                return False
+        except OSError:
+            return False
+        return True
+
+    # The end.
+
+    def descriptors(self) -> list[int]:
+        """List the descriptors that must stay open."""
+        return [self._listener.fileno(), self._epoll.fileno(), self._wake, *self._connections, *self._strangers]
+
+    def close(self) -> None:
+        """Close every socket and remove this one's path. Idempotent."""
+        with self.lock:
+            if self._closed:
+                return
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+            self.abandon()
+            for peer in list(self._peers.values()):
+                peer.connection = None
+                self._dead(peer)
+
+    def abandon(self) -> None:
+        """Close the descriptors only: what a forked process does with those of its parent."""
+        self._closed = True
+        self._listener.close()
+        self._epoll.close()
+        os.close(self._wake)
+        for connection in self._connections.values():
+            connection.close()
+        for stranger in self._strangers.values():
+            stranger.close()
+        self._connections.clear()
+        self._strangers.clear()
+
+
+def listen(path: str) -> socket.socket:
+    """Make a socket at ``path`` that only its owner may connect to. Raises OSError."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        os.fchmod(listener.fileno(), 0o600)
+        listener.bind(path)
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener

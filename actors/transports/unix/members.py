@@ -1,0 +1,271 @@
+"""The processes of a system: its admin and its actors, and what is mended in Thespian on the way.
+
+* Thespian holds an actor back that sends more than some 3,000 messages a second, to spare a network of 100 Mbit/s.
+  There is no network here.
+* It restarts a logger that died with an attribute that it never set, and under another address, which nobody is told.
+* It writes each message out for a log line that is hardly ever written.
+* It looks at so many objects before a child runs, each in a page that has to be copied, that a hundred children take
+  twice as long as they need.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import inspect
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any
+
+from thespian.actors import ActorAddress, ActorSystemFailure, NoCompatibleSystemForActor, PoisonMessage
+from thespian.system import multiprocCommon
+from thespian.system.addressManager import CannotPickleAddress
+from thespian.system.logdirector import ThespianLogForwarder
+from thespian.system.messages.multiproc import EndpointConnected
+from thespian.system.sourceLoader import loadModuleFromHashSource
+from thespian.system.systemCommon import actorStartupFailed
+from thespian.system.transport import ReceiveEnvelope, SendStatus, TransmitIntent
+from thespian.system.utilis import actualActorClass, checkActorCapabilities
+
+from .endpoint import UnixEndpoint
+from .forked import ForkedProcess, start_process
+from .signals import catch_signals
+from .transport import Envelope, UnixTransport
+
+_setproctitle: Callable[[str], None] | None = None
+with contextlib.suppress(ImportError):
+    # An optional package. Looked for here, once, and not by each process that is forked.
+    _setproctitle = importlib.import_module("setproctitle").setproctitle
+
+
+class _Waiting:
+    """Intents for children that are not up yet. Thespian's own compares addresses with each other, all with all."""
+
+    def __init__(self) -> None:
+        self._intents: dict[int, list[TransmitIntent]] = {}
+
+    def add(self, address: ActorAddress, intent: TransmitIntent) -> None:
+        """Keep an intent until ``address``, the name that this process has for its child, means something."""
+        self._intents.setdefault(address.addressDetails.addressInstanceNum, []).append(intent)
+
+    def remove_intents_for_address(self, address: ActorAddress) -> list[TransmitIntent]:
+        """Thespian's: take those for one child."""
+        return self._intents.pop(address.addressDetails.addressInstanceNum, [])
+
+    def fmap(self, function: Callable[[Any], Any]) -> None:
+        """Thespian's: for its status report."""
+        for number, intents in self._intents.items():
+            function((number, intents))
+
+
+class _Member:
+    """What an admin and an actor have in common here. The names are Thespian's."""
+
+    transport: UnixTransport
+    asLogger: ActorAddress | None
+    capabilities: dict[str, Any]
+    logdefs: Any
+    _adminAddr: ActorAddress
+    _addrManager: Any
+    _child_procs: list[Any]
+    _pendingActorReady: Callable[[int | None, ActorAddress], None]
+    _receiveQueue: list[ReceiveEnvelope]
+    _sCBStats: Any
+    _sourceHash: str | None
+
+    def init_replicator(self, transport: UnixTransport, context: Any) -> None:
+        """Thespian's: called as the object is made."""
+        self.mpcontext = context
+        self._awaitingAddressUpdate = _Waiting()
+
+    def _send_intent(self, intent: TransmitIntent, curtime: Any = None) -> None:
+        self._send_intent_to_transport(intent)
+
+    def _send_intent_to_transport(self, intent: TransmitIntent) -> None:
+        try:
+            self.transport.scheduleTransmit(self._addrManager, intent)
+            self._sCBStats.inc("Actor.Message Send.Transmit Started")
+        except CannotPickleAddress as error:
+            self._sCBStats.inc("Actor.Message Send.Postponed for Address")
+            self._awaitingAddressUpdate.add(error.address, intent)
+        except Exception as error:
+            self._unsendable(intent, error)
+
+    def _unsendable(self, intent: TransmitIntent, error: Exception) -> None:
+        self._sCBStats.inc("Actor.Message Send.Transmit Poison Rejection")
+        if not isinstance(intent.message, logging.LogRecord):
+            kind = type(intent.message).__name__
+            logging.error("%s for %s can't be sent: %s: %s", kind, intent.targetAddr, type(error).__name__, error)
+            if not isinstance(intent.message, PoisonMessage):
+                poison = PoisonMessage(intent.message, traceback.format_exc())
+                self._receiveQueue.append(Envelope(intent.targetAddr, poison))
+        intent.tx_done(SendStatus.Failed)
+
+    def _startChildActor(
+        self,
+        childAddr: ActorAddress,
+        childClass: Any,
+        globalName: str | None,
+        parentAddr: ActorAddress,
+        notifyAddr: ActorAddress,
+        childRequirements: Any = None,
+        sourceHash: str | None = None,
+        sourceToLoad: Any = None,
+    ) -> None:
+        if self.asLogger is None:
+            raise ActorSystemFailure("the system is not up yet")
+        loader = partial(loadModuleFromHashSource, sourceHash, {sourceHash: sourceToLoad}) if sourceHash else None
+        if not checkActorCapabilities(childClass, self.capabilities, childRequirements, loader):
+            raise NoCompatibleSystemForActor(childClass, "no system has compatible capabilities")
+        endpoint = self.transport.prepEndpoint(childAddr, self.capabilities)
+        arguments = (
+            _qualified(childClass), globalName, sourceHash or self._sourceHash, sourceToLoad, parentAddr,
+            self._adminAddr, notifyAddr, self.asLogger, childRequirements, self.capabilities, self.mpcontext,
+            self.logdefs,
+        )  # fmt: skip
+        name = f"Actor_{getattr(childClass, '__name__', childClass)}"
+        if not hasattr(self, "_child_procs"):
+            self._child_procs = []
+        if self.mpcontext is None or self.mpcontext.get_start_method() == "fork":
+            _init_arguments(childClass)
+            self._fork(childAddr, childClass, endpoint, arguments, name)
+        else:
+            process = start_process(self.mpcontext, start_actor, (endpoint, *arguments), name)
+            self._child_procs.append(multiprocCommon.ChildInfo(childAddr, childClass, process, endpoint.addrInst))
+
+    def _fork(
+        self, local: ActorAddress, actor: Any, endpoint: UnixEndpoint, arguments: tuple[Any, ...], name: str
+    ) -> None:
+        """Fork the child. Its socket was made before, so that there is no need to wait for it to say where it is."""
+        address = self.transport.listen_for(endpoint)
+        try:
+            process = ForkedProcess(start_actor, (endpoint, *arguments), name)
+        finally:
+            endpoint.close_listener()
+        child = multiprocCommon.ChildInfo(local, actor, process, endpoint.addrInst)
+        child.childRealAddr = address
+        self._child_procs.append(child)
+        self.transport.expect(address)
+        self._pendingActorReady(endpoint.addrInst, address)
+
+
+class UnixAdmin(_Member, multiprocCommon.MultiProcAdmin):
+    """Thespian's admin, which can also lose its logger."""
+
+    def __init__(self, transport: Any, address: Any, capabilities: Any, logdefs: Any, context: Any) -> None:
+        super().__init__(transport, address, capabilities, logdefs, context)
+        self.logDefs = logdefs
+        self._is_up = False
+
+    def h_LoggerConnected(self, envelope: ReceiveEnvelope) -> bool:
+        """Go on; with a logger that replaces one that died, nothing else changes."""
+        if self._is_up:
+            self.asLogger = envelope.sender
+            self._activate_waiting()
+            return True
+        self._is_up = True
+        return bool(super().h_LoggerConnected(envelope))
+
+    def _activate_waiting(self) -> None:
+        """Handle what came while there was no logger."""
+        waiting = list(self._pre_init_msgs)
+        self._pre_init_msgs.clear()
+        for envelope in waiting:
+            self.handleIncoming(envelope)
+
+    def run(self) -> None:
+        """Run until the system is shut down, and remove its sockets."""
+        try:
+            super().run()
+        finally:
+            self.transport.close()
+
+
+class UnixManager(_Member, multiprocCommon.MultiProcManager):
+    """Thespian's manager of one actor."""
+
+    def _createInstance(self) -> None:
+        """Make the actor; Thespian's own takes long to find out which arguments its constructor has."""
+        load = partial(loadModuleFromHashSource, self._sourceHash, self._sources) if self._sourceHash else None
+        given = {"capabilities": self.capabilities, "requirements": self._childReqs}
+        try:
+            actor = actualActorClass(self._actorClass, load)
+            wanted = _init_arguments(actor)
+            instance = actor(**{name: value for name, value in given.items() if name in wanted})
+        except Exception:
+            logging.getLogger(str(self._actorClass)).error(
+                "Actor %s @ %s can't be made", self._actorClass, self.transport.myAddress, exc_info=True
+            )
+            self._sCBStats.inc("Actor.Instance Create Failed")
+            self._sayGoodbye()
+            return
+        self._sCBStats.inc("Actor.Instance Created")
+        self.actorInst = instance
+        instance._myRef = self
+
+    def run(self) -> None:
+        """Run until the actor ends, and remove its socket."""
+        try:
+            super().run()
+        finally:
+            self.transport.close()
+
+
+def _qualified(actor: Any) -> str:
+    """Name a class as a new process can find it."""
+    return f"{sys.modules[actor.__module__].__name__}.{actor.__name__}" if hasattr(actor, "__name__") else actor
+
+
+@lru_cache
+def _init_arguments(actor: Any) -> frozenset[str]:
+    """Name the arguments of a class's constructor; remembered, so that forked processes need not look."""
+    with contextlib.suppress(TypeError, ValueError):
+        return frozenset(inspect.signature(actor.__init__).parameters)
+    return frozenset()
+
+
+def start_actor(
+    endpoint: UnixEndpoint,
+    actor: Any,
+    global_name: str | None,
+    source_hash: str | None,
+    source: Any,
+    parent: ActorAddress,
+    admin: ActorAddress,
+    notify: ActorAddress,
+    logger: ActorAddress,
+    requirements: Any,
+    capabilities: Any,
+    context: Any,
+    log_settings: Any,
+) -> None:
+    """Be an actor: the main function of its process."""
+    # What was inherited is never garbage here: looking for some would only copy its pages.
+    gc.freeze()
+    transport = UnixTransport(endpoint)
+    _log_to(logger, transport, log_settings)
+    manager = UnixManager(
+        actor, global_name, transport, source_hash, source, parent, admin,
+        requirements, capabilities, context, log_settings,
+    )  # fmt: skip
+    manager.asLogger = logger
+    if endpoint.listener is None:
+        connected = TransmitIntent(notify, EndpointConnected(endpoint.addrInst))
+        transport.scheduleTransmit(None, connected.addCallback(onFailure=actorStartupFailed))
+    name = getattr(actor, "__name__", str(actor)).rpartition(".")[-1]
+    if _setproctitle is not None:
+        _setproctitle(f"{name} {transport.myAddress}")
+    catch_signals(manager)
+    manager.run()
+
+
+def _log_to(logger: ActorAddress, transport: UnixTransport, settings: Any) -> None:
+    """Send all log records of this process to the logger; Thespian's way, which logging has no interface for."""
+    level = multiprocCommon.get_min_log_level(settings)
+    logging.root = ThespianLogForwarder(logger, transport, logLevel=level)
+    logging.Logger.root = logging.root  # as Thespian does
+    logging.Logger.manager = logging.Manager(logging.Logger.root)

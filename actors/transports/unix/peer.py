@@ -1,0 +1,158 @@
+"""What is on its way to one address: written but not known to be taken, and not written yet, in order."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from thespian.system.transport import TransmitIntent
+
+from .connection import Connection
+from .framing import HEADER
+
+# How many pieces go into one call of the kernel, which takes at most 1,024 (IOV_MAX).
+MOST_PIECES = 64
+# A message of this size is not copied again only to put its length before it.
+_COPY_BYTES = 1 << 16
+# What a message that waits takes besides its bytes: the object itself, Thespian's intent, and the parcel.
+_KEEP_BYTES = 2048
+
+
+class Parcel:
+    """One message on its way: Thespian's intent and the bytes."""
+
+    __slots__ = ("intent", "is_settled", "pieces", "size")
+
+    def __init__(self, intent: TransmitIntent, payload: bytes) -> None:
+        self.intent = intent
+        header = HEADER.pack(len(payload))
+        self.pieces: tuple[bytes, ...] = (header + payload,) if len(payload) < _COPY_BYTES else (header, payload)
+        self.size = len(header) + len(payload)
+        self.is_settled = False
+        """Whether the sender has been told that it was sent."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it takes while it waits."""
+        return self.size + _KEEP_BYTES
+
+
+class Peer:
+    """The way to one address. Not thread-safe."""
+
+    def __init__(self, address: Any) -> None:
+        self.address = address
+        self.path: str = address.addressDetails.path
+        self.connection: Connection | None = None
+        self.queued_bytes = 0
+        """What the messages that wait to be written take."""
+        self.written_bytes = 0
+        """All that was ever written, so that progress shows."""
+        self.is_stalled = False
+        """Whether somebody waited for room in vain and nothing was written since."""
+        self.attempts = 0
+        self.retry_at: float | None = None
+        self.gave_up_at = 0.0
+        self._written: deque[Parcel] = deque()
+        self._queue: deque[Parcel] = deque()
+        self._offset = 0
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    @property
+    def untaken(self) -> int:
+        """How many messages were written and are not known to be taken."""
+        return len(self._written)
+
+    def messages(self) -> Iterator[Any]:
+        """Yield the messages that wait."""
+        return (parcel.intent.message for parcel in self._queue)
+
+    def add(self, parcel: Parcel) -> None:
+        """Put a message at the end."""
+        self._queue.append(parcel)
+        self.queued_bytes += parcel.memory_bytes
+
+    def attach(self, connection: Connection) -> None:
+        """Send over this connection from now on."""
+        self.connection = connection
+        self._count = 0
+        self._offset = 0
+        self.attempts = 0
+        self.retry_at = None
+
+    def write(self) -> list[Parcel]:
+        """Write as much as the connection takes; returns what was written whole. Raises BlockingIOError, OSError."""
+        assert self.connection is not None
+        done: list[Parcel] = []
+        sock = self.connection.sock
+        try:
+            while self._queue:
+                done += self._advance(self._write_some(sock))
+        except BlockingIOError:
+            if not done:
+                raise
+        return done
+
+    def _write_some(self, sock: socket.socket) -> int:
+        first = self._queue[0]
+        if len(self._queue) == 1 and len(first.pieces) == 1 and not self._offset:
+            return sock.send(first.pieces[0])
+        pieces: list[bytes | memoryview] = []
+        for parcel in itertools.islice(self._queue, MOST_PIECES):
+            pieces += parcel.pieces
+        return sock.sendmsg(_skip(pieces, self._offset))
+
+    def _advance(self, count: int) -> Iterator[Parcel]:
+        self.written_bytes += count
+        self.is_stalled = False
+        self._offset += count
+        while self._queue and self._offset >= self._queue[0].size:
+            parcel = self._queue.popleft()
+            self._offset -= parcel.size
+            self.queued_bytes -= parcel.memory_bytes
+            self._written.append(parcel)
+            self._count += 1
+            yield parcel
+
+    def trim(self) -> None:
+        """Forget what the peer has taken."""
+        if self.connection is None or not self._written:
+            return
+        taken = self.connection.tally.taken_by_peer - (self._count - len(self._written))
+        for _ in range(min(max(taken, 0), len(self._written))):
+            self._written.popleft()
+
+    def detach(self) -> None:
+        """The connection is gone: what the peer has not taken of it is to be sent again."""
+        self.trim()
+        self.connection = None
+        self.queued_bytes += sum(parcel.memory_bytes for parcel in self._written)
+        self._queue.extendleft(reversed(self._written))
+        self._written.clear()
+        self._offset = 0
+
+    def give_up(self) -> list[Parcel]:
+        """Take everything back."""
+        parcels = [*self._written, *self._queue]
+        self._written.clear()
+        self._queue.clear()
+        self.queued_bytes = self._offset = 0
+        return parcels
+
+
+def _skip(pieces: list[bytes | memoryview], count: int) -> list[bytes | memoryview]:
+    """Leave out the first ``count`` bytes."""
+    index = 0
+    while count and count >= len(pieces[index]):
+        count -= len(pieces[index])
+        index += 1
+    rest = pieces[index:]
+    if count:
+        rest[0] = memoryview(rest[0])[count:]
+    return rest
