@@ -51,7 +51,7 @@ suite: $(VENV)/dev.stamp compile ## the tests alone, with coverage; PYTEST_ARGS=
 # programs may be at work.
 conformance: $(VENV)/dev.stamp compile ## Thespian's own functional tests, on the transport `unix`; takes two to four minutes
 	PYTHONPATH=tests/conformance $(BIN)/pytest -c tests/conformance/pytest.ini -p thespian_suite -p no:cacheprovider \
-		-q -n 4 --dist worksteal --reruns 2 --pyargs thespian.test \
+		-q -rR -n 4 --dist worksteal --reruns 2 --pyargs thespian.test \
 		--base $(BASE) --expected tests/conformance/multiprocTCPBase.txt $(PYTEST_ARGS)
 
 format: $(VENV)/dev.stamp ## sort imports, mend what ruff can, format

@@ -11,8 +11,9 @@ Usable without the rest of this project; docs/transport.md tells how it works an
 from .address import UnixAddress, address
 from .base import NAME, ActorSystemBase, install
 from .directory import DIRECTORY_CAPABILITY, PORT_CAPABILITY, DirectoryError
+from .envelope import MessageTooLarge
 from .limits import MESSAGE_CAPABILITY, QUEUE_CAPABILITY, Limits
-from .transport import PRIVATE_CAPABILITY, MessageTooLarge, UnixTransport
+from .transport import PRIVATE_CAPABILITY, UnixTransport
 
 __all__ = [
     "DIRECTORY_CAPABILITY",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import dataclass
 from typing import Any
@@ -26,17 +27,20 @@ class UnixEndpoint(TransportInit__Base):
     """Whether other programs of the same user may read the key from a file."""
     limits: Limits
     listener: socket.socket | None = None
-    """The socket itself, where the new process is forked: its address is known, and may be sent to, from then on."""
+    """The socket itself, where the new process is forked."""
+    birth: int = -1
+    """Then also the descriptor with which it tells its parent that it is up."""
 
     @property
     def is_admin(self) -> bool:
         """Whether the new process is the system's admin."""
         return self.addrInst is None
 
-    def close_listener(self) -> None:
-        """Leave the socket to the new process."""
+    def leave_to_child(self) -> None:
+        """Close what a process that was just forked has inherited."""
         if self.listener is not None:
             self.listener.close()
+            os.close(self.birth)
 
 
 @dataclass(frozen=True)

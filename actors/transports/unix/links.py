@@ -21,23 +21,23 @@ from thespian.system.transport import SendStatus, TransmitIntent
 
 from . import directory
 from .address import address
-from .connection import Connection, Stranger, peer_user
-from .framing import FramingError, introduce, read_introduction
+from .births import Births
+from .connection import Connection, peer_user
+from .door import SHORT_OF_FILES, Door, listen
+from .framing import FramingError, introduce
 from .limits import Limits
 from .peer import Parcel, Peer
-from .tally import ACCEPTED, CONNECTED, Tally, create
+from .tally import CONNECTED, Tally, create
+from .watches import Watches
 
 _READING_BYTES = 1 << 18
-_BACKLOG = 4096
-# Connections taken at a time, so that a crowd at the door does not keep those inside waiting.
-_AT_ONCE = 64
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.001, 0.1
 # How long to go on with a process that listens, but ends each connection before it has taken anything, in seconds.
 _GIVE_UP_S = 10.0
+# How often a sender that waits looks again, in seconds.
+_LOOK_S = 0.1
 # How often it is looked up what peers have taken, where nothing else gives an occasion to, in seconds.
 _TRIM_S = 1.0
-_GONE = frozenset({errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EPROTOTYPE})
-_SHORT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class Links:
@@ -60,19 +60,24 @@ class Links:
         self._scratch = memoryview(bytearray(_READING_BYTES))
         self._peers: dict[str, Peer] = {}
         self._connections: dict[int, Connection] = {}
-        self._strangers: dict[int, Stranger] = {}
-        self._watched: set[int] = set()
         self._unconfirmed: set[Peer] = set()
         self._retrying: set[Peer] = set()
         self._next_trim = 0.0
         self._incoming_bytes = 0
         self._is_paused = False
         self._closed = False
-        self._listener = listener or listen(path)
+        if listener is None:
+            listener = listen(path)
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._epoll.register(self._listener.fileno(), select.EPOLLIN)
         self._epoll.register(self._wake, select.EPOLLIN)
+        self._watches = Watches(self._epoll)
+        self.births = Births(self._epoll)
+        self.born: list[int] = []
+        """The numbers of the children that have come up, and whose parent does not know yet."""
+        self._door = Door(
+            path, listener, self._epoll, limits, self.count, self._admitted, self._close_an_idle_connection
+        )
 
     def count(self, what: str) -> None:
         """Note that something was refused or dropped."""
@@ -87,23 +92,16 @@ class Links:
             peer.add(Parcel(intent, payload))
             self._push(peer)
 
-    def put_off(self, target: Any) -> None:
-        """Connect to a process that is just being started at the next :meth:`poll` only.
-
-        Between two forks, every page that is written to has to be copied: first all forks, then all connections.
-        """
-        with self.lock:
-            peer = self._peer(target)
-            peer.retry_at = time.monotonic()
-            self._retrying.add(peer)
-
     def is_full(self, path: str, most: int) -> bool:
         """Whether more than ``most`` bytes wait to be written to ``path``."""
         peer = self._peers.get(path)
         return peer is not None and peer.queued_bytes > most
 
-    def await_room(self, path: str) -> bool:
-        """Wait until at most half of what may wait does; false if the peer takes nothing for the time allowed."""
+    def await_room(self, path: str, is_loop: bool = True) -> bool:
+        """Wait until at most half of what may wait does; false if the peer takes nothing for the time allowed.
+
+        The thread of the loop, or a program's only one, reads meanwhile; any other must leave that to the loop.
+        """
         peer = self._peers.get(path)
         deadline = time.monotonic() + self.limits.stall_s
         while peer is not None and peer.queued_bytes > self.limits.queue_bytes // 2 and not peer.is_stalled:
@@ -111,11 +109,26 @@ class Links:
             if left <= 0:
                 peer.is_stalled = True
                 break
-            self.poll(min(left, 0.1))
+            if is_loop:
+                self.poll(min(left, _LOOK_S))
+            else:
+                self._await_writable(peer, min(left, _LOOK_S))
             if peer.written_bytes > before:
                 deadline = time.monotonic() + self.limits.stall_s
             peer = self._peers.get(path)
         return peer is None or not peer.is_stalled
+
+    def _await_writable(self, peer: Peer, timeout: float) -> None:
+        connection = peer.connection
+        if connection is None:
+            time.sleep(min(timeout, _LAST_RETRY_S))
+            return
+        waiting = select.poll()
+        waiting.register(connection.fd, select.POLLOUT)
+        waiting.poll(timeout * 1000)
+        with self.lock:
+            if connection.fd in self._connections:
+                self._has_room(connection)
 
     def has_unsent(self) -> bool:
         """Whether anything waits to be written."""
@@ -185,9 +198,9 @@ class Links:
             # Its queue of new connections is full: it is alive.
             self._retry(peer)
         except OSError as error:
-            if error.errno in _SHORT_OF_FILES and self._close_an_idle_connection():
+            if error.errno in SHORT_OF_FILES and self._close_an_idle_connection():
                 self._connect(peer)
-            elif error.errno in _SHORT_OF_FILES:
+            elif error.errno in SHORT_OF_FILES:
                 self._retry(peer)
             else:
                 self._dead(peer)
@@ -264,12 +277,12 @@ class Links:
         elif fd == self._wake:
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(fd)
-        elif fd in self._watched:
+        elif fd in self.births:
+            self.born += self.births.read()
+        elif fd in self._watches:
             self.ready_watches.append(fd)
-        elif fd in self._strangers:
-            self._meet(self._strangers[fd])
-        elif not self._closed and fd == self._listener.fileno():
-            self._accept()
+        elif fd in self._door and not self._closed:
+            self._door.happened(fd)
 
     def _has_room(self, connection: Connection) -> None:
         connection.waits_for_room = False
@@ -284,14 +297,11 @@ class Links:
         times = [self._next_trim] if self._unconfirmed else []
         if self._retrying:
             times += [peer.retry_at for peer in list(self._retrying) if peer.retry_at is not None]
-        if self._strangers:
-            times.append(min(stranger.deadline for stranger in list(self._strangers.values())))
-        return min(times, default=None)
+        return min((each for each in (*times, self._door.next_deadline()) if each is not None), default=None)
 
     def _tick(self) -> None:
-        if not (self._unconfirmed or self._retrying or self._strangers):
-            return
         now = time.monotonic()
+        self._door.expire(now)
         if now >= self._next_trim:
             self._next_trim = now + _TRIM_S
             for peer in list(self._unconfirmed):
@@ -299,12 +309,7 @@ class Links:
                 if not peer.untaken:
                     self._unconfirmed.discard(peer)
         for peer in [peer for peer in self._retrying if peer.retry_at is not None and peer.retry_at <= now]:
-            if len(peer):
-                self._connect(peer)
-            else:
-                self._forget(peer)
-        for stranger in [each for each in self._strangers.values() if each.deadline <= now]:
-            self._refuse(stranger, "silent")
+            self._connect(peer)
 
     # Receiving.
 
@@ -385,10 +390,14 @@ class Links:
 
     def _try_again(self, peer: Peer, has_taken: bool) -> None:
         now = time.monotonic()
-        if has_taken or not peer.gave_up_at:
-            peer.gave_up_at = now + _GIVE_UP_S
-        if not directory.is_listening(peer.path) or now > peer.gave_up_at:
+        if has_taken or not peer.gives_up_at:
+            peer.gives_up_at = now + _GIVE_UP_S
+            peer.attempts = 0
+        if now > peer.gives_up_at:
             self._dead(peer)
+        elif peer.attempts == 0:
+            peer.attempts = 1
+            self._connect(peer)
         else:
             self._retry(peer)
 
@@ -407,56 +416,11 @@ class Links:
             return True
         return False
 
-    # Strangers.
+    # Members that connect.
 
-    def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
-            try:
-                sock, _ = self._listener.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in _SHORT_OF_FILES and (self._strangers or self._close_an_idle_connection()):
-                    if self._strangers:
-                        self._refuse(next(iter(self._strangers.values())), "too many")
-                    continue
-                return
-            sock.setblocking(False)
-            if peer_user(sock) != self._user:
-                self.count("refused: another user")
-                sock.close()
-                continue
-            self._receive_stranger(sock)
-
-    def _receive_stranger(self, sock: socket.socket) -> None:
-        if len(self._strangers) >= self.limits.strangers:
-            self._refuse(next(iter(self._strangers.values())), "too many")
-        stranger = Stranger(sock, time.monotonic() + self.limits.introduction_s)
-        self._strangers[stranger.fd] = stranger
-        self._epoll.register(stranger.fd, select.EPOLLIN)
-        self._meet(stranger)
-
-    def _meet(self, stranger: Stranger) -> None:
-        try:
-            if not stranger.read():
-                return
-            path = read_introduction(stranger.data, directory.key(os.path.dirname(self.path)) or b"")
-            if stranger.page is None:
-                raise FramingError("no tally came with its introduction")
-        except BlockingIOError:
-            return
-        except (EOFError, OSError):
-            self._refuse(stranger, "silent" if not stranger.data else "half an introduction")
-        except FramingError:
-            self._refuse(stranger, "no member")
-        else:
-            self._welcome(stranger, path)
-
-    def _welcome(self, stranger: Stranger, path: str) -> None:
-        assert stranger.page is not None
-        del self._strangers[stranger.fd]
-        connection = Connection(stranger.sock, address(path), Tally(stranger.page, ACCEPTED), self.limits.message_bytes)
-        stranger.drop_page()
+    def _admitted(self, sock: socket.socket, path: str, tally: Tally) -> None:
+        """A member has introduced itself; what it sends is read, and what waits for it goes over its connection."""
+        connection = Connection(sock, address(path), tally, self.limits.message_bytes)
         self._connections[connection.fd] = connection
         peer = self._peers.get(path)
         if peer is None:
@@ -469,46 +433,16 @@ class Links:
             self._watch_connection(connection)
             self._read(connection)
 
-    def _refuse(self, stranger: Stranger, why: str) -> None:
-        self.count(f"refused: {why}")
-        if stranger.page is not None:
-            with contextlib.suppress(OSError, ValueError):
-                Tally(stranger.page, ACCEPTED).refuse() if why == "no member" else None
-        del self._strangers[stranger.fd]
-        with contextlib.suppress(OSError):
-            self._epoll.unregister(stranger.fd)
-        stranger.close()
-
-    # Descriptors that the actor watches.
-
     def watch(self, fds: Iterable[int]) -> None:
-        """Report each of these once, as soon as it can be read; what was watched before and is not named no more."""
-        wanted = set(fds)
+        """Put each of these into :attr:`ready_watches` once, as soon as it can be read, and no others any more."""
         with self.lock:
-            for fd in self._watched - wanted:
-                with contextlib.suppress(OSError):
-                    self._epoll.unregister(fd)
-            self._watched = {fd for fd in wanted if self._arm(fd)}
-
-    def _arm(self, fd: int) -> bool:
-        """Watch for one event. The descriptor may be another than that of this number before."""
-        events = select.EPOLLIN | select.EPOLLONESHOT
-        try:
-            self._epoll.modify(fd, events)
-        except FileNotFoundError:
-            try:
-                self._epoll.register(fd, events)
-            except OSError:
-                return False
-        except OSError:
-            return False
-        return True
+            self._watches.set(fds)
 
     # The end.
 
     def descriptors(self) -> list[int]:
         """List the descriptors that must stay open."""
-        return [self._listener.fileno(), self._epoll.fileno(), self._wake, *self._connections, *self._strangers]
+        return [self._epoll.fileno(), self._wake, *self._door.descriptors(), *self._connections]
 
     def close(self) -> None:
         """Close every socket and remove this one's path. Idempotent."""
@@ -525,25 +459,10 @@ class Links:
     def abandon(self) -> None:
         """Close the descriptors only: what a forked process does with those of its parent."""
         self._closed = True
-        self._listener.close()
+        self._door.close()
+        self.births.close()
         self._epoll.close()
         os.close(self._wake)
         for connection in self._connections.values():
             connection.close()
-        for stranger in self._strangers.values():
-            stranger.close()
         self._connections.clear()
-        self._strangers.clear()
-
-
-def listen(path: str) -> socket.socket:
-    """Make a socket at ``path`` that only its owner may connect to. Raises OSError."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        os.fchmod(listener.fileno(), 0o600)
-        listener.bind(path)
-        listener.listen(_BACKLOG)
-    except BaseException:
-        listener.close()
-        raise
-    return listener

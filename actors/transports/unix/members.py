@@ -25,16 +25,19 @@ from thespian.actors import ActorAddress, ActorSystemFailure, NoCompatibleSystem
 from thespian.system import multiprocCommon
 from thespian.system.addressManager import CannotPickleAddress
 from thespian.system.logdirector import ThespianLogForwarder
+from thespian.system.messages.admin import PendingActorResponse
 from thespian.system.messages.multiproc import EndpointConnected
 from thespian.system.sourceLoader import loadModuleFromHashSource
 from thespian.system.systemCommon import actorStartupFailed
 from thespian.system.transport import ReceiveEnvelope, SendStatus, TransmitIntent
 from thespian.system.utilis import actualActorClass, checkActorCapabilities
 
+from .births import announce
 from .endpoint import UnixEndpoint
+from .envelope import Envelope
 from .forked import ForkedProcess, start_process
 from .signals import catch_signals
-from .transport import Envelope, UnixTransport
+from .transport import UnixTransport
 
 _setproctitle: Callable[[str], None] | None = None
 with contextlib.suppress(ImportError):
@@ -72,8 +75,8 @@ class _Member:
     _adminAddr: ActorAddress
     _addrManager: Any
     _child_procs: list[Any]
-    _pendingActorReady: Callable[[int | None, ActorAddress], None]
     _receiveQueue: list[ReceiveEnvelope]
+    _retryPendingChildOperations: Callable[[int, ActorAddress | None], None]
     _sCBStats: Any
     _sourceHash: str | None
 
@@ -140,17 +143,25 @@ class _Member:
     def _fork(
         self, local: ActorAddress, actor: Any, endpoint: UnixEndpoint, arguments: tuple[Any, ...], name: str
     ) -> None:
-        """Fork the child. Its socket was made before, so that there is no need to wait for it to say where it is."""
-        address = self.transport.listen_for(endpoint)
+        """Fork the child; its socket, which its parent makes, goes with it."""
+        self.transport.prepare_fork(endpoint)
         try:
             process = ForkedProcess(start_actor, (endpoint, *arguments), name)
         finally:
-            endpoint.close_listener()
-        child = multiprocCommon.ChildInfo(local, actor, process, endpoint.addrInst)
-        child.childRealAddr = address
-        self._child_procs.append(child)
-        self.transport.expect(address)
-        self._pendingActorReady(endpoint.addrInst, address)
+            endpoint.leave_to_child()
+        self._child_procs.append(multiprocCommon.ChildInfo(local, actor, process, endpoint.addrInst))
+
+    def childDied(self) -> bool:
+        """Thespian's: some child has ended. It does not know what to say of one that had not come up."""
+        for child in list(getattr(self, "_child_procs", ())):
+            if not hasattr(child, "childRealAddr") and not child.childProc.is_alive():
+                self._child_procs.remove(child)
+                self.transport.never_up(child.childNum)
+                self._never_up(child.childNum)
+        return bool(super().childDied())  # type: ignore[misc]  # the other base has it
+
+    def _never_up(self, number: int) -> None:
+        self._retryPendingChildOperations(number, None)
 
 
 class UnixAdmin(_Member, multiprocCommon.MultiProcAdmin):
@@ -176,6 +187,15 @@ class UnixAdmin(_Member, multiprocCommon.MultiProcAdmin):
         self._pre_init_msgs.clear()
         for envelope in waiting:
             self.handleIncoming(envelope)
+
+    def _never_up(self, number: int) -> None:
+        # As the system shuts down, Thespian has answered them all, and keeps a list here.
+        requests = self._pendingChildren.pop(number, ()) if isinstance(self._pendingChildren, dict) else ()
+        for request in requests:
+            self._sendPendingActorResponse(
+                request, None, PendingActorResponse.ERROR_Invalid_ActorClass, "its process ended before it was up"
+            )
+        super()._never_up(number)
 
     def run(self) -> None:
         """Run until the system is shut down, and remove its sockets."""
@@ -253,7 +273,9 @@ def start_actor(
         requirements, capabilities, context, log_settings,
     )  # fmt: skip
     manager.asLogger = logger
-    if endpoint.listener is None:
+    if endpoint.addrInst is not None and endpoint.listener is not None:
+        announce(endpoint.birth, endpoint.addrInst)
+    else:
         connected = TransmitIntent(notify, EndpointConnected(endpoint.addrInst))
         transport.scheduleTransmit(None, connected.addCallback(onFailure=actorStartupFailed))
     name = getattr(actor, "__name__", str(actor)).rpartition(".")[-1]

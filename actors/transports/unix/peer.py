@@ -55,7 +55,7 @@ class Peer:
         """Whether somebody waited for room in vain and nothing was written since."""
         self.attempts = 0
         self.retry_at: float | None = None
-        self.gave_up_at = 0.0
+        self.gives_up_at = 0.0
         self._written: deque[Parcel] = deque()
         self._queue: deque[Parcel] = deque()
         self._offset = 0
@@ -83,7 +83,6 @@ class Peer:
         self.connection = connection
         self._count = 0
         self._offset = 0
-        self.attempts = 0
         self.retry_at = None
 
     def write(self) -> list[Parcel]:

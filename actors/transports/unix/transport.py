@@ -7,74 +7,37 @@ import logging
 import os
 import pickle
 import resource
-import threading
-import time
-import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from thespian.actors import (
     ActorAddress,
-    ActorExitRequest,
-    ActorSystemFailure,
     ActorSystemMessage,
     ActorSystemStartupFailure,
     DeadEnvelope,
-    WatchMessage,
 )
 from thespian.system.addressManager import ActorLocalAddress, CannotPickleAddress
-from thespian.system.messages.multiproc import ChildMayHaveDied
-from thespian.system.timing import timePeriodSeconds
 from thespian.system.transport import (
     ExternalInterfaceTransportInit,
-    ReceiveEnvelope,
     SendStatus,
-    Thespian__Run_Expired,
-    Thespian__Run_HandlerResult,
-    Thespian__Run_Terminated,
     Thespian__UpdateWork,
     TransmitIntent,
-    TransmitOnly,
 )
-from thespian.system.utilis import thesplog
 
-from . import directory
+from . import directory, forks
 from .address import ADMIN, LOGGER, UnixAddress, address, admin_address, convention_addresses, parse
+from .door import listen
 from .endpoint import ContextInit, UnixEndpoint
+from .envelope import MessageTooLarge
 from .limits import Limits
-from .links import Links, listen
-from .wakeups import Wakeups
+from .links import Links
+from .loop import MessageLoop
 
 PRIVATE_CAPABILITY = "Unix Private Key"
 # Thespian's number for its logger, which is nobody's child.
 _LOGGER_INSTANCE = -1
-# After this many messages it is looked what else has happened.
-_TURN = 64
-# How long an ending process goes on writing, in seconds; Thespian's own limit for the same.
-_DRAIN_S = 7.0
 # How long a new admin waits for the one before it to be gone, in seconds.
 _PREDECESSOR_S = 3.0
-
-_transports: weakref.WeakSet[UnixTransport] = weakref.WeakSet()
-
-
-class MessageTooLarge(ActorSystemFailure):
-    """A message is larger, pickled, than the system allows; it was not sent."""
-
-    def __init__(self, target: Any, size: int, limit: int) -> None:
-        self.target = target
-        super().__init__(
-            f"a message of {size:,} bytes for {target} is above the limit of {limit:,}"
-            " (capability 'Unix Message Bytes'): send it in parts"
-        )
-
-
-class Envelope(ReceiveEnvelope):
-    """A received message. Thespian asks each to describe itself for a log line that is hardly ever written."""
-
-    def identify(self) -> str:
-        """Name the sender and the kind of message, without writing the message out."""
-        return f"ReceiveEnvelope(from: {self.sender}, {type(self.message).__name__})"
 
 
 class UnixTransport:
@@ -101,16 +64,10 @@ class UnixTransport:
         self._links = Links(path, self._limits, listener)
         self.myAddress = address(path)
         self._is_external = not isinstance(init, UnixEndpoint)
-        self._wakeups = Wakeups()
-        self._running: int | None = None
-        self._aborting: bool | None = None
-        self._drain_until: float | None = None
+        self._loop = MessageLoop(self._links, self.myAddress, self._dead_letter)
         self._waits_for_peers = True
-        self._check_children = self._shut_down = self._is_watching = False
         self._closed = False
-        if isinstance(init, UnixEndpoint) and init.is_admin and init.is_published:
-            directory.publish_key(self.directory)
-        _transports.add(self)
+        forks.belongs_to_this_process(self)
 
     def _enter(self, capabilities: Mapping[str, Any]) -> None:
         """An external program: the first of a system makes its directory."""
@@ -133,6 +90,8 @@ class UnixTransport:
             if self._lock_fd is None:
                 raise ActorSystemStartupFailure(f"the actor system in {self.directory} is running already")
             directory.remove_stale(directory.root())
+            if endpoint.is_published:
+                directory.publish_key(self.directory)
         if endpoint.name and endpoint.listener is None:
             directory.remove_socket(os.path.join(self.directory, endpoint.name))
 
@@ -180,16 +139,20 @@ class UnixTransport:
             limits=self._limits,
         )
 
-    def listen_for(self, endpoint: UnixEndpoint) -> ActorAddress:
-        """Make the socket of a process that is about to be forked, whose parent closes its own copy after that."""
+    def prepare_fork(self, endpoint: UnixEndpoint) -> None:
+        """Make the socket of a process that is about to be forked, and a way for it to say that it is up."""
+        assert endpoint.addrInst is not None
         endpoint.name = directory.new_name()
         path = os.path.join(self.directory, endpoint.name)
         endpoint.listener = listen(path)
-        return address(path)
+        endpoint.birth = self._links.births.descriptor()
+        self._loop.unborn[endpoint.addrInst] = address(path)
 
-    def expect(self, child: ActorAddress) -> None:
-        """The process of that address is on its way."""
-        self._links.put_off(child)
+    def never_up(self, number: int) -> None:
+        """The child with this number has ended before it was up: its socket is still to be removed."""
+        child = self._loop.unborn.pop(number, None)
+        if child is not None:
+            self.deadAddress(None, child)
 
     def connectEndpoint(self, endpoint: UnixEndpoint) -> None:
         """Thespian's: the process was started. It will connect by itself."""
@@ -230,14 +193,15 @@ class UnixTransport:
         if isinstance(message, Thespian__UpdateWork):
             intent.tx_done(SendStatus.Sent)
         elif details.path == self._links.path:
-            self._links.incoming.append((None, Envelope(target, message)))
+            self._loop.to_self(message)
             intent.tx_done(SendStatus.Sent)
         elif not self._has_room(details.path, message):
             self._overflow(intent)
         else:
             self._links.post(target, intent, payload)
-            self._report_written()
-        if self._running not in (None, threading.get_ident()):
+            self._loop.report_written()
+            self._loop.report_lost()
+        if self._loop.runs_elsewhere:
             self._links.wake()
 
     def _has_room(self, path: str, message: Any) -> bool:
@@ -248,7 +212,7 @@ class UnixTransport:
             return False
         if not self._waits_for_peers:
             return not self._links.is_full(path, 16 * limit)
-        return self._links.await_room(path)
+        return self._links.await_room(path, is_loop=not self._loop.runs_elsewhere)
 
     def _overflow(self, intent: TransmitIntent) -> None:
         """Its peer takes nothing: the message is a dead letter, which is said."""
@@ -271,159 +235,29 @@ class UnixTransport:
     def lostRemote(self, admin: ActorAddress) -> None:
         """Thespian's: another system has left the convention. Its connections end by themselves."""
 
-    def _report_written(self) -> None:
-        """Tell senders that their messages are on their way, unless another thread's handlers are at work."""
-        if self._running in (None, threading.get_ident()):
-            written = self._links.written
-            while written:
-                written.popleft().tx_done(SendStatus.Sent)
-
-    def _report(self) -> None:
-        links = self._links
-        while links.written:
-            links.written.popleft().tx_done(SendStatus.Sent)
-        while links.failed:
-            intent, status = links.failed.popleft()
-            intent.tx_done(status)
-        while links.lost:
-            self._dead_letter(*links.lost.popleft())
-
-    # Interruptions.
+    # The loop.
 
     def interrupt_wait(self, signal_shutdown: bool = False, check_children: bool = False) -> None:
         """Thespian's: a signal has come."""
-        self._shut_down |= signal_shutdown
-        self._check_children |= check_children
-        self._links.wake()
+        self._loop.interrupt(signal_shutdown, check_children)
 
     def abort_run(self, drain: bool = False) -> None:
         """Thespian's: end the run that is under way, with ``drain`` as soon as everything is written."""
-        self._aborting = drain
-        if drain and self._drain_until is None:
-            self._drain_until = time.monotonic() + _DRAIN_S
-        self._links.wake()
+        self._loop.abort(drain)
 
     def addWakeup(self, period: Any, payload: Any) -> None:
         """Thespian's: hand out a WakeupMessage later."""
-        self._wakeups.add(period, payload)
-        if self._running not in (None, threading.get_ident()):
+        self._loop.wakeups.add(period, payload)
+        if self._loop.runs_elsewhere:
             self._links.wake()
 
     def set_watch(self, fds: list[int]) -> None:
         """Thespian's: hand out a WatchMessage as soon as one of these can be read."""
-        if fds or self._is_watching:
-            self._is_watching = bool(fds)
-            self._links.watch(fds)
-
-    # The loop.
+        self._loop.watch(fds)
 
     def run(self, handler: Any, maximumDuration: Any = None) -> Any:
         """Thespian's: hand messages to ``handler`` until it, the time or :meth:`abort_run` says to end."""
-        deadline = None
-        if maximumDuration is not None:
-            deadline = time.monotonic() + max(0.0, timePeriodSeconds(maximumDuration))
-        before, self._running = self._running, threading.get_ident()
-        self._aborting = None
-        try:
-            if handler is TransmitOnly or isinstance(handler, TransmitOnly):
-                return self._run_until_written(deadline)
-            return self._run(handler, deadline)
-        finally:
-            self._running = before
-
-    def _run(self, handler: Callable[[Any], Any] | None, deadline: float | None) -> Any:
-        has_polled = False
-        while True:
-            self._report()
-            if self._aborting is not None:
-                if not self._is_draining():
-                    return Thespian__Run_Terminated()
-            else:
-                result = self._hand_out(handler)
-                if result is not None:
-                    return result
-                if self._aborting is not None:
-                    continue
-            if deadline is not None and has_polled and time.monotonic() >= deadline:
-                return Thespian__Run_Expired()
-            self._poll(deadline)
-            has_polled = True
-
-    def _run_until_written(self, deadline: float | None) -> Any:
-        while True:
-            self._report()
-            if self._aborting is not None:
-                return Thespian__Run_Terminated()
-            if not self._links.has_unsent() or self._is_past_draining():
-                return 0
-            if deadline is not None and time.monotonic() >= deadline:
-                return Thespian__Run_Expired()
-            self._links.poll(_left(deadline))
-
-    def _is_draining(self) -> bool:
-        return bool(self._aborting) and self._links.has_unsent() and not self._is_past_draining()
-
-    def _is_past_draining(self) -> bool:
-        return self._drain_until is not None and time.monotonic() >= self._drain_until
-
-    def _hand_out(self, handler: Callable[[Any], Any] | None) -> Any:
-        """Hand out what there is, but not for ever; returns what ends the run, or ``None``."""
-        for _ in range(_TURN):
-            envelope = self._next_envelope()
-            if envelope is None:
-                return None
-            if handler is None:
-                return envelope
-            result = handler(envelope)
-            if not result:
-                return Thespian__Run_HandlerResult(result)
-            if self._aborting is not None:
-                return None
-            if self._links.failed or self._links.lost or self._links.written:
-                self._report()
-        return None
-
-    def _next_envelope(self) -> ReceiveEnvelope | None:
-        due = self._wakeups.next_due()
-        if due is not None and due <= (now := time.monotonic()):
-            wakeup = self._wakeups.pop_due(now)
-            if wakeup is not None:
-                return Envelope(self.myAddress, wakeup)
-        while (item := self._links.next_item()) is not None:
-            connection, content = item
-            if connection is None:
-                return content
-            try:
-                return Envelope(connection.address, pickle.loads(content))
-            except Exception as error:
-                self._unreadable(connection.address, error)
-        return None
-
-    def _unreadable(self, sender: ActorAddress, error: Exception) -> None:
-        self._links.count("unreadable")
-        text = f"{type(error).__name__}: {error}"
-        thesplog("%s can't read a message of %s: %s", self.myAddress, sender, text, level=logging.ERROR)
-
-    def _poll(self, deadline: float | None) -> None:
-        """Wait for something to hand out; what signals and watches ask for comes behind what was there before."""
-        links = self._links
-        if self._aborting is None and (links.incoming or self._check_children or self._shut_down):
-            links.poll(0.0)
-        else:
-            until = self._drain_until if self._aborting else self._wakeups.next_due()
-            links.poll(_left(min((each for each in (deadline, until) if each is not None), default=None)))
-        if self._check_children:
-            self._check_children = False
-            self._to_self(ChildMayHaveDied())
-        if self._shut_down:
-            self._shut_down = False
-            self._to_self(ActorExitRequest())
-        if links.ready_watches:
-            ready, links.ready_watches = links.ready_watches, []
-            self._to_self(WatchMessage(ready))
-
-    def _to_self(self, message: Any) -> None:
-        self._links.incoming.append((None, Envelope(self.myAddress, message)))
+        return self._loop.run(handler, maximumDuration)
 
     # Reports, and the end.
 
@@ -439,7 +273,7 @@ class UnixTransport:
             sender = content.sender if connection is None else connection.address
             what = str(content.message) if connection is None else f"{len(content):,} bytes"
             response.addReceivedMessage(sender, self.myAddress, what)
-        response.addWakeups([(self.myAddress, timer) for timer in self._wakeups.timers()])
+        response.addWakeups([(self.myAddress, timer) for timer in self._loop.wakeups.timers()])
         for what, count in self.counts().items():
             response.addKeyVal(f"unix {what}", count)
 
@@ -448,7 +282,7 @@ class UnixTransport:
         if self._closed:
             return
         self._closed = True
-        _transports.discard(self)
+        forks.is_closed(self)
         self._links.close()
         while self._links.failed:
             intent, status = self._links.failed.popleft()
@@ -487,23 +321,9 @@ def _resolve(manager: Any, intent: TransmitIntent) -> bool:
     return True
 
 
-def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - time.monotonic())
-
-
 def _raise_descriptor_limit() -> None:
     """Each peer takes a descriptor: allow as many as may be had without asking."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _leave_to_the_parent() -> None:
-    """A copy of a socket in a forked process would hide its end from the peer."""
-    for transport in list(_transports):
-        transport.abandon()
-    _transports.clear()
-
-
-os.register_at_fork(after_in_child=_leave_to_the_parent)

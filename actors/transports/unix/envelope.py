@@ -1,0 +1,27 @@
+"""A message that has come, and one that can't go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thespian.actors import ActorSystemFailure
+from thespian.system.transport import ReceiveEnvelope
+
+
+class MessageTooLarge(ActorSystemFailure):
+    """A message is larger, pickled, than the system allows; it was not sent."""
+
+    def __init__(self, target: Any, size: int, limit: int) -> None:
+        self.target = target
+        super().__init__(
+            f"a message of {size:,} bytes for {target} is above the limit of {limit:,}"
+            " (capability 'Unix Message Bytes'): send it in parts"
+        )
+
+
+class Envelope(ReceiveEnvelope):
+    """A received message. Thespian asks each to describe itself for a log line that is hardly ever written."""
+
+    def identify(self) -> str:
+        """Name the sender and the kind of message, without writing the message out."""
+        return f"ReceiveEnvelope(from: {self.sender}, {type(self.message).__name__})"
