@@ -8,8 +8,8 @@ import socket
 import struct
 from typing import Any
 
-from .framing import INTRODUCTION_BYTES, FrameReader
-from .tally import Tally, receive
+from .framing import INTRODUCTION_BYTES, FrameReader, FramingError
+from .tally import ACCEPTED, Tally, receive
 
 _CREDENTIALS = struct.Struct("3i")
 
@@ -87,6 +87,15 @@ class Stranger:
             raise EOFError
         self.data += data
         return len(self.data) == INTRODUCTION_BYTES
+
+    def tally(self) -> Tally:
+        """Map the page that came with the introduction. Raises :class:`FramingError` where none did that can be."""
+        if self.page is None:
+            raise FramingError("no tally came with its introduction")
+        try:
+            return Tally(self.page, ACCEPTED)
+        except OSError as error:
+            raise FramingError(f"its tally can't be used: {error.strerror}") from None
 
     def drop_page(self) -> None:
         """Close the descriptor that came with the introduction."""

@@ -205,24 +205,26 @@ def tidy_unused(path: str) -> None:
 
 
 def remove_stale(parent: str) -> list[str]:
-    """Remove the systems' directories below ``parent`` whose admins are gone; returns them."""
+    """Remove the systems' directories below ``parent``, a private directory, whose admins are gone; returns them."""
     removed = []
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, DirectoryError):
+        check(parent)
         for entry in os.scandir(parent):
-            if entry.is_dir(follow_symlinks=False) and _is_stale(entry.path):
-                shutil.rmtree(entry.path, ignore_errors=True)
+            if entry.is_dir(follow_symlinks=False) and _remove_if_stale(entry.path):
                 removed.append(entry.path)
     return removed
 
 
-def _is_stale(path: str) -> bool:
+def _remove_if_stale(path: str) -> bool:
+    """Remove a directory while its lock is held: whoever starts a system there meanwhile finds it taken, then gone."""
     try:
-        if time.time() - os.lstat(path).st_mtime < _SETTLED_S:
+        if time.time() - os.lstat(path).st_mtime < _SETTLED_S or not os.path.exists(os.path.join(path, _LOCK_FILE)):
             return False
         held = try_lock(os.path.join(path, _LOCK_FILE))
     except OSError:
         return False
     if held is None:
         return False
+    shutil.rmtree(path, ignore_errors=True)
     os.close(held)
     return True

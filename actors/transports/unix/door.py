@@ -18,11 +18,12 @@ from . import directory
 from .connection import Stranger, peer_user
 from .framing import FramingError, read_introduction
 from .limits import Limits
-from .tally import ACCEPTED, Tally
+from .tally import Tally
 
 _BACKLOG = 4096
 # Connections taken at a time, so that a crowd at the door does not keep those inside waiting.
 _AT_ONCE = 64
+_NO_MEMBER = "no member"
 _LEFT = "left without a word"
 SHORT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 
@@ -70,10 +71,14 @@ class Door:
 
     def next_deadline(self) -> float | None:
         """Return when the next stranger's time is over, in monotonic seconds."""
+        if not self._strangers:
+            return None
         return min((stranger.deadline for stranger in list(self._strangers.values())), default=None)
 
     def expire(self, now: float) -> None:
         """Refuse those whose time is over."""
+        if not self._strangers:
+            return
         for stranger in [each for each in self._strangers.values() if each.deadline <= now]:
             self._refuse(stranger, "silent")
 
@@ -116,32 +121,29 @@ class Door:
             if not stranger.read():
                 return
             path = read_introduction(stranger.data, directory.key(os.path.dirname(self._path)) or b"")
-            if stranger.page is None:
-                raise FramingError("no tally came with its introduction")
+            tally = stranger.tally()
         except BlockingIOError:
             return
-        except (EOFError, OSError):
-            # Somebody who only looked whether anybody is there, as this transport does itself, said nothing.
-            self._refuse(stranger, "half an introduction" if stranger.data else _LEFT)
+        except (EOFError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in SHORT_OF_FILES:
+                # It will come again.
+                self._make_room()
+                self._refuse(stranger, "no room")
+            else:
+                # Somebody who only looked whether anybody is there, as this transport does itself, said nothing.
+                self._refuse(stranger, "half an introduction" if stranger.data else _LEFT)
         except FramingError:
-            self._refuse(stranger, "no member")
+            self._refuse(stranger, _NO_MEMBER)
         else:
-            self._welcome(stranger, path)
-
-    def _welcome(self, stranger: Stranger, path: str) -> None:
-        assert stranger.page is not None
-        del self._strangers[stranger.fd]
-        try:
-            tally = Tally(stranger.page, ACCEPTED)
-        finally:
+            del self._strangers[stranger.fd]
             stranger.drop_page()
-        self._admit(stranger.sock, path, tally)
+            self._admit(stranger.sock, path, tally)
 
     def _refuse(self, stranger: Stranger, why: str) -> None:
         self._count(why if why == _LEFT else f"refused: {why}")
-        if stranger.page is not None:
-            with contextlib.suppress(OSError, ValueError):
-                Tally(stranger.page, ACCEPTED).refuse() if why == "no member" else None
+        if why == _NO_MEMBER:
+            with contextlib.suppress(FramingError):
+                stranger.tally().refuse()
         del self._strangers[stranger.fd]
         with contextlib.suppress(OSError):
             self._epoll.unregister(stranger.fd)

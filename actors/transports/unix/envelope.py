@@ -23,5 +23,5 @@ class Envelope(ReceiveEnvelope):
     """A received message. Thespian asks each to describe itself for a log line that is hardly ever written."""
 
     def identify(self) -> str:
-        """Name the sender and the kind of message, without writing the message out."""
-        return f"ReceiveEnvelope(from: {self.sender}, {type(self.message).__name__})"
+        """Name the kind of message: what is in it, and even its sender's address, takes long to write out."""
+        return f"ReceiveEnvelope({type(self._message).__name__})"

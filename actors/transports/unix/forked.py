@@ -45,7 +45,9 @@ class ForkedProcess:
         if self.is_alive():
             with contextlib.suppress(ProcessLookupError):
                 ended = os.pidfd_open(self.pid)
-                select.select([ended], [], [], timeout)
+                waiting = select.poll()
+                waiting.register(ended, select.POLLIN)
+                waiting.poll(None if timeout is None else timeout * 1000)
                 os.close(ended)
             self._reap()
 

@@ -41,9 +41,12 @@ def read_introduction(data: bytes, key: bytes) -> str:
     if not compare_digest(shown, key):
         raise FramingError("it does not know the key of this system")
     try:
-        return str(path.rstrip(b"\0"), "utf-8")
+        text = str(path.rstrip(b"\0"), "utf-8")
     except UnicodeDecodeError:
         raise FramingError("its address is no text") from None
+    if not text.startswith("/") or "\0" in text:
+        raise FramingError("its address is not the absolute path of a socket")
+    return text
 
 
 class FrameReader:
@@ -56,28 +59,32 @@ class FrameReader:
         self._limit = limit
         self._header = b""
         self._body: bytearray | None = None
+        self._size = 0
         self._filled = 0
 
     def wants(self) -> memoryview | None:
         """Return where the rest of a large frame goes, or ``None`` if no large frame is under way."""
-        if self._body is None or len(self._body) - self._filled < LARGE_BYTES:
+        if self._body is None or self._size - self._filled < LARGE_BYTES:
             return None
+        if self._filled == len(self._body):
+            # Twice as much each time: a peer can't make this process grow by announcing much.
+            self._body.extend(bytes(min(self._filled, self._size - self._filled)))
         return memoryview(self._body)[self._filled :]
 
     def filled(self, count: int) -> bytearray | None:
         """Note that ``count`` bytes were put where :meth:`wants` said; returns the payload if it is complete."""
         assert self._body is not None
         self._filled += count
-        if self._filled < len(self._body):
+        if self._filled < self._size:
             return None
-        body, self._body, self._filled = self._body, None, 0
+        body, self._body = self._body, None
         return body
 
     def feed(self, data: memoryview) -> list[bytes | bytearray]:
         """Return the payloads that ``data`` completes. Raises :class:`FramingError` for one above the limit."""
         whole: list[bytes | bytearray] = []
         if self._body is not None:
-            count = min(len(data), len(self._body) - self._filled)
+            count = min(len(data), self._size - self._filled)
             self._body[self._filled : self._filled + count] = data[:count]
             body = self.filled(count)
             if body is None:
@@ -101,7 +108,7 @@ class FrameReader:
         return whole
 
     def _begin(self, size: int, data: memoryview) -> None:
-        # Zeroed memory that is not touched takes none: a peer can't make this process grow by announcing much.
-        self._body = bytearray(size)
+        self._size = size
         self._filled = len(data)
+        self._body = bytearray(min(size, max(LARGE_BYTES, self._filled)))
         self._body[: self._filled] = data

@@ -31,6 +31,11 @@ from .tally import CONNECTED, Tally, create
 from .watches import Watches
 
 _READING_BYTES = 1 << 18
+# What connecting ends with where there is nobody, or somebody who is none of us. All else may pass.
+_GONE = frozenset(
+    # No number: Python itself refuses a path that is too long.
+    {None, errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EPROTOTYPE}
+)
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.001, 0.1
 # How long to go on with a process that listens, but ends each connection before it has taken anything, in seconds.
 _GIVE_UP_S = 10.0
@@ -71,7 +76,7 @@ class Links:
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll.register(self._wake, select.EPOLLIN)
-        self._watches = Watches(self._epoll)
+        self._watches = Watches(self._epoll, self._is_ours)
         self.births = Births(self._epoll)
         self.born: list[int] = []
         """The numbers of the children that have come up, and whose parent does not know yet."""
@@ -88,6 +93,9 @@ class Links:
     def post(self, target: Any, intent: TransmitIntent, payload: bytes) -> None:
         """Send, now or as soon as the peer takes it."""
         with self.lock:
+            if self._closed:
+                self.failed.append((intent, SendStatus.DeadTarget))
+                return
             peer = self._peer(target)
             peer.add(Parcel(intent, payload))
             self._push(peer)
@@ -127,7 +135,7 @@ class Links:
         waiting.register(connection.fd, select.POLLOUT)
         waiting.poll(timeout * 1000)
         with self.lock:
-            if connection.fd in self._connections:
+            if self._is_open(connection):
                 self._has_room(connection)
 
     def has_unsent(self) -> bool:
@@ -141,6 +149,8 @@ class Links:
 
     def wake(self) -> None:
         """End a wait of :meth:`poll`, also from a signal handler or another thread."""
+        if self._closed:
+            return
         with contextlib.suppress(BlockingIOError, OSError):
             os.eventfd_write(self._wake, 1)
 
@@ -161,13 +171,13 @@ class Links:
             return
         peer.trim()
         try:
-            done = peer.write()
+            self._note_written(peer, peer.write())
         except BlockingIOError:
-            done = []
+            pass
         except OSError:
+            connection.is_broken = True
             self._drain(connection)
             return
-        self._note_written(peer, done)
         if len(peer):
             connection.waits_for_room = True
             self._watch_connection(connection)
@@ -182,10 +192,18 @@ class Links:
 
     def _drain(self, connection: Connection) -> None:
         """The peer reads no more: take what it said before, then let the connection go."""
-        connection.is_broken = True
-        while connection.fd in self._connections:
+        while self._is_open(connection):
             if not self._read(connection):
                 self._ended(connection)
+
+    def _is_ours(self, fd: int) -> bool:
+        return (
+            fd in self._connections or fd in self._door or fd in self.births or fd in (self._wake, self._epoll.fileno())
+        )
+
+    def _is_open(self, connection: Connection) -> bool:
+        """Whether it is still this one: a new connection may have got the same descriptor."""
+        return self._connections.get(connection.fd) is connection
 
     # Connecting.
 
@@ -202,8 +220,10 @@ class Links:
                 self._connect(peer)
             elif error.errno in SHORT_OF_FILES:
                 self._retry(peer)
-            else:
+            elif error.errno in _GONE:
                 self._dead(peer)
+            else:
+                self._try_again(peer, False)
         else:
             peer.attach(connection)
             self._adopt(connection)
@@ -254,6 +274,8 @@ class Links:
 
     def poll(self, timeout: float | None) -> None:
         """Wait up to ``timeout`` seconds (``None``: for ever) for anything to happen, and do what it asks for."""
+        if self._closed:
+            return
         until = self._next_deadline()
         if until is not None:
             left = max(0.0, until - time.monotonic())
@@ -265,39 +287,43 @@ class Links:
         with self.lock:
             for fd, event in events:
                 self._happened(fd, event)
-            self._tick()
+            if not self._closed:
+                self._tick()
 
     def _happened(self, fd: int, event: int) -> None:
         connection = self._connections.get(fd)
         if connection is not None:
             if event & select.EPOLLOUT:
                 self._has_room(connection)
-            if event & ~select.EPOLLOUT and fd in self._connections:
+            if event & ~select.EPOLLOUT and self._is_open(connection):
                 self._read(connection)
         elif fd == self._wake:
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(fd)
         elif fd in self.births:
             self.born += self.births.read()
+        elif fd in self._door:
+            self._door.happened(fd)
         elif fd in self._watches:
             self.ready_watches.append(fd)
-        elif fd in self._door and not self._closed:
-            self._door.happened(fd)
 
     def _has_room(self, connection: Connection) -> None:
         connection.waits_for_room = False
         peer = self._peers.get(connection.address.addressDetails.path)
         if peer is not None and peer.connection is connection:
             self._push(peer)
-        if not connection.waits_for_room and connection.fd in self._connections:
+        if not connection.waits_for_room and self._is_open(connection):
             self._watch_connection(connection)
 
     def _next_deadline(self) -> float | None:
         """Return when something is to be done although nothing happens."""
-        times = [self._next_trim] if self._unconfirmed else []
+        strangers = self._door.next_deadline()
+        times = [] if strangers is None else [strangers]
+        if self._unconfirmed:
+            times.append(self._next_trim)
         if self._retrying:
             times += [peer.retry_at for peer in list(self._retrying) if peer.retry_at is not None]
-        return min((each for each in (*times, self._door.next_deadline()) if each is not None), default=None)
+        return min(times) if times else None
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -364,7 +390,8 @@ class Links:
         self._epoll.register(connection.fd, 0 if self._is_paused else select.EPOLLIN)
 
     def _release(self, connection: Connection) -> None:
-        if self._connections.pop(connection.fd, None) is not None:
+        if self._is_open(connection):
+            del self._connections[connection.fd]
             # Not left to close(): a process that is just being forked may have a copy of the descriptor.
             with contextlib.suppress(OSError):
                 self._epoll.unregister(connection.fd)
@@ -429,7 +456,7 @@ class Links:
             self._retrying.discard(peer)
             peer.attach(connection)
             self._push(peer)
-        if connection.fd in self._connections:
+        if self._is_open(connection):
             self._watch_connection(connection)
             self._read(connection)
 
@@ -451,13 +478,22 @@ class Links:
                 return
             with contextlib.suppress(OSError):
                 os.unlink(self.path)
-            self.abandon()
-            for peer in list(self._peers.values()):
-                peer.connection = None
+            for peer in self._peers.values():
+                peer.detach()
+            peers = list(self._peers.values())
+            self._close_descriptors()
+            for peer in peers:
                 self._dead(peer)
 
     def abandon(self) -> None:
-        """Close the descriptors only: what a forked process does with those of its parent."""
+        """Close the descriptors only: what a forked process does with those of its parent, whose tallies it hasn't."""
+        self._peers.clear()
+        self._unconfirmed.clear()
+        self._retrying.clear()
+        self.incoming.clear()
+        self._close_descriptors()
+
+    def _close_descriptors(self) -> None:
         self._closed = True
         self._door.close()
         self.births.close()

@@ -86,14 +86,17 @@ class Peer:
         self.retry_at = None
 
     def write(self) -> list[Parcel]:
-        """Write as much as the connection takes; returns what was written whole. Raises BlockingIOError, OSError."""
+        """Write as much as the connection takes now; returns what was written whole.
+
+        Raises BlockingIOError when it takes nothing now, and OSError when it never will. What was written before is
+        returned first: the next call raises.
+        """
         assert self.connection is not None
         done: list[Parcel] = []
-        sock = self.connection.sock
         try:
             while self._queue:
-                done += self._advance(self._write_some(sock))
-        except BlockingIOError:
+                done.extend(self._advance(self._write_some(self.connection.sock)))
+        except OSError:
             if not done:
                 raise
         return done

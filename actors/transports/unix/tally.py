@@ -11,13 +11,15 @@ it deceives itself only.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import mmap
 import os
 import socket
-import sys
+import struct
 
 PAGE_BYTES = 4096
+_FD = struct.Struct("=i")
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 # The counters' places: of what came to the end that connected, and of what came to the end that accepted.
 CONNECTED, ACCEPTED = 0, 1
@@ -88,15 +90,23 @@ def create() -> int:
 
 
 def receive(sock: socket.socket, data_bytes: int) -> tuple[bytes, int | None]:
-    """Read up to ``data_bytes`` and the descriptor that came with them, if any; closes what is no sealed page."""
-    data, ancillary, _, _ = sock.recvmsg(data_bytes, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+    """Read up to ``data_bytes`` and the descriptor that came with them, if any; closes what is no sealed page.
+
+    Raises OSError (EMFILE) if there was one, and this process may have no more.
+    """
+    # Room for one descriptor, and not for the one more that CMSG_SPACE would allow: the kernel closes the others.
+    data, ancillary, flags, _ = sock.recvmsg(data_bytes, socket.CMSG_LEN(_FD.size), socket.MSG_CMSG_CLOEXEC)
+    page = None
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fd = int.from_bytes(content[:4], sys.byteorder)
-            if _is_page(fd):
-                return data, fd
-            os.close(fd)
-    return data, None
+            for (fd,) in _FD.iter_unpack(content[: len(content) // _FD.size * _FD.size]):
+                if page is None and _is_page(fd):
+                    page = fd
+                else:
+                    os.close(fd)
+    if page is None and not ancillary and flags & socket.MSG_CTRUNC:
+        raise OSError(errno.EMFILE, "a descriptor came for which there is no room")
+    return data, page
 
 
 def _is_page(fd: int) -> bool:
