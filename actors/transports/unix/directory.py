@@ -117,7 +117,9 @@ def key(path: str) -> bytes | None:
 def refresh_key(path: str) -> None:
     """Read the key from its file, if there is one: the system may be another than the one known."""
     with contextlib.suppress(OSError), open(os.path.join(path, _KEY_FILE), "rb") as file:
-        _keys[path] = file.read(KEY_BYTES)
+        found = file.read(KEY_BYTES)
+        if len(found) == KEY_BYTES:
+            _keys[path] = found
 
 
 def forget_key(path: str) -> None:

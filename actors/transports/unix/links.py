@@ -31,6 +31,8 @@ from .tally import CONNECTED, Tally, create
 from .watches import Watches
 
 _READING_BYTES = 1 << 18
+# What a message that has come takes besides its bytes, here and at its sender, who keeps it until it is taken.
+_HOLD_BYTES = 1024
 # What connecting ends with where there is nobody, or somebody who is none of us. All else may pass.
 _GONE = frozenset(
     # No number: Python itself refuses a path that is too long.
@@ -346,7 +348,7 @@ class Links:
             if connection is None:
                 return item
             with self.lock:
-                self._incoming_bytes -= len(payload)
+                self._incoming_bytes -= len(payload) + _HOLD_BYTES
                 if self._is_paused and self._incoming_bytes < self.limits.incoming_bytes // 2:
                     self._pause(False)
             if not connection.is_void:
@@ -370,7 +372,7 @@ class Links:
             return True
         for payload in payloads:
             self.incoming.append((connection, payload))
-            self._incoming_bytes += len(payload)
+            self._incoming_bytes += len(payload) + _HOLD_BYTES
         if self._incoming_bytes > self.limits.incoming_bytes and not self._is_paused:
             self._pause(True)
         return True

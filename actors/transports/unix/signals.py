@@ -12,6 +12,9 @@ from typing import Any
 
 from thespian.system.multiprocCommon import child_exit_signals, exit_signals, uncatchable_signals
 
+# A fault of the process itself comes again and again for as long as a handler lets it: it must end the process.
+_FAULTS = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSYS, signal.SIGTRAP})
+
 
 def catch_signals(manager: Any) -> None:
     """Let the signals that end a process end this actor, after the message that it is at."""
@@ -25,6 +28,6 @@ def catch_signals(manager: Any) -> None:
             manager.thesplogStatus()
 
     for number in range(1, signal.NSIG):
-        if number not in uncatchable_signals:
+        if number not in uncatchable_signals and number not in _FAULTS:
             with contextlib.suppress(RuntimeError, ValueError, OSError):
                 set_handler(number, caught)
