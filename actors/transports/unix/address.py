@@ -56,6 +56,8 @@ def parse(text: str | tuple[Any, ...]) -> ActorAddress:
 
     Raises :class:`thespian.actors.InvalidActorAddress`.
     """
+    if not isinstance(text, (str, tuple)):
+        raise InvalidActorAddress(text, "is neither the path of a socket nor HOST:PORT")
     if isinstance(text, str) and "/" in text:
         return address(os.path.abspath(text))
     parts = text if isinstance(text, tuple) else text.split(":")

@@ -47,11 +47,11 @@ class Births:
             self._ends = None
 
 
-def announce(descriptor: int, number: int) -> None:
-    """Say in a child that it is up, and let go of the pipe. A parent that is gone does not matter."""
+def announce(descriptor: int, number: int) -> bool:
+    """Say in a child that it is up, and let go of the pipe; false if its parent is gone."""
     try:
-        os.write(descriptor, _NUMBER.pack(number))
-    except OSError:
-        pass
+        return os.write(descriptor, _NUMBER.pack(number)) > 0
+    except BrokenPipeError:
+        return False
     finally:
         os.close(descriptor)

@@ -44,8 +44,11 @@ class Connection:
             if not count:
                 raise EOFError
             return self.reader.feed(scratch[:count])
-        count = self.sock.recv_into(place)
-        place.release()
+        try:
+            count = self.sock.recv_into(place)
+        finally:
+            # What it is a part of may have to grow.
+            place.release()
         if not count:
             raise EOFError
         payload = self.reader.filled(count)

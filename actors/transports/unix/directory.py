@@ -40,10 +40,14 @@ class DirectoryError(ActorSystemStartupFailure):
 
     def __init__(self, path: str, reason: str) -> None:
         self.path = path
+        self.reason = reason
         super().__init__(f"sockets can't be kept in {path}: {reason}")
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+    def __reduce__(self) -> tuple[type[DirectoryError], tuple[str, str]]:
+        return DirectoryError, (self.path, self.reason)
 
 
 def root() -> str:
@@ -57,7 +61,8 @@ def of(capabilities: Mapping[str, Any]) -> str:
     own = capabilities.get(DIRECTORY_CAPABILITY)
     if own:
         return os.path.abspath(str(own))
-    return os.path.join(root(), str(capabilities.get(PORT_CAPABILITY) or DEFAULT_PORT))
+    port = capabilities.get(PORT_CAPABILITY)
+    return os.path.join(root(), str(DEFAULT_PORT if port is None else port))
 
 
 def prepare(path: str) -> None:
@@ -65,6 +70,10 @@ def prepare(path: str) -> None:
     length, most = len(os.fsencode(path)), MAX_PATH - LONGEST_NAME
     if length > most:
         raise DirectoryError(path, f"its path has {length} bytes, and at most {most} leave room for names")
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise DirectoryError(path, "its path is no UTF-8") from None
     try:
         for each in (os.path.dirname(path), path):
             with contextlib.suppress(FileExistsError):
@@ -129,10 +138,18 @@ def forget_key(path: str) -> None:
 
 def publish_key(path: str) -> None:
     """Write the key down, for other programs of the same user."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(os.path.join(path, _KEY_FILE), flags, 0o600)
+    new = os.path.join(path, f"{_KEY_FILE}.{os.getpid()}")
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with open(fd, "wb") as file:
         file.write(_keys[path])
+    # At once: a reader finds the whole key or the one before.
+    os.replace(new, os.path.join(path, _KEY_FILE))
+
+
+def withdraw_key(path: str) -> None:
+    """Remove the key that an earlier system may have written down."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(path, _KEY_FILE))
 
 
 # Life and death.
@@ -144,9 +161,16 @@ def lock(path: str, patience_s: float = 0.0) -> int | None:
     It waits up to ``patience_s`` seconds for one that is about to end.
     """
     deadline = time.monotonic() + patience_s
-    while (held := try_lock(os.path.join(path, _LOCK_FILE))) is None and time.monotonic() < deadline:
+    while True:
+        try:
+            held = try_lock(os.path.join(path, _LOCK_FILE))
+        except FileNotFoundError:
+            # With the one that ended its directory has gone.
+            prepare(path)
+            continue
+        if held is not None or time.monotonic() >= deadline:
+            return held
         time.sleep(0.02)
-    return held
 
 
 def try_lock(path: str) -> int | None:
@@ -165,7 +189,12 @@ def try_lock(path: str) -> int | None:
 
 def is_listening(path: str) -> bool:
     """Whether some process listens at ``path``. A full queue counts as yes."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+    try:
+        probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    except OSError:
+        # Who has no descriptor left can't tell.
+        return True
+    with probe:
         try:
             probe.connect(path)
         except BlockingIOError:
@@ -184,17 +213,22 @@ def remove_socket(path: str) -> None:
 
 def tidy(path: str) -> None:
     """Remove what is left of a system whose lock the caller holds; what others still use stays, until they go."""
+    withdraw_key(path)
     with contextlib.suppress(OSError):
-        os.unlink(os.path.join(path, _KEY_FILE))
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(path):
-            if stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode):
-                remove_socket(entry.path)
+        for name in os.listdir(path):
+            _remove_if_socket(os.path.join(path, name))
         if os.listdir(path) == [_LOCK_FILE]:
             os.unlink(os.path.join(path, _LOCK_FILE))
             os.rmdir(path)
             if os.path.dirname(path) == root():
                 os.rmdir(root())
+
+
+def _remove_if_socket(path: str) -> None:
+    # One that has gone meanwhile is none.
+    with contextlib.suppress(OSError):
+        if stat.S_ISSOCK(os.lstat(path).st_mode):
+            remove_socket(path)
 
 
 def tidy_unused(path: str) -> None:
@@ -211,9 +245,10 @@ def remove_stale(parent: str) -> list[str]:
     removed = []
     with contextlib.suppress(OSError, DirectoryError):
         check(parent)
-        for entry in os.scandir(parent):
-            if entry.is_dir(follow_symlinks=False) and _remove_if_stale(entry.path):
-                removed.append(entry.path)
+        for name in os.listdir(parent):
+            path = os.path.join(parent, name)
+            if stat.S_ISDIR(os.lstat(path).st_mode) and _remove_if_stale(path):
+                removed.append(path)
     return removed
 
 

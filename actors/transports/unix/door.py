@@ -25,6 +25,8 @@ _BACKLOG = 4096
 _AT_ONCE = 64
 _NO_MEMBER = "no member"
 _LEFT = "left without a word"
+# How long nobody is let in by a process that has no descriptor left, in seconds.
+_REST_S = 0.02
 SHORT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 
 
@@ -52,6 +54,7 @@ class Door:
         self._make_room = make_room
         self._user = os.getuid()
         self._strangers: dict[int, Stranger] = {}
+        self._rests_until: float | None = None
         epoll.register(self._fd, select.EPOLLIN)
 
     def __contains__(self, fd: int) -> bool:
@@ -70,13 +73,18 @@ class Door:
             self._accept()
 
     def next_deadline(self) -> float | None:
-        """Return when the next stranger's time is over, in monotonic seconds."""
+        """Return when the next stranger's time is over, or a rest, in monotonic seconds."""
+        if self._rests_until is not None:
+            return self._rests_until
         if not self._strangers:
             return None
         return min((stranger.deadline for stranger in list(self._strangers.values())), default=None)
 
     def expire(self, now: float) -> None:
-        """Refuse those whose time is over."""
+        """Refuse those whose time is over, and take up work again after a rest."""
+        if self._rests_until is not None and self._rests_until <= now:
+            self._rests_until = None
+            self._epoll.register(self._fd, select.EPOLLIN)
         if not self._strangers:
             return
         for stranger in [each for each in self._strangers.values() if each.deadline <= now]:
@@ -100,6 +108,7 @@ class Door:
                     if self._strangers:
                         self._refuse(next(iter(self._strangers.values())), "too many")
                     continue
+                self._rest()
                 return
             sock.setblocking(False)
             if peer_user(sock) != self._user:
@@ -107,6 +116,11 @@ class Door:
                 sock.close()
                 continue
             self._receive_stranger(sock)
+
+    def _rest(self) -> None:
+        """Whoever waits outside must wait a little longer, and not keep this process from all else."""
+        self._rests_until = time.monotonic() + _REST_S
+        self._epoll.unregister(self._fd)
 
     def _receive_stranger(self, sock: socket.socket) -> None:
         if len(self._strangers) >= self._limits.strangers:

@@ -30,6 +30,8 @@ class UnixEndpoint(TransportInit__Base):
     """The socket itself, where the new process is forked."""
     birth: int = -1
     """Then also the descriptor with which it tells its parent that it is up."""
+    lifeline: int = -1
+    """The end of a pipe that ends when the admin does, however that comes about; inherited by all that are forked."""
 
     @property
     def is_admin(self) -> bool:

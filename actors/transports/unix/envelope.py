@@ -12,11 +12,14 @@ class MessageTooLarge(ActorSystemFailure):
     """A message is larger, pickled, than the system allows; it was not sent."""
 
     def __init__(self, target: Any, size: int, limit: int) -> None:
-        self.target = target
+        self.target, self.size, self.limit = target, size, limit
         super().__init__(
             f"a message of {size:,} bytes for {target} is above the limit of {limit:,}"
             " (capability 'Unix Message Bytes'): send it in parts"
         )
+
+    def __reduce__(self) -> tuple[type[MessageTooLarge], tuple[Any, int, int]]:
+        return MessageTooLarge, (self.target, self.size, self.limit)
 
 
 class Envelope(ReceiveEnvelope):

@@ -41,6 +41,11 @@ _GONE = frozenset(
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.001, 0.1
 # How long to go on with a process that listens, but ends each connection before it has taken anything, in seconds.
 _GIVE_UP_S = 10.0
+# So many times what may wait to be written may have been written and not be taken yet. One that takes its messages
+# never has as many, since it stops reading before; one that only reads them must not make its peers grow.
+_UNTAKEN = 8
+# Readings from a connection that can't be written to any more.
+_LAST_READINGS = 64
 # How often a sender that waits looks again, in seconds.
 _LOOK_S = 0.1
 # How often it is looked up what peers have taken, where nothing else gives an occasion to, in seconds.
@@ -67,6 +72,9 @@ class Links:
         self._scratch = memoryview(bytearray(_READING_BYTES))
         self._peers: dict[str, Peer] = {}
         self._connections: dict[int, Connection] = {}
+        self.is_orphaned = False
+        """Whether the lifeline has ended."""
+        self._lifeline = -1
         self._unconfirmed: set[Peer] = set()
         self._retrying: set[Peer] = set()
         self._next_trim = 0.0
@@ -103,9 +111,11 @@ class Links:
             self._push(peer)
 
     def is_full(self, path: str, most: int) -> bool:
-        """Whether more than ``most`` bytes wait to be written to ``path``."""
+        """Whether more than ``most`` bytes wait to be written to ``path``, or many times that to be taken."""
         peer = self._peers.get(path)
-        return peer is not None and peer.queued_bytes > most
+        return peer is not None and (
+            peer.queued_bytes > most or peer.untaken_bytes > _UNTAKEN * self.limits.queue_bytes
+        )
 
     def await_room(self, path: str, is_loop: bool = True) -> bool:
         """Wait until at most half of what may wait does; false if the peer takes nothing for the time allowed.
@@ -114,7 +124,7 @@ class Links:
         """
         peer = self._peers.get(path)
         deadline = time.monotonic() + self.limits.stall_s
-        while peer is not None and peer.queued_bytes > self.limits.queue_bytes // 2 and not peer.is_stalled:
+        while peer is not None and self._lacks_room(peer) and not peer.is_stalled:
             left, before = deadline - time.monotonic(), peer.written_bytes
             if left <= 0:
                 peer.is_stalled = True
@@ -128,9 +138,15 @@ class Links:
             peer = self._peers.get(path)
         return peer is None or not peer.is_stalled
 
+    def _lacks_room(self, peer: Peer) -> bool:
+        with self.lock:
+            peer.trim()
+        limit = self.limits.queue_bytes
+        return peer.queued_bytes > limit // 2 or peer.untaken_bytes > _UNTAKEN * limit
+
     def _await_writable(self, peer: Peer, timeout: float) -> None:
         connection = peer.connection
-        if connection is None:
+        if connection is None or not self._is_open(connection) or not len(peer):
             time.sleep(min(timeout, _LAST_RETRY_S))
             return
         waiting = select.poll()
@@ -194,9 +210,11 @@ class Links:
 
     def _drain(self, connection: Connection) -> None:
         """The peer reads no more: take what it said before, then let the connection go."""
-        while self._is_open(connection):
-            if not self._read(connection):
-                self._ended(connection)
+        for _ in range(_LAST_READINGS):
+            if not self._is_open(connection) or not self._read(connection):
+                break
+        if self._is_open(connection):
+            self._ended(connection)
 
     def _is_ours(self, fd: int) -> bool:
         return (
@@ -288,7 +306,8 @@ class Links:
             return
         with self.lock:
             for fd, event in events:
-                self._happened(fd, event)
+                if not self._closed:
+                    self._happened(fd, event)
             if not self._closed:
                 self._tick()
 
@@ -304,6 +323,9 @@ class Links:
                 os.eventfd_read(fd)
         elif fd in self.births:
             self.born += self.births.read()
+        elif fd == self._lifeline:
+            self._epoll.unregister(fd)
+            self.is_orphaned = True
         elif fd in self._door:
             self._door.happened(fd)
         elif fd in self._watches:
@@ -412,7 +434,8 @@ class Links:
             del self._peers[peer.path]
         elif connection.tally.refused:
             self.count("refused by a peer")
-            directory.forget_key(os.path.dirname(peer.path))
+            # Where there is no file, as in a private system, the key stays: a refusal must not cost it.
+            directory.refresh_key(os.path.dirname(peer.path))
             self._dead(peer)
         else:
             self._try_again(peer, has_taken)
@@ -467,11 +490,17 @@ class Links:
         with self.lock:
             self._watches.set(fds)
 
+    def hold_on_to(self, lifeline: int) -> None:
+        """Note in :attr:`is_orphaned` when this pipe ends."""
+        self._lifeline = lifeline
+        self._epoll.register(lifeline, select.EPOLLIN)
+
     # The end.
 
     def descriptors(self) -> list[int]:
         """List the descriptors that must stay open."""
-        return [self._epoll.fileno(), self._wake, *self._door.descriptors(), *self._connections]
+        own = [self._epoll.fileno(), self._wake, *self._door.descriptors(), *self._connections]
+        return own if self._lifeline < 0 else [*own, self._lifeline]
 
     def close(self) -> None:
         """Close every socket and remove this one's path. Idempotent."""
@@ -489,6 +518,8 @@ class Links:
 
     def abandon(self) -> None:
         """Close the descriptors only: what a forked process does with those of its parent, whose tallies it hasn't."""
+        # Another thread may have held it as the process was forked.
+        self.lock = threading.RLock()
         self._peers.clear()
         self._unconfirmed.clear()
         self._retrying.clear()

@@ -39,12 +39,15 @@ class MessageLoop:
         self.wakeups = Wakeups()
         self.unborn: dict[int, ActorAddress] = {}
         """The addresses of children that were forked and are not up yet, by their parent's numbers for them."""
+        self.farewell: Any = ActorExitRequest(recursive=True)
+        """What this process is told when its admin is gone."""
         self._links = links
         self._address = address
         self._dead_letter = dead_letter
         self._thread: int | None = None
         self._aborting: bool | None = None
         self._drain_until: float | None = None
+        self._is_reporting = False
         self._check_children = self._shut_down = self._is_watching = False
 
     @property
@@ -77,29 +80,32 @@ class MessageLoop:
         """Hand out a message of this process to itself, in its turn."""
         self._links.incoming.append((None, Envelope(self._address, message)))
 
-    def report_written(self) -> None:
-        """Tell senders that their messages are on their way, unless another thread's handlers are at work."""
-        if not self.runs_elsewhere:
-            written = self._links.written
-            while written:
-                written.popleft().tx_done(SendStatus.Sent)
+    def report(self) -> None:
+        """Tell senders what became of their messages, unless another thread's handlers are at work.
 
-    def report_lost(self) -> None:
-        """Make dead letters of what was written and never taken, unless another thread's handlers are at work."""
-        lost = self._links.lost
-        while lost and not self.runs_elsewhere:
-            self._dead_letter(*lost.popleft())
+        Between two runs a failure waits for the next: it may be what ends a wait that has not begun.
+        """
+        if self._is_reporting:
+            # What is told here may make somebody send, which comes back here: one after the other.
+            return
+        self._is_reporting = True
+        try:
+            self._report()
+        except IndexError:
+            # Of two threads between runs, one was faster.
+            pass
+        finally:
+            self._is_reporting = False
 
     def _report(self) -> None:
         links = self._links
-        while links.written:
+        while links.written and not self.runs_elsewhere:
             links.written.popleft().tx_done(SendStatus.Sent)
-        while links.failed:
+        while links.failed and self._thread == threading.get_ident():
             intent, status = links.failed.popleft()
             intent.tx_done(status)
-        self.report_lost()
-
-    # The loop.
+        while links.lost and not self.runs_elsewhere:
+            self._dead_letter(*links.lost.popleft())
 
     def run(self, handler: Any, duration: Any = None) -> Any:
         """Hand messages to ``handler`` until it, the time or :meth:`abort` says to end.
@@ -120,7 +126,7 @@ class MessageLoop:
     def _run(self, handler: Callable[[Any], Any] | None, deadline: float | None) -> Any:
         has_polled = False
         while True:
-            self._report()
+            self.report()
             if self._aborting is not None:
                 if not self._is_draining():
                     return Thespian__Run_Terminated()
@@ -137,7 +143,7 @@ class MessageLoop:
 
     def _run_until_written(self, deadline: float | None) -> Any:
         while True:
-            self._report()
+            self.report()
             if self._aborting is not None:
                 return Thespian__Run_Terminated()
             if not self._links.has_unsent() or self._is_past_draining():
@@ -166,7 +172,7 @@ class MessageLoop:
             if self._aborting is not None:
                 return None
             if self._links.failed or self._links.lost or self._links.written:
-                self._report()
+                self.report()
         return None
 
     def _next_envelope(self) -> ReceiveEnvelope | None:
@@ -204,6 +210,9 @@ class MessageLoop:
         if self._shut_down:
             self._shut_down = False
             self.to_self(ActorExitRequest())
+        if links.is_orphaned:
+            links.is_orphaned = False
+            self.to_self(self.farewell)
         if links.born:
             numbers, links.born = links.born, []
             for number in numbers:

@@ -15,13 +15,21 @@ import gc
 import importlib
 import inspect
 import logging
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
-from thespian.actors import ActorAddress, ActorSystemFailure, NoCompatibleSystemForActor, PoisonMessage
+from thespian.actors import (
+    ActorAddress,
+    ActorExitRequest,
+    ActorSystemFailure,
+    NoCompatibleSystemForActor,
+    PoisonMessage,
+)
 from thespian.system import multiprocCommon
 from thespian.system.addressManager import CannotPickleAddress
 from thespian.system.logdirector import ThespianLogForwarder
@@ -39,6 +47,8 @@ from .forked import ForkedProcess, start_process
 from .signals import catch_signals
 from .transport import UnixTransport
 
+# How long an admin waits for its logger to end, in seconds.
+_LOGGER_S = 3.0
 _setproctitle: Callable[[str], None] | None = None
 with contextlib.suppress(ImportError):
     # An optional package. Looked for here, once, and not by each process that is forked.
@@ -83,6 +93,7 @@ class _Member:
     def init_replicator(self, transport: UnixTransport, context: Any) -> None:
         """Thespian's: called as the object is made."""
         self.mpcontext = context
+        self._ending: list[Any] = []
         self._awaitingAddressUpdate = _Waiting()
 
     def _send_intent(self, intent: TransmitIntent, curtime: Any = None) -> None:
@@ -158,10 +169,26 @@ class _Member:
                 self._child_procs.remove(child)
                 self.transport.never_up(child.childNum)
                 self._never_up(child.childNum)
+        self._ending = [child for child in self._ending if child.childProc.is_alive()]
         return bool(super().childDied())  # type: ignore[misc]  # the other base has it
+
+    def _childExited(self, address: ActorAddress) -> None:
+        """Thespian's: forget a child. It forgets all others that have ended too, of whose end nobody was told yet."""
+        own = getattr(self, "_child_procs", [])
+        gone = [child for child in own if getattr(child, "childRealAddr", None) == address]
+        self._child_procs = [child for child in own if child not in gone]
+        self._ending = [child for child in (*self._ending, *gone) if child.childProc.is_alive()]
 
     def _never_up(self, number: int) -> None:
         self._retryPendingChildOperations(number, None)
+
+    def _leave(self) -> None:
+        """Close the transport, the last thing; children that are not up yet, whom nobody has asked to end, are now."""
+        for child in getattr(self, "_child_procs", ()):
+            if not hasattr(child, "childRealAddr") and child.childProc.is_alive():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child.childProc.pid, signal.SIGTERM)
+        self.transport.close()
 
 
 class UnixAdmin(_Member, multiprocCommon.MultiProcAdmin):
@@ -198,11 +225,13 @@ class UnixAdmin(_Member, multiprocCommon.MultiProcAdmin):
         super()._never_up(number)
 
     def run(self) -> None:
-        """Run until the system is shut down, and remove its sockets."""
+        """Run until the system is shut down, and remove its sockets, once the logger listens no more."""
         try:
             super().run()
         finally:
-            self.transport.close()
+            if getattr(self, "asLogProc", None) is not None:
+                self.asLogProc.childProc.join(_LOGGER_S)
+            self._leave()
 
 
 class UnixManager(_Member, multiprocCommon.MultiProcManager):
@@ -227,12 +256,18 @@ class UnixManager(_Member, multiprocCommon.MultiProcManager):
         self.actorInst = instance
         instance._myRef = self
 
+    def _pendingActorReady(self, childInstance: int, actualAddress: ActorAddress, isMyChild: bool = True) -> None:
+        """A child is up; if this actor is about to end, the child has not been told yet."""
+        super()._pendingActorReady(childInstance, actualAddress, isMyChild)
+        if getattr(self, "_exiting", False):
+            self._send_intent(TransmitIntent(actualAddress, ActorExitRequest(recursive=True)))
+
     def run(self) -> None:
         """Run until the actor ends, and remove its socket."""
         try:
             super().run()
         finally:
-            self.transport.close()
+            self._leave()
 
 
 def _qualified(actor: Any) -> str:
@@ -274,7 +309,9 @@ def start_actor(
     )  # fmt: skip
     manager.asLogger = logger
     if endpoint.addrInst is not None and endpoint.listener is not None:
-        announce(endpoint.birth, endpoint.addrInst)
+        if not announce(endpoint.birth, endpoint.addrInst):
+            transport.close()
+            return
     else:
         connected = TransmitIntent(notify, EndpointConnected(endpoint.addrInst))
         transport.scheduleTransmit(None, connected.addCallback(onFailure=actorStartupFailed))

@@ -49,6 +49,8 @@ class Peer:
         self.connection: Connection | None = None
         self.queued_bytes = 0
         """What the messages that wait to be written take."""
+        self.untaken_bytes = 0
+        """What the messages take that were written and are not known to be taken."""
         self.written_bytes = 0
         """All that was ever written, so that progress shows."""
         self.is_stalled = False
@@ -118,6 +120,7 @@ class Peer:
             parcel = self._queue.popleft()
             self._offset -= parcel.size
             self.queued_bytes -= parcel.memory_bytes
+            self.untaken_bytes += parcel.memory_bytes
             self._written.append(parcel)
             self._count += 1
             yield parcel
@@ -128,13 +131,14 @@ class Peer:
             return
         taken = self.connection.tally.taken_by_peer - (self._count - len(self._written))
         for _ in range(min(max(taken, 0), len(self._written))):
-            self._written.popleft()
+            self.untaken_bytes -= self._written.popleft().memory_bytes
 
     def detach(self) -> None:
         """The connection is gone: what the peer has not taken of it is to be sent again."""
         self.trim()
         self.connection = None
-        self.queued_bytes += sum(parcel.memory_bytes for parcel in self._written)
+        self.queued_bytes += self.untaken_bytes
+        self.untaken_bytes = 0
         self._queue.extendleft(reversed(self._written))
         self._written.clear()
         self._offset = 0
@@ -144,7 +148,7 @@ class Peer:
         parcels = [*self._written, *self._queue]
         self._written.clear()
         self._queue.clear()
-        self.queued_bytes = self._offset = 0
+        self.queued_bytes = self.untaken_bytes = self._offset = 0
         return parcels
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 import pickle
 import resource
+import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from thespian.actors import (
     DeadEnvelope,
 )
 from thespian.system.addressManager import ActorLocalAddress, CannotPickleAddress
+from thespian.system.logdirector import LoggerExitRequest
 from thespian.system.transport import (
     ExternalInterfaceTransportInit,
     SendStatus,
@@ -49,6 +51,7 @@ class UnixTransport:
     def __init__(self, init: Any, *args: Any) -> None:
         self.directory, self._adminAddr, self._parentAddr, self._limits = "", None, None, Limits()
         self._lock_fd: int | None = None
+        self._lifeline, self._life = -1, -1
         self._is_private = False
         name, listener = "", None
         if isinstance(init, ExternalInterfaceTransportInit):
@@ -61,13 +64,25 @@ class UnixTransport:
         else:
             raise ActorSystemStartupFailure(f"a transport can't be made of a {type(init).__name__}")
         path = os.path.join(self.directory, name or directory.new_name())
-        self._links = Links(path, self._limits, listener)
+        self._links = self._listen(path, listener)
         self.myAddress = address(path)
         self._is_external = not isinstance(init, UnixEndpoint)
         self._loop = MessageLoop(self._links, self.myAddress, self._dead_letter)
+        if self._lifeline >= 0 and self._life < 0:
+            self._links.hold_on_to(self._lifeline)
+        if name == LOGGER:
+            self._loop.farewell = LoggerExitRequest()
         self._waits_for_peers = True
         self._closed = False
         forks.belongs_to_this_process(self)
+
+    def _listen(self, path: str, listener: socket.socket | None) -> Links:
+        try:
+            return Links(path, self._limits, listener)
+        except FileNotFoundError:
+            # The system before this one has just been ended, and with it its directory.
+            directory.prepare(self.directory)
+            return Links(path, self._limits, listener)
 
     def _enter(self, capabilities: Mapping[str, Any]) -> None:
         """An external program: the first of a system makes its directory."""
@@ -76,7 +91,8 @@ class UnixTransport:
         self._is_private = bool(capabilities.get(PRIVATE_CAPABILITY))
         self._adminAddr = admin_address(capabilities)
         directory.prepare(self.directory)
-        directory.refresh_key(self.directory)
+        if not self._is_private:
+            directory.refresh_key(self.directory)
 
     def _start(self, endpoint: UnixEndpoint) -> None:
         """Be a new process of the system: the admin, its logger, or an actor."""
@@ -85,13 +101,17 @@ class UnixTransport:
         self._is_private = not endpoint.is_published
         directory.remember_key(endpoint.directory, endpoint.key)
         _raise_descriptor_limit()
+        self._lifeline = endpoint.lifeline
         if endpoint.is_admin:
+            self._lifeline, self._life = os.pipe2(os.O_CLOEXEC)
             self._lock_fd = directory.lock(self.directory, _PREDECESSOR_S)
             if self._lock_fd is None:
                 raise ActorSystemStartupFailure(f"the actor system in {self.directory} is running already")
             directory.remove_stale(directory.root())
             if endpoint.is_published:
                 directory.publish_key(self.directory)
+            else:
+                directory.withdraw_key(self.directory)
         if endpoint.name and endpoint.listener is None:
             directory.remove_socket(os.path.join(self.directory, endpoint.name))
 
@@ -137,6 +157,7 @@ class UnixTransport:
             key=key or b"",
             is_published=not self._is_private,
             limits=self._limits,
+            lifeline=self._lifeline if capabilities.get("Process Startup Method", "fork") == "fork" else -1,
         )
 
     def prepare_fork(self, endpoint: UnixEndpoint) -> None:
@@ -144,8 +165,12 @@ class UnixTransport:
         assert endpoint.addrInst is not None
         endpoint.name = directory.new_name()
         path = os.path.join(self.directory, endpoint.name)
-        endpoint.listener = listen(path)
         endpoint.birth = self._links.births.descriptor()
+        try:
+            endpoint.listener = listen(path)
+        except BaseException:
+            os.close(endpoint.birth)
+            raise
         self._loop.unborn[endpoint.addrInst] = address(path)
 
     def never_up(self, number: int) -> None:
@@ -199,8 +224,7 @@ class UnixTransport:
             self._overflow(intent)
         else:
             self._links.post(target, intent, payload)
-            self._loop.report_written()
-            self._loop.report_lost()
+        self._loop.report()
         if self._loop.runs_elsewhere:
             self._links.wake()
 
@@ -287,18 +311,23 @@ class UnixTransport:
         while self._links.failed:
             intent, status = self._links.failed.popleft()
             intent.tx_done(status)
+        for fd in (self._lifeline, self._life):
+            if fd >= 0:
+                os.close(fd)
         if self._lock_fd is not None:
             directory.tidy(self.directory)
             os.close(self._lock_fd)
-        elif self._is_external:
+        elif self._is_external or not os.path.lexists(os.path.join(self.directory, ADMIN)):
+            # The last one removes the directory: often the admin, but others may take longer to end.
             directory.tidy_unused(self.directory)
 
     def abandon(self) -> None:
-        """Close the descriptors of this transport in a process that was forked from its own."""
+        """Close the descriptors of this transport in a process that was forked from its own; the lifeline stays."""
         self._closed = True
         self._links.abandon()
-        if self._lock_fd is not None:
-            os.close(self._lock_fd)
+        for fd in (self._lock_fd, self._life):
+            if fd is not None and fd >= 0:
+                os.close(fd)
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
