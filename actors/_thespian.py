@@ -77,6 +77,11 @@ class ActorProcess(Actor):
         self._wakeups = Wakeups()
         self._broken = False
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether it ends because of an exception in its own code, or of its host's end, and was not asked to."""
+        return self._broken
+
     # What a subclass overrides.
 
     def receive(self, message: Any, sender: Address) -> None:
@@ -144,6 +149,7 @@ class ActorProcess(Actor):
 
     def _host_ended(self, whole_group: bool) -> None:
         """Nobody sweeps any more: each actor ends what is its own; the root waits for that, then ends all the rest."""
+        self._broken = True
         with contextlib.suppress(Exception):
             self.on_exit()
         if whole_group:

@@ -28,7 +28,7 @@ from . import messages as m
 from . import runtime_dir
 from ._thespian import Address
 from .processes import ACTOR_PREFIX, become_subreaper, children, parent, process_name, reap, sweep, terminate
-from .supervisor import Supervisor
+from .supervisor import ADMIN_ENDED, Supervisor
 from .transports import sockets
 
 # How long sweeping may take, in seconds: less than the five within which every process must be gone.
@@ -114,7 +114,7 @@ class Host:
         self._on_ready(0, self._life_pipe)
         self._on_end(supervisor, "its supervisor ended")
         admin = parent(supervisor)
-        self._on_end(admin, "its Thespian admin ended")
+        self._on_end(admin, ADMIN_ENDED)
         with contextlib.suppress(ProcessLookupError):
             self._on_end(self._application, "the application ended")
         self._on_ready(self._log_pipe, self._drain_log)

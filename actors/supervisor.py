@@ -22,6 +22,7 @@ from .roster import Roster
 ESSENTIAL = 3
 # What is to be said last has to be on its way before the process ends, seconds.
 EXIT_AFTER_S = 0.3
+ADMIN_ENDED = "its Thespian admin ended"
 EVENTS = "events"
 EVENT_BYTES = 1 << 20
 
@@ -132,6 +133,14 @@ class Supervisor(ActorProcess):
                 self._end(f"its {role} ended")
                 return
         self._roster.child_exited(child)
+
+    def on_exit(self) -> None:
+        """Nobody but the transport asks the root to end while the system runs, because Thespian's admin is gone.
+
+        All other actors end for the same reason: it is told before their ends are.
+        """
+        if not self.is_broken:
+            self._end(ADMIN_ENDED)
 
     def on_alarm(self, name: Any) -> None:
         """Pass alarms of plugins on to the roster."""

@@ -10,6 +10,7 @@ from thespian.system import multiprocCommon
 from thespian.system.messages.multiproc import EndpointConnected
 from thespian.system.transport import ReceiveEnvelope
 
+from . import directory
 from .forked import start_process
 from .members import UnixAdmin
 from .transport import UnixTransport
@@ -43,6 +44,11 @@ class ActorSystemBase(multiprocCommon.multiprocessCommon):
         process.join()
         response = self.transport.run(None, multiprocCommon.MAX_ADMIN_STARTUP_DELAY)
         if not isinstance(response, ReceiveEnvelope) or not isinstance(response.message, EndpointConnected):
+            if self.transport.probeAdmin(admin):
+                # Another program was faster: its system it is.
+                directory.forget_key(self.transport.directory)
+                directory.refresh_key(self.transport.directory)
+                return
             raise InvalidActorAddress(admin, "not a valid ActorSystem admin")
 
 

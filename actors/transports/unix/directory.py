@@ -234,10 +234,11 @@ def _remove_if_socket(path: str) -> None:
 def tidy_unused(path: str) -> None:
     """Remove what is left of a system, unless it lives."""
     with contextlib.suppress(OSError):
-        held = try_lock(os.path.join(path, _LOCK_FILE)) if os.path.isdir(path) else None
-        if held is not None:
+        while os.path.isdir(path) and (held := try_lock(os.path.join(path, _LOCK_FILE))) is not None:
             tidy(path)
             os.close(held)
+            if os.listdir(path) != [_LOCK_FILE]:
+                break
 
 
 def remove_stale(parent: str) -> list[str]:

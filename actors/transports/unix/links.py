@@ -317,7 +317,11 @@ class Links:
             if event & select.EPOLLOUT:
                 self._has_room(connection)
             if event & ~select.EPOLLOUT and self._is_open(connection):
-                self._read(connection)
+                if not self._is_paused:
+                    self._read(connection)
+                elif event & (select.EPOLLHUP | select.EPOLLERR):
+                    # It has ended: no more comes than what the kernel holds.
+                    self._drain(connection)
         elif fd == self._wake:
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(fd)
@@ -406,12 +410,15 @@ class Links:
             self._watch_connection(connection)
 
     def _watch_connection(self, connection: Connection) -> None:
-        events = (0 if self._is_paused else select.EPOLLIN) | (select.EPOLLOUT if connection.waits_for_room else 0)
+        # While nothing is read, an end is to be reported once and not again and again.
+        events = select.EPOLLET if self._is_paused else select.EPOLLIN
+        if connection.waits_for_room:
+            events |= select.EPOLLOUT
         self._epoll.modify(connection.fd, events)
 
     def _adopt(self, connection: Connection) -> None:
         self._connections[connection.fd] = connection
-        self._epoll.register(connection.fd, 0 if self._is_paused else select.EPOLLIN)
+        self._epoll.register(connection.fd, select.EPOLLET if self._is_paused else select.EPOLLIN)
 
     def _release(self, connection: Connection) -> None:
         if self._is_open(connection):

@@ -212,7 +212,8 @@ class MessageLoop:
             self.to_self(ActorExitRequest())
         if links.is_orphaned:
             links.is_orphaned = False
-            self.to_self(self.farewell)
+            # Before all else: whatever others say from now on, they say because of the same.
+            links.incoming.appendleft((None, Envelope(self._address, self.farewell)))
         if links.born:
             numbers, links.born = links.born, []
             for number in numbers:

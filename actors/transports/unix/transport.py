@@ -38,6 +38,8 @@ from .loop import MessageLoop
 PRIVATE_CAPABILITY = "Unix Private Key"
 # Thespian's number for its logger, which is nobody's child.
 _LOGGER_INSTANCE = -1
+# How many of the messages that wait a status names.
+_SHOWN = 100
 # How long a new admin waits for the one before it to be gone, in seconds.
 _PREDECESSOR_S = 3.0
 
@@ -291,11 +293,14 @@ class UnixTransport:
 
     def _updateStatusResponse(self, response: Any) -> None:
         """Thespian's: what waits, and what was refused."""
-        for target, message in self._links.unsent():
-            response.addPendingMessage(self.myAddress, target, str(message))
-        for connection, content in list(self._links.incoming):
+        unsent, incoming = self._links.unsent(), list(self._links.incoming)
+        response.addKeyVal("unix messages to be written", len(unsent))
+        response.addKeyVal("unix messages to be handed out", len(incoming))
+        for target, message in unsent[:_SHOWN]:
+            response.addPendingMessage(self.myAddress, target, type(message).__name__)
+        for connection, content in incoming[:_SHOWN]:
             sender = content.sender if connection is None else connection.address
-            what = str(content.message) if connection is None else f"{len(content):,} bytes"
+            what = type(content.message).__name__ if connection is None else f"{len(content):,} bytes"
             response.addReceivedMessage(sender, self.myAddress, what)
         response.addWakeups([(self.myAddress, timer) for timer in self._loop.wakeups.timers()])
         for what, count in self.counts().items():
@@ -317,6 +322,7 @@ class UnixTransport:
         if self._lock_fd is not None:
             directory.tidy(self.directory)
             os.close(self._lock_fd)
+            directory.tidy_unused(self.directory)
         elif self._is_external or not os.path.lexists(os.path.join(self.directory, ADMIN)):
             # The last one removes the directory: often the admin, but others may take longer to end.
             directory.tidy_unused(self.directory)

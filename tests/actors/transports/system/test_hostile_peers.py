@@ -11,6 +11,7 @@ import os
 import pickle
 import random
 import resource
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -231,6 +232,29 @@ def test_a_flood_of_small_messages_takes_little_memory(victim: Any) -> None:
     """Whoever sends messages faster than they are handled has to wait, however small they are."""
     with victim.unharmed(), victim.introduced() as sock:
         assert is_closed_after(sock, frame(None) * 40_000)
+
+
+@pytest.mark.parametrize("victim", ["actor"], indirect=True)
+def test_a_flood_from_many_sides_takes_little_memory(victim: Any) -> None:
+    """Of many who send at the same time most have to wait until what was read from others is handled."""
+    with victim.unharmed(), contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(victim.introduced()) for _ in range(16)]
+        victim.serve_newcomers()
+        os.kill(victim.pid, signal.SIGSTOP)
+        for sock in crowd:
+            send(sock, frame(None) * 12_000)
+        os.kill(victim.pid, signal.SIGCONT)
+        assert all(is_closed_after(sock, b"") for sock in crowd)
+
+
+def test_a_status_does_not_grow_with_what_waits(victim: Any) -> None:
+    """Whoever asks for the status, with many messages behind, gets an answer of moderate size."""
+    with victim.unharmed(), victim.introduced() as sock:
+        os.kill(victim.pid, signal.SIGSTOP)
+        send(sock, frame(Thespian_StatusReq()) + frame(None) * 12_000)
+        os.kill(victim.pid, signal.SIGCONT)
+        (size,) = framing.HEADER.unpack(sock.recv(framing.HEADER_BYTES, socket.MSG_WAITALL))
+        assert size < 64 * 1024
 
 
 def test_what_is_no_pickle_is_dropped(victim: Any) -> None:

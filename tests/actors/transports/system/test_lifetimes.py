@@ -16,8 +16,8 @@ from thespian.actors import Actor, ActorSystem, ActorSystemStartupFailure
 
 from nyx_plugins.actors.processes import descendants
 from nyx_plugins.actors.transports import unix
+from nyx_plugins.actors.transports.unix import transport
 from nyx_plugins.actors.transports.unix.endpoint import UnixEndpoint
-from nyx_plugins.actors.transports.unix.transport import UnixTransport
 
 PATIENCE_S = 20.0
 
@@ -143,16 +143,20 @@ def be_an_admin(pipe: Any, directory: str) -> str:
     address = unix.address(f"{directory}/admin")
     endpoint = UnixEndpoint(None, "admin", address, address, directory, os.urandom(32), True, unix.Limits())
     with pytest.raises(ActorSystemStartupFailure) as caught:
-        UnixTransport(endpoint)
+        unix.UnixTransport(endpoint)
     return str(caught.value)
 
 
 def test_a_second_admin_is_refused(
-    start: Callable[..., ActorSystem], in_child: Callable[..., Any], directory: str
+    start: Callable[..., ActorSystem],
+    in_child: Callable[..., Any],
+    directory: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An admin that starts where one lives gives up, and the one that lives notices nothing."""
     system = start()
     key = Path(directory, "key").read_bytes()
+    monkeypatch.setattr(transport, "_PREDECESSOR_S", 0.1)
     assert "running already" in in_child(be_an_admin, directory).receive()
     assert Path(directory, "key").read_bytes() == key
     assert isinstance(system.ask(system.createActor(Parent), "pid", PATIENCE_S), int)

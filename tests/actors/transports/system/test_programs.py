@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from thespian.actors import Actor, ActorSystem, DeadEnvelope
+from thespian.actors import Actor, ActorAddress, ActorSystem, DeadEnvelope
 
 from nyx_plugins.actors.transports import unix
 
@@ -59,6 +59,33 @@ print(echo)
     assert run(script) == f"{echo}\n"
     assert set(os.listdir(directory)) == before
     assert system.ask(echo, b"third", PATIENCE_S) == b"third"
+
+
+def start_at_a_signal(pipe: Any, attached: Callable[..., ActorSystem], directory: str) -> bool:
+    """Start or join a system, use it, stay until told otherwise."""
+    pipe.recv()
+    system = attached(directory)
+    pipe.send((True, system.ask(system.createActor(Teller), "pid", PATIENCE_S)))
+    pipe.recv()
+    system._systemBase.transport.close()
+    return True
+
+
+def test_programs_that_start_at_the_same_time_share_a_system(
+    start: Callable[..., ActorSystem],
+    attached: Callable[..., ActorSystem],
+    in_child: Callable[..., Any],
+    directory: str,
+) -> None:
+    """Of several programs that find no system in a directory one starts it, and the others use that one."""
+    programs = [in_child(start_at_a_signal, attached, directory) for _ in range(3)]
+    for program in programs:
+        program.pipe.send("start")
+    answers = [program.receive() for program in programs]
+    assert all(isinstance(answer, int) for answer in answers)
+    assert all(program.ask("end") for program in programs)
+    # Shuts it down at the end.
+    assert isinstance(start().createActor(Teller), ActorAddress)
 
 
 def test_a_private_system_is_shared_with_nobody(
@@ -175,8 +202,8 @@ def test_a_fork_does_not_hide_the_end_of_a_program(
     assert len(sockets) >= 3
     assert shared == []
     program.end()
-    assert system.ask(teller, ("tell", address, "lost"), PATIENCE_S) == "told"
-    assert system.listen(PATIENCE_S) == "lost"
+    system.tell(teller, ("tell", address, "lost"))
+    assert {system.listen(PATIENCE_S), system.listen(PATIENCE_S)} == {"told", "lost"}
     for fd in end_of_fork:
         os.close(fd)
     assert isinstance(system.ask(teller, "pid", PATIENCE_S), int)

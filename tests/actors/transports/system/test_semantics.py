@@ -77,7 +77,7 @@ class Receiver(Actor):
             case "pid":
                 self.send(sender, os.getpid())
             case "be slow":
-                self._work = bytes(128 * 1024)
+                self._work = bytes(64 * 1024)
                 self.send(sender, "slow")
             case "how many?":
                 self.send(sender, (dict(self._expected), self._out_of_order))
@@ -207,7 +207,7 @@ def total(system: ActorSystem, receiver: Any) -> int:
     return sum(counts.values())
 
 
-@pytest.mark.parametrize(("messages", "size"), [(6_000, 4096), (20_000, 0)], ids=["4 KiB each", "tiny"])
+@pytest.mark.parametrize(("messages", "size"), [(6_000, 4096), (10_000, 0)], ids=["4 KiB each", "tiny"])
 def test_a_flood_costs_time_and_no_memory(
     start: Callable[..., ActorSystem], eventually: Callable[..., None], messages: int, size: int
 ) -> None:
