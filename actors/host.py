@@ -195,6 +195,8 @@ def _read_line(fd: int) -> bytes:
 def main() -> None:
     """Run a host as told by the first line of standard input."""
     os.umask(0o077)
+    # What the application has blocked is its own business; without SIGCHLD nobody would notice a death here.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     line = _read_line(0)
     if not line:

@@ -123,6 +123,7 @@ class HostProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+            self._stopped = attrs.evolve(self._stopped, killed=(*self._stopped.killed, f"host ({self._process.pid})"))
         if self._watcher is not None and self._watcher is not threading.current_thread():
             self._watcher.join(5.0)
         self._process.stdout.close()
@@ -150,7 +151,8 @@ class HostProcess:
         reason = "its host process ended"
         for report in self._reports(None):
             reason = report.get("stopped", reason)
-            self._stopped = StopReport(tuple(report.get("killed", ())), tuple(report.get("left", ())))
+            if "stopped" in report:
+                self._stopped = StopReport(tuple(report.get("killed", ())), tuple(report.get("left", ())))
         on_end(reason)
 
     def _reports(self, deadline: float | None) -> Iterator[dict[str, Any]]:

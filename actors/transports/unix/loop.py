@@ -189,6 +189,7 @@ class MessageLoop:
                 return Envelope(connection.address, pickle.loads(content))
             except Exception as error:
                 self._unreadable(connection.address, error)
+                self._dead_letter(self._address, bytes(content))
         return None
 
     def _unreadable(self, sender: ActorAddress, error: Exception) -> None:

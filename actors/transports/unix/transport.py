@@ -7,6 +7,7 @@ import logging
 import os
 import pickle
 import resource
+import signal
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -103,6 +104,8 @@ class UnixTransport:
         self._is_private = not endpoint.is_published
         directory.remember_key(endpoint.directory, endpoint.key)
         _raise_descriptor_limit()
+        # A signal that the program has blocked would be blocked in all its actors: none could end, or notice an end.
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         self._lifeline = endpoint.lifeline
         if endpoint.is_admin:
             self._lifeline, self._life = os.pipe2(os.O_CLOEXEC)
