@@ -41,7 +41,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # One of its tests fails where the interpreters that it starts don't buffer what they print.
     os.environ.pop("PYTHONUNBUFFERED", None)
     if "THESPLOG_FILE" not in os.environ:
-        folder = tempfile.mkdtemp(prefix="thespian-")
+        # Not mkdtemp: one of the tests wants no underscore in an address, and here the folder is a part of it.
+        folder = os.path.join(tempfile.gettempdir(), f"thespian-{os.urandom(8).hex()}")
+        os.mkdir(folder, 0o700)
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         os.environ["THESPLOG_FILE"] = str(Path(folder, "thespian.log"))
         os.environ["XDG_RUNTIME_DIR"] = folder
