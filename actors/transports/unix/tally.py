@@ -5,7 +5,7 @@ counters the writer knows, without an acknowledgement for each message, which on
 handed to the actor. The others can be sent again, or be dead letters; none is lost in silence, none comes twice.
 
 The page is sealed against shrinking, so that no peer can make an access to it fail. A peer that writes nonsense into
-it deceives itself only.
+it deceives itself: how much its sender keeps for it is bounded (:mod:`.links`).
 """
 
 from __future__ import annotations
