@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 import click
@@ -25,7 +27,26 @@ class Failure(click.ClickException):
 
 
 class CommandGroup(click.Group):
-    """A group whose commands may raise what the package raises, and may be interrupted."""
+    """A group whose commands are imported when they are used, may raise what the package raises, and be interrupted.
+
+    ``commands_in`` maps the name of each command to its module in this package and its name in there.
+    """
+
+    def __init__(self, *args: Any, commands_in: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._commands_in = commands_in
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands."""
+        return sorted(self._commands_in)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in self._commands_in:
+            return None
+        module, name = self._commands_in[cmd_name]
+        command: click.Command = getattr(import_module(f".{module}", __package__), name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; errors of this package become a :class:`Failure`, Ctrl-C becomes exit code 130."""

@@ -1,0 +1,41 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def transport_option(command: _Command) -> _Command:
+    """``--transport``: where actors and plugins run."""
+    text = "Where actors and plugins run: in processes of their own, or all in this one."
+    option = click.option(
+        "--transport", type=click.Choice(["unix", "inline"]), help=text + "  [default: as configured]"
+    )
+    return option(command)
+
+
+def timeout_option(text: str, default: str = "as configured") -> Callable[[_Command], _Command]:
+    """``--timeout SECONDS``, 0 to a day; ``None`` when it is not given."""
+    return click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, max=86_400),
+        callback=_not_nan,
+        metavar="SECONDS",
+        help=f"{text}  [default: {default}]",
+    )
+
+
+def json_option(text: str) -> Callable[[_Command], _Command]:
+    """``--json``, given to the command as ``json_wanted``."""
+    return click.option("--json", "json_wanted", is_flag=True, help=text)
+
+
+def _not_nan(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and value != value:
+        raise click.BadParameter("nan is no number of seconds.", ctx, param)
+    return value

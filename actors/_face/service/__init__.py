@@ -1,0 +1,1 @@
+"""A system that runs as a service: serving, logging, metrics, the dashboard."""
