@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 import reprlib
@@ -131,6 +132,11 @@ def optional(inner: Check) -> Check:
     return Check(lambda value: () if value is None else inner.faults(value))
 
 
+def either_empty(inner: Check) -> Check:
+    """An empty text, or what ``inner`` allows."""
+    return Check(lambda value: () if value == "" else inner.faults(value))
+
+
 def each(inner: Check) -> Check:
     """A tuple, every item of which ``inner`` allows."""
 
@@ -140,6 +146,20 @@ def each(inner: Check) -> Check:
             return
         for index, item in enumerate(value):
             yield from inner.faults(item, f"[{index}]")
+
+    return Check(find)
+
+
+def table_of(names: Check, items: Check) -> Check:
+    """A table, every name and item of which are allowed."""
+
+    def find(value: object) -> Iterator[Fault]:
+        if not isinstance(value, Mapping):
+            yield Fault("", f"must be a table, not {shown(value)}")
+            return
+        for name, item in value.items():
+            yield from names.faults(name, shown_key(name))
+            yield from items.faults(item, shown_key(name))
 
     return Check(find)
 
@@ -163,24 +183,39 @@ def _plain(value: object, key: str, depth: int) -> Iterator[Fault]:
         yield Fault(key, f"must be nested at most {MAX_CONFIG_DEPTH} deep")
     elif isinstance(value, Mapping):
         for name, item in value.items():
+            if not isinstance(name, str) or not _is_unicode(name):
+                yield Fault(key, f"must have text keys, not {shown(name)}")
             yield from _plain(item, joined(key, shown_key(name)), depth + 1)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from _plain(item, f"{key}[{index}]", depth + 1)
-    elif isinstance(value, int) and not INTEGERS[0] <= value <= INTEGERS[1]:
-        yield Fault(key, f"must fit into 64 bits, not {shown(value)}")
-    elif not isinstance(value, str | int | float | bytes | None):
-        yield Fault(key, f"must be text, a number, a boolean, a list or a table, not {type(value).__name__}")
+    elif why := _scalar_reason(value):
+        yield Fault(key, why)
+
+
+def _scalar_reason(value: object) -> str | None:
+    match value:
+        case str():
+            return None if _is_unicode(value) else f"must be Unicode text, not {shown(value)} with half a character"
+        case int() if not INTEGERS[0] <= value <= INTEGERS[1]:
+            return f"must fit into 64 bits, not {shown(value)}"
+        case float() if not math.isfinite(value):
+            return f"must be a finite number, not {value}"
+        case int() | float() | bytes():
+            return None
+    return f"must be text, a number, a boolean, a list or a table, not {type(value).__name__}"
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether ``text`` can be encoded: half of a surrogate pair, as JSON and file names smuggle it in, can't."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _plain_table(value: object) -> Iterator[Fault]:
     if not isinstance(value, Mapping):
         yield Fault("", f"must be a table, not {shown(value)}")
-        return
-    for name in value:
-        if not isinstance(name, str):
-            yield Fault("", f"must have text keys, not {shown(name)}")
-    yield from _plain(value, "", 0)
+    else:
+        yield from _plain(value, "", 0)
 
 
 def shown_key(name: object) -> str:
@@ -194,7 +229,7 @@ flag = instance_of(bool)
 string = instance_of(str)
 path = check(_path_reason)
 absolute_path = check(_absolute_reason)
-absolute_path_or_empty = Check(lambda value: () if value == "" else absolute_path.faults(value))
+absolute_path_or_empty = either_empty(absolute_path)
 plain_table = Check(_plain_table)
 seconds = number(0, 86_400)
 positive_seconds = number(0.001, 86_400)

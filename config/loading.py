@@ -67,6 +67,7 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     for key in ("runtime_dir", "state_dir"):
         _replace(data.get("system"), key, anchor)
+    _replace(data.get("service"), "dashboard_token_file", anchor)
     for key in ("read_paths", "write_paths"):
         _replace(data.get("ceiling"), key, anchor_each)
     plugins = data.get("plugins")

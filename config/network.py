@@ -1,4 +1,4 @@
-"""Network rules: ``host``, ``host:port``, ``[v6]``, ``[v6]:port``, and ``*`` for any."""
+"""Network rules (``host``, ``host:port``, ``[v6]``, ``[v6]:port``, and ``*`` for any), and addresses to listen on."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from .checks import check, shown
 ANY = "*"
 _FORMS = "host, host:port, [v6], [v6]:port or *"
 _RULE = re.compile(r"(?P<host>\[[^\[\]%]{2,45}\]|[^\[\]:]{1,253})(?::(?P<port>[1-9][0-9]{0,4}))?", re.ASCII)
+_ADDRESS = re.compile(r"(?P<host>\[[^\[\]%]{2,45}\]|[^\[\]:]{1,253}):(?P<port>0|[1-9][0-9]{0,4})", re.ASCII)
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 
 
@@ -40,6 +41,16 @@ def parse_rule(text: str) -> NetworkRule:
     return NetworkRule(_host(found["host"]), None if port is None else int(port))
 
 
+def parse_address(text: str) -> tuple[str, int]:
+    """Host (without brackets) and port of ``host:port`` or ``[v6]:port``. Raises ValueError with the reason."""
+    found = _ADDRESS.fullmatch(text)
+    if found is None or int(found["port"]) > 0xFFFF:
+        raise ValueError(
+            f"must be host:port or [v6]:port (ports 0 to 65,535; 0 is any that is free), not {shown(text)}"
+        )
+    return _host(found["host"]), int(found["port"])
+
+
 def _host(text: str) -> str:
     if text.startswith("["):
         try:
@@ -62,4 +73,15 @@ def _reason(value: object) -> str | None:
     return None
 
 
+def _address_reason(value: object) -> str | None:
+    if not isinstance(value, str):
+        return f"must be host:port, not {shown(value)}"
+    try:
+        parse_address(value)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 network_rule = check(_reason)
+listening_address = check(_address_reason)

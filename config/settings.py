@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import attrs
 from attrs import field
@@ -13,9 +13,11 @@ from attrs import field
 from . import checks
 from .checks import MIB
 from .errors import ConfigError, Fault
-from .network import network_rule
+from .network import listening_address, network_rule
 
 Transport = Literal["unix", "inline"]
+LogFormat = Literal["text", "json"]
+LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 
 MAX_PLUGIN_ID = 2**32 - 1
 plugin_id = checks.whole(0, MAX_PLUGIN_ID)
@@ -32,6 +34,9 @@ _paths = checks.each(checks.absolute_path)
 _network = checks.each(network_rule)
 _environment = checks.each(checks.text("[A-Za-z_][A-Za-z0-9_]{0,254}", "the name of an environment variable"))
 _permissions = checks.each(checks.text("[a-z][a-z0-9_]{0,63}", "a permission ([a-z][a-z0-9_]*)"))
+_logger_name = checks.text(r"[\w-]{1,64}(\.[\w-]{1,64}){0,15}", "the name of a logger")
+_log_level = checks.one_of(*get_args(LogLevel))
+_address_or_empty = checks.either_empty(listening_address)
 
 
 @attrs.frozen
@@ -123,6 +128,24 @@ class SandboxRequest:
 
 
 @attrs.frozen
+class LoggingSettings:
+    """How a program that shows the log writes it: as text or JSON lines, from which level on, by logger."""
+
+    format: LogFormat = field(default="text", validator=checks.one_of(*get_args(LogFormat)))
+    level: LogLevel = field(default="info", validator=_log_level)
+    levels: dict[str, LogLevel] = field(factory=dict, validator=checks.table_of(_logger_name, _log_level))
+
+
+@attrs.frozen
+class ServiceSettings:
+    """What a system that runs as a service offers besides: addresses are ``host:port``, an empty text is off."""
+
+    metrics: str = field(default="", validator=_address_or_empty)
+    dashboard: str = field(default="", validator=_address_or_empty)
+    dashboard_token_file: str = field(default="", validator=checks.absolute_path_or_empty)
+
+
+@attrs.frozen
 class PluginSettings:
     """One plugin to load at the start: its bundle, and what replaces the manifest's values (``None``: nothing)."""
 
@@ -144,6 +167,8 @@ class Settings:
         factory=SupervisionSettings, validator=checks.instance_of(SupervisionSettings)
     )
     ceiling: Ceiling = field(factory=Ceiling, validator=checks.instance_of(Ceiling))
+    logging: LoggingSettings = field(factory=LoggingSettings, validator=checks.instance_of(LoggingSettings))
+    service: ServiceSettings = field(factory=ServiceSettings, validator=checks.instance_of(ServiceSettings))
     plugins: tuple[PluginSettings, ...] = field(default=(), validator=checks.each(checks.instance_of(PluginSettings)))
 
     def __attrs_post_init__(self) -> None:

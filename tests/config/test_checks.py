@@ -102,7 +102,7 @@ def test_the_validator_raises_all_faults_and_names_the_class() -> None:
 
 def test_plain_table_accepts_what_toml_and_cbor_share() -> None:
     """Text, numbers, booleans, lists and tables go through."""
-    assert reasons(checks.plain_table, {"a": [1, 2.5, True, "x", {"b": None, "c": b""}]}) == []
+    assert reasons(checks.plain_table, {"a": [1, 2.5, True, "x", {"b": "\U0001f600", "c": b""}]}) == []
 
 
 @pytest.mark.parametrize("value", [2**64, -(2**63) - 1])
@@ -114,9 +114,25 @@ def test_plain_table_refuses_integers_beyond_64_bits(value: int) -> None:
 def test_plain_table_refuses_objects_and_keys_that_are_no_text() -> None:
     """Other types are named."""
     assert [reason for _, reason in reasons(checks.plain_table, {"a": object(), 5: 1})] == [
-        "must have text keys, not 5",
         "must be text, a number, a boolean, a list or a table, not object",
+        "must have text keys, not 5",
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (None, "must be text, a number, a boolean, a list or a table, not NoneType"),
+        (float("nan"), "must be a finite number, not nan"),
+        (float("-inf"), "must be a finite number, not -inf"),
+        ("a\ud800", r"must be Unicode text, not 'a\ud800' with half a character"),
+        ({"\udc00": 1}, r"must have text keys, not '\udc00'"),
+        ({5: 1}, "must have text keys, not 5"),
+    ],
+)
+def test_plain_table_refuses_what_no_document_can_say(value: object, why: str) -> None:
+    """What TOML has no words for, or UTF-8 no bytes, is found before it is sent to a worker."""
+    assert reasons(checks.plain_table, {"a": value}) == [("a", why)]
 
 
 def test_plain_table_refuses_bottomless_nesting() -> None:

@@ -15,7 +15,9 @@ from nyx_plugins.config import (
     Ceiling,
     ConfigError,
     LimitSettings,
+    LoggingSettings,
     PluginSettings,
+    ServiceSettings,
     Settings,
     SupervisionSettings,
     SystemSettings,
@@ -28,6 +30,8 @@ SECTIONS: dict[str, Any] = {
     "limits": LimitSettings,
     "supervision": SupervisionSettings,
     "ceiling": Ceiling,
+    "logging": LoggingSettings,
+    "service": ServiceSettings,
 }
 
 
@@ -113,6 +117,16 @@ def test_a_file_changes_only_what_it_names(tmp_path: Path) -> None:
     assert load_settings(str(path), {}) == expected
 
 
+def test_levels_are_given_by_logger(tmp_path: Path) -> None:
+    """The names of loggers are free; what is no level is named with its logger."""
+    path = write(tmp_path, '[logging.levels]\n"nyx_plugins.plugin.echo" = "debug"')
+    assert load_settings(path, {}).logging.levels == {"nyx_plugins.plugin.echo": "debug"}
+    path = write(tmp_path, '[logging.levels]\n"a.b" = "loud"')
+    assert faults(path) == [
+        "logging.levels.'a.b': must be one of 'debug', 'info', 'warning', 'error', 'critical', not a string ('loud')"
+    ]
+
+
 def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     """Where the program was started makes no difference; bundled plugins are no paths."""
     text = """
@@ -122,6 +136,8 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         [ceiling]
         read_paths = ["data", "/srv"]
         write_paths = ["out"]
+        [service]
+        dashboard_token_file = "token"
         [[plugins]]
         bundle = "plugins/a.zip"
         [[plugins]]
@@ -132,6 +148,7 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert settings.system.state_dir == "/var/lib/nyx"
     assert settings.ceiling.read_paths == (str(tmp_path / "data"), "/srv")
     assert settings.ceiling.write_paths == (str(tmp_path / "out"),)
+    assert settings.service.dashboard_token_file == str(tmp_path / "token")
     assert [plugin.bundle for plugin in settings.plugins] == [str(tmp_path / "plugins/a.zip"), "builtin:echo"]
 
 

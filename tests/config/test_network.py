@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nyx_plugins.config.network import NetworkRule, network_rule, parse_rule
+from nyx_plugins.config.network import NetworkRule, listening_address, network_rule, parse_address, parse_rule
 
 
 @pytest.mark.parametrize(
@@ -104,3 +104,27 @@ def test_no_text_raises_anything_but_value_error(text: str) -> None:
     except ValueError:
         return
     assert rule.host == rule.host.lower()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("127.0.0.1:9464", ("127.0.0.1", 9464)),
+        ("[::1]:0", ("::1", 0)),
+        ("LocalHost:65535", ("localhost", 65535)),
+    ],
+)
+def test_addresses_to_listen_on_are_read(text: str, expected: tuple[str, int]) -> None:
+    """Host and port come apart, brackets gone; port 0 is for any that is free."""
+    assert parse_address(text) == expected
+    assert listening_address.faults(text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "9464", ":9464", "localhost", "::1:80", "[::1]", "[::x]:1", "a:65536", "a:-1", "a:08", "a b:1", "*:1", 80],
+)
+def test_what_is_no_address_to_listen_on_is_refused(text: object) -> None:
+    """Each with a reason that says what was found."""
+    [fault] = listening_address.faults(text)
+    assert fault.reason.startswith("must ")

@@ -14,15 +14,27 @@ from nyx_plugins.config import (
     Ceiling,
     ConfigError,
     LimitSettings,
+    LoggingSettings,
     PluginSettings,
     SandboxRequest,
+    ServiceSettings,
     Settings,
     SupervisionSettings,
     SystemSettings,
 )
 from nyx_plugins.config.checks import Check
 
-SECTIONS = [SystemSettings, LimitSettings, SupervisionSettings, Ceiling, SandboxRequest, PluginSettings, Settings]
+SECTIONS = [
+    SystemSettings,
+    LimitSettings,
+    SupervisionSettings,
+    Ceiling,
+    LoggingSettings,
+    ServiceSettings,
+    SandboxRequest,
+    PluginSettings,
+    Settings,
+]
 
 OUT_OF_RANGE: list[tuple[type, str, object]] = [
     (SystemSettings, "transport", "udp"),
@@ -64,6 +76,16 @@ OUT_OF_RANGE: list[tuple[type, str, object]] = [
     (PluginSettings, "capacity_bytes", 4095),
     (PluginSettings, "permissions", ("Control",)),
     (PluginSettings, "config", {"a": {1, 2}}),
+    (LoggingSettings, "format", "xml"),
+    (LoggingSettings, "level", "INFO"),
+    (LoggingSettings, "levels", {"nyx_plugins": "loud"}),
+    (LoggingSettings, "levels", {"nyx plugins": "info"}),
+    (LoggingSettings, "levels", {"": "info"}),
+    (LoggingSettings, "levels", "info"),
+    (ServiceSettings, "metrics", "9464"),
+    (ServiceSettings, "dashboard", "localhost:65536"),
+    (ServiceSettings, "dashboard", 8080),
+    (ServiceSettings, "dashboard_token_file", "token"),
     (Settings, "limits", {"mailbox_capacity": 1}),
     (Settings, "plugins", ({"bundle": "x"},)),
 ]
