@@ -7,6 +7,8 @@ from typing import TypeAlias
 
 import attrs
 
+from .latency import LatencyHistogram
+
 
 class EventKind(enum.StrEnum):
     """What happened to a plugin."""
@@ -65,6 +67,9 @@ class PluginStats:
     ``bytes_processed`` counts header bytes plus data bytes; ``in_mailbox`` counts accepted frames without outcome:
     ``accepted == processed + failed + dead_lettered + in_mailbox``, where ``messages_processed`` counts the frames
     that a handler has seen to its end (``processed + failed``) and ``errors`` those whose handler raised.
+
+    ``latency`` begins anew with each plugin actor; the process ids are those of the plugin actor and of the worker
+    (``None`` while there is none, and on ``inline``).
     """
 
     messages_processed: int
@@ -82,3 +87,6 @@ class PluginStats:
     capacity_bytes: int
     restarts: int
     state: str
+    latency: LatencyHistogram
+    actor_pid: int
+    worker_pid: int | None

@@ -20,6 +20,7 @@ from .answers import ANSWERS, Answers
 from .deadline import Deadline
 from .events import PluginStats
 from .inline_worker import InlineWorker
+from .latency import LatencyMeter
 from .mailbox import Mailbox
 from .plans import restart_policy
 from .processes import become_subreaper, sweep
@@ -60,6 +61,7 @@ class PluginActor(ActorProcess):
         self._draining: m.DrainPlugin | None = None
         self._streams: Streams
         self._answers: Answers
+        self._latency: LatencyMeter
         self._adopts = False
 
     def receive(self, message: m.PluginMessage, sender: Address) -> None:
@@ -114,11 +116,13 @@ class PluginActor(ActorProcess):
         else:
             result_bytes = max(plan.capacity_bytes, limits.max_reply_bytes)
             self._mailbox = Mailbox.create(path, plan.plugin_id, plan.capacity, plan.capacity_bytes, result_bytes)
+            self._latency = LatencyMeter(0)
         self._start_worker()
 
     def _recover(self, path: Path) -> None:
         """Take over the mailbox of the actor that was here before, and answer again what it may not have answered."""
         self._mailbox = Mailbox.open(path, self._plan.plugin_id)
+        self._latency = LatencyMeter(self._mailbox.accepted)
         self._was_ready = True
         for joined in self._plan.sessions:
             known = self._box.recall(joined.session)
@@ -239,6 +243,8 @@ class PluginActor(ActorProcess):
             [frame for frame in message.frames if frame[0] > last] if message.frames[0][0] <= last else message.frames
         )
         room = 0 if self._given_up else self._box.append_batch(message.session, fresh)
+        if room:
+            self._latency.arrived(self._box.accepted, time.monotonic())
         known = len(message.frames) - len(fresh) + room
         self._answers.accepted(message.session, [frame[0] for frame in message.frames[:known]])
         if room < len(fresh):
@@ -284,6 +290,7 @@ class PluginActor(ActorProcess):
         first = self._box.finished
         origins = self._box.origins(first, len(results))
         self._box.finish(results)
+        self._latency.finished(first + len(results), time.monotonic())
         outcomes: dict[int, list[tuple[int, Result]]] = defaultdict(list)
         for (session, seq), result in zip(origins, results, strict=True):
             outcomes[session].append((seq, result))
@@ -470,7 +477,15 @@ class PluginActor(ActorProcess):
     def _statistics(self) -> PluginStats:
         box = attrs.asdict(self._box.statistics())
         seen = box["processed"] + box["failed"]
-        return PluginStats(messages_processed=seen, errors=box["failed"], state=self._state(), **box)
+        return PluginStats(
+            messages_processed=seen,
+            errors=box["failed"],
+            state=self._state(),
+            latency=self._latency.histogram(),
+            actor_pid=os.getpid(),
+            worker_pid=(self._worker.pid or None) if self._worker is not None else None,
+            **box,
+        )
 
     def _state(self) -> str:
         if self._given_up:

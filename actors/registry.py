@@ -62,6 +62,11 @@ class Registrations:
             number, name, version, digest, state, frozenset(json.loads(requested)), frozenset(json.loads(granted))
         )
 
+    def all(self) -> tuple[m.Registration, ...]:
+        """Return every row, in the order of the ids."""
+        ids = self._db.execute("SELECT plugin_id FROM plugins ORDER BY plugin_id").fetchall()
+        return tuple(self.get(plugin_id) for (plugin_id,) in ids)
+
     def at_rest(self) -> tuple[m.Registration, ...]:
         """Return what is registered and not loaded."""
         ids = self._db.execute(
@@ -177,6 +182,8 @@ class Registry(ActorProcess):
                 self._forget(rows, message)
             case m.GetRegistration():
                 self._answer(rows, message)
+            case m.ListRegistrations():
+                self.send(message.reply_to, m.Reply(message.request_id, rows.all()))
             case m.StartRegistry():
                 raise TypeError("the registry is started once")
             case _:

@@ -287,6 +287,10 @@ class PluginSystem:
             self._ask_again("registry", lambda n, to: m.GetRegistration(n, to, plugin_id), "registration")
         )
 
+    def plugins(self) -> list[PluginInfo]:
+        """Return all that is registered, whatever its state, in ascending order of the ids."""
+        return [self._info(row) for row in self._ask_again("registry", m.ListRegistrations, "registrations")]
+
     def loaded_plugins(self) -> list[int]:
         """Return the ids of the plugins that take frames, in ascending order."""
         return sorted(route.plugin_id for route in self._session.routes().values() if route.state in ACCEPTING)

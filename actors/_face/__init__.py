@@ -24,6 +24,7 @@ _WHERE = {
     "Emitted": "actors.events",
     "DispatchStats": "actors.events",
     "PluginStats": "actors.events",
+    "LatencyHistogram": "actors.latency",
     "Settings": "config.settings",
     "PluginSettings": "config.settings",
     "load_settings": "config.loading",
@@ -64,6 +65,7 @@ __all__ = [
     "FrameError",
     "FrameType",
     "InvalidFrameType",
+    "LatencyHistogram",
     "MailboxFull",
     "ManifestError",
     "NyxPluginError",
@@ -93,6 +95,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from .actors.events import DispatchStats, Emitted, Event, EventKind, PluginStats
+    from .actors.latency import LatencyHistogram
     from .actors.launch import StopReport
     from .actors.receipt import Outcome, OutcomeKind, Receipt
     from .actors.subscription import Subscription

@@ -81,6 +81,11 @@ class GetRegistration(Question):
 
 
 @attrs.frozen
+class ListRegistrations(Question):
+    """Session to registry; the value is a tuple of all ``Registration``, in the order of their ids."""
+
+
+@attrs.frozen
 class StartGuard:
     """Supervisor to guard."""
 
@@ -116,7 +121,14 @@ class ReportViolation:
 LoaderMessage: TypeAlias = PrepareBundle
 
 RegistryMessage: TypeAlias = (
-    StartRegistry | Register | Unregister | NoteState | ChangePermission | ForgetRegistration | GetRegistration
+    StartRegistry
+    | Register
+    | Unregister
+    | NoteState
+    | ChangePermission
+    | ForgetRegistration
+    | GetRegistration
+    | ListRegistrations
 )
 
 GuardMessage: TypeAlias = StartGuard | DecidePolicy | ForgetPolicy | ReportViolation

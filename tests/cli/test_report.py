@@ -8,10 +8,11 @@ import pytest
 from rich.console import Console
 
 from nyx_plugins import DispatchStats, PluginStats
+from nyx_plugins.actors.latency import LatencyHistogram
 from nyx_plugins.cli.replay import Replayed
 from nyx_plugins.cli.report import SHOWN_CLOSES, PluginReport, Report, as_json, print_report
 
-STATS = PluginStats(9, 2, 12_345, 3, 11, 7, 2, 1, 1, 5, 100, 0, 4096, 1, "ready")
+STATS = PluginStats(9, 2, 12_345, 3, 11, 7, 2, 1, 1, 5, 100, 0, 4096, 1, "ready", LatencyHistogram(), 11, 12)
 
 
 def report(closes: int = 1, refused: dict[str, int] | None = None) -> Report:
