@@ -1,0 +1,67 @@
+"""A system that answers what a test wants, for what only reads systems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+
+from nyx_plugins import DispatchStats, PluginInfo, PluginStats
+from nyx_plugins.actors.latency import LatencyHistogram
+
+NO_PROCESS = 2**22 + 1  # above any pid that Linux gives
+
+Answer = PluginStats | BaseException | Callable[[], PluginStats]
+
+
+@attrs.define
+class FakeSystem:
+    """Plugins by id, each with what asking for its statistics gives, raises or calls."""
+
+    infos: dict[int, PluginInfo] = attrs.field(factory=dict)
+    answers: dict[int, Answer] = attrs.field(factory=dict)
+    dispatch: DispatchStats = attrs.field(factory=lambda: DispatchStats(0, 0, 0, 0, {}))
+    stopped: BaseException | None = None
+    host_pid: int = NO_PROCESS
+
+    def add(self, plugin_id: int, answer: Answer, name: str = "echo", state: str = "ready") -> None:
+        """Have one more plugin, or this one changed."""
+        info = PluginInfo(plugin_id, name, "1.0.0", "d", state, frozenset(), frozenset({"control"}), None, 100)
+        self.infos[plugin_id], self.answers[plugin_id] = info, answer
+
+    def plugins(self) -> list[PluginInfo]:
+        """All of them."""
+        if self.stopped is not None:
+            raise self.stopped
+        return [self.infos[plugin_id] for plugin_id in sorted(self.infos)]
+
+    def plugin_stats(self, plugin_id: int) -> PluginStats:
+        """What the test has prepared."""
+        answer = self.answers[plugin_id]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer if isinstance(answer, PluginStats) else answer()
+
+    def dispatch_stats(self) -> DispatchStats:
+        """What the test has prepared."""
+        return self.dispatch
+
+
+@pytest.fixture
+def fake() -> FakeSystem:
+    """Return a system without plugins."""
+    return FakeSystem()
+
+
+@pytest.fixture
+def stats() -> Callable[..., PluginStats]:
+    """Return a function that makes statistics: all zero, with those changes."""
+
+    def make(**changes: Any) -> PluginStats:
+        numbers = {field.name: 0 for field in attrs.fields(PluginStats)}
+        values = {"state": "ready", "latency": LatencyHistogram(), "actor_pid": NO_PROCESS, "worker_pid": None}
+        return PluginStats(**{**numbers, **values, **changes})
+
+    return make
