@@ -149,7 +149,7 @@ class _Questions:
 
 
 def rates_between(before: PluginStats, after: PluginStats, seconds: float) -> Rates | None:
-    """The rates from one look to the next; ``None`` in less than a millisecond, or when the plugin is another by now."""
+    """The rates from one look to the next; ``None`` within a millisecond, or when the plugin is another by now."""
     if seconds < MIN_INTERVAL_S or after.accepted < before.accepted:
         return None
     return Rates(
