@@ -23,7 +23,10 @@ MAX_PART_BYTES = 255
 MAX_DEPTH = 32
 MAX_ZIP_DIRECTORY_BYTES = 4 * MIB
 
-_SKIPPED = frozenset({"__pycache__", ".git", ".hg", ".svn", ".bzr", "__MACOSX", ".DS_Store"})
+_SKIPPED = frozenset({"__pycache__", ".git", ".hg", ".svn", ".bzr", "__MACOSX", ".DS_Store"}) | {
+    # What the tools of authors leave behind.
+    *(".venv", ".tox", ".nox", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".coverage"),
+}
 _ENCRYPTED = 0x1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # Without O_NONBLOCK, opening a FIFO waits for a writer.

@@ -131,6 +131,7 @@ def test_moving_bytes_between_name_and_content_changes_the_digest(tmp_path: Path
 def test_caches_and_version_control_are_left_out(tmp_path: Path, make: Make) -> None:
     """What tools leave behind is not part of a bundle."""
     junk = ["__pycache__/a.py", "data/__pycache__/b.pyc", "plugin.pyc", ".git/config", ".hg/x", "data/.svn/y"]
+    junk += [".venv/bin/python", ".pytest_cache/v/x", ".mypy_cache/x", ".ruff_cache/x", ".hypothesis/x", ".coverage"]
     staged = stage_bundle(make(tmp_path, FILES | dict.fromkeys(junk, b"junk")), tmp_path / "staged")
     assert contents(staged) == FILES
 
