@@ -17,7 +17,7 @@ from nyx_plugins import __version__
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("actors", "config", "load_tests", "plugins")
-DATA = ("py.typed", "defaults.toml", "data/*", "*/plugin.toml", "*/plugin.py")
+DATA = ("py.typed", "defaults.toml", "data/*", "data/template/*", "*/plugin.toml", "*/plugin.py")
 
 
 def _listed_packages() -> dict[str, Path]:
@@ -66,6 +66,7 @@ def test_wheel_holds_every_module_and_data_file_once(wheel_names: frozenset[str]
         for package, folder in _listed_packages().items()
         for pattern in ("*.py", *DATA)
         for file in folder.glob(pattern)
+        if file.is_file()
     }
     assert {name for name in wheel_names if not name.startswith(f"nyx_plugins-{__version__}")} == expected
 
