@@ -1,38 +1,101 @@
-"""Loading the settings: a TOML file over ``defaults.toml``, and two environment variables over both."""
+"""Loading the settings: a TOML file over ``defaults.toml``, and environment variables over both."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
+
+from .checks import joined
 from .documents import parse_toml, structure
+from .environment import Overrides, blamed, read_overrides
 from .errors import ConfigError, Fault
+from .lines import key_lines, line_of
+from .origins import Origin
 from .settings import Settings
 
 BUILTIN_PREFIX = "builtin:"
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
 DEFAULTS = Path(__file__).with_name("defaults.toml")
+# What a configuration without a file is called.
+_NO_FILE = "defaults"
 
-_OVERRIDES = {"NYX_PLUGINS_RUNTIME_DIR": "runtime_dir", "NYX_PLUGINS_STATE_DIR": "state_dir"}
+
+@attrs.frozen
+class Loaded:
+    """Settings, and the origin of each dotted key that is no default."""
+
+    settings: Settings
+    origins: Mapping[str, Origin]
 
 
 def load_settings(path: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings of the file at ``path`` (``None``: the defaults alone). Raises ConfigError with all faults.
 
-    ``NYX_PLUGINS_RUNTIME_DIR`` and ``NYX_PLUGINS_STATE_DIR`` in ``environ`` go before the file, unless they are empty.
+    ``NYX_PLUGINS_<SECTION>_<KEY>`` in ``environ``, such as ``NYX_PLUGINS_LIMITS_MAILBOX_CAPACITY``, goes before the
+    file, unless it is empty; so do ``NYX_PLUGINS_RUNTIME_DIR`` and ``NYX_PLUGINS_STATE_DIR``.
     """
-    data = parse_toml(DEFAULTS.read_bytes(), source=str(DEFAULTS))
+    text = None if path is None else _read(Path(path))
+    data = {} if text is None else parse_toml(text, source=str(path))
+    return _settings(path, data, read_overrides(environ))
+
+
+def load_with_origins(path: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Loaded:
+    """The same, with the origin of each setting."""
+    text = b"" if path is None else _read(Path(path))
+    data = parse_toml(text, source=str(path))
+    overrides = read_overrides(environ)
+    settings = _settings(path, data, overrides)
+    lines = key_lines(text.decode("utf-8-sig"))
+    origins = {key: Origin("file", file=str(path), line=line_of(key, lines)) for key in _keys(data)}
+    variables = {key: Origin("environment", variable=name) for key, name in overrides.variables.items()}
+    return Loaded(settings, origins | variables)
+
+
+def lines_of_file(path: str | Path) -> dict[str, int]:
+    """The line of each key of a file that may have faults; nothing for one that is no TOML."""
+    try:
+        text = _read(Path(path))
+        parse_toml(text, source=str(path))
+    except ConfigError:
+        return {}
+    return key_lines(text.decode("utf-8-sig"))
+
+
+def _settings(path: str | Path | None, data: dict[str, Any], overrides: Overrides) -> Settings:
+    merged = parse_toml(DEFAULTS.read_bytes(), source=str(DEFAULTS))
     if path is not None:
-        _merge(data, _anchored(_read(Path(path)), Path(path).absolute().parent))
-    for variable, key in _OVERRIDES.items():
-        if value := environ.get(variable):
-            _merge(data, {"system": {key: str(Path(value).absolute())}})
-    return structure(data, Settings, source=str(path or "defaults"))
+        _merge(merged, _anchored(data, Path(path).absolute().parent))
+    if overrides.tables:
+        _merge(merged, _anchored(_fitting(overrides.tables, merged), Path.cwd()))
+    source = str(path or ("environment" if overrides.variables or overrides.faults else _NO_FILE))
+    try:
+        settings = structure(merged, Settings, source=source)
+    except ConfigError as error:
+        raise ConfigError(source, [*blamed(error.faults, overrides.variables), *overrides.faults]) from None
+    if overrides.faults:
+        raise ConfigError(source, overrides.faults)
+    return settings
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _fitting(tables: Mapping[str, Mapping[str, Any]], merged: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of what the environment says, without what would hide that the file has no table in its place."""
+    return {name: dict(table) for name, table in tables.items() if isinstance(merged[name], dict)}
+
+
+def _keys(data: Mapping[str, Any]) -> Iterator[str]:
+    """The dotted keys of a file that are settings: tables of tables only, since a plugin's own table is one setting."""
+    for name, value in data.items():
+        if isinstance(value, Mapping):
+            yield from (joined(name, key) for key in value)
+        else:
+            yield from (f"{name}[{number}].{key}" for number, table in enumerate(value) for key in table)
+
+
+def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             text = file.read(MAX_CONFIG_BYTES + 1)
@@ -41,7 +104,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(str(path), [Fault("", f"can't be read: {why}")]) from error
     if len(text) > MAX_CONFIG_BYTES:
         raise ConfigError(str(path), [Fault("", f"must have at most {MAX_CONFIG_BYTES:,} bytes")])
-    return parse_toml(text, source=str(path))
+    return text
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:

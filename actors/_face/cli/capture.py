@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from .options import json_option, timeout_option, transport_option
+from .options import config_option, json_option, timeout_option, transport_option
 
 EXIT_DIFFERENT = 1
 
 
 @click.command()
 @click.argument("capture")
-@click.option("--config", "config", required=True, metavar="FILE", help="The configuration, which names the plugins.")
+@config_option("The configuration, which names the plugins.", required=True)
 @json_option("Print one JSON object instead of tables.")
 @transport_option
 @timeout_option("How long frames may wait for room in a mailbox, and in the end for their outcomes.")

@@ -19,6 +19,13 @@ def transport_option(command: _Command) -> _Command:
     return option(command)
 
 
+def config_option(text: str, required: bool = False) -> Callable[[_Command], _Command]:
+    """``--config FILE``, or what ``NYX_PLUGINS_CONFIG`` names; ``None`` when there is neither."""
+    return click.option(
+        "--config", required=required, metavar="FILE", envvar="NYX_PLUGINS_CONFIG", show_envvar=True, help=text
+    )
+
+
 def timeout_option(text: str, default: str = "as configured") -> Callable[[_Command], _Command]:
     """``--timeout SECONDS``, 0 to a day; ``None`` when it is not given."""
     return click.option(
