@@ -120,7 +120,7 @@ def test_show_without_a_file_shows_the_defaults(invoke: Invoke) -> None:
     result = invoke("config", "show")
     sections = {"system", "limits", "supervision", "ceiling", "logging", "service"}
     assert set(tomllib.loads(result.stdout)) == sections
-    assert invoke("config", "show", "--only-changed").stdout == "\n"
+    assert invoke("config", "show", "--only-changed").stdout == "# Everything is as the defaults have it.\n"
 
 
 def test_show_as_json_is_for_programs(invoke: Invoke, config: Write) -> None:

@@ -112,7 +112,7 @@ def test_the_name_of_the_file_is_no_setting() -> None:
 
 @given(st.sampled_from(sorted(places())), st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=30))
 def test_any_text_gives_settings_or_a_fault(variable: str, text: str) -> None:
-    """No value of a variable raises anything but ConfigError, which names the variable, or the setting at odds with it."""
+    """No value raises anything but ConfigError, which names the variable, or the setting that is at odds with it."""
     try:
         load_settings(None, {variable: text})
     except ConfigError as error:

@@ -46,7 +46,7 @@ def fields(setting: Setting) -> dict[str, Any]:
 
 def as_toml(settings: Iterable[Setting]) -> str:
     """Return a TOML document with the origin of each value as a comment; what has no value is a comment as a whole."""
-    return "\n".join(_lines(settings)).strip("\n")
+    return "\n".join(_lines(settings)).strip("\n") or "# Everything is as the defaults have it."
 
 
 def toml_value(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from .failure import EXIT_FAILED, CommandGroup
 from .options import json_option
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -17,7 +18,7 @@ def file_argument(required: bool) -> Callable[[_Command], _Command]:
     return click.argument("file", envvar="NYX_PLUGINS_CONFIG", required=required)
 
 
-@click.group(name="config")
+@click.group(cls=CommandGroup, commands_in={name: ("configuring", name) for name in ("check", "show")})
 def config() -> None:
     """Check a configuration, or show what it comes to.
 
@@ -25,7 +26,7 @@ def config() -> None:
     """
 
 
-@config.command()
+@click.command()
 @file_argument(required=True)
 def check(file: str) -> None:
     """Tell whether FILE can be used, or all that is wrong with it.
@@ -37,10 +38,10 @@ def check(file: str) -> None:
     from .config_check import run_check
 
     if not run_check(file):
-        click.get_current_context().exit(2)
+        click.get_current_context().exit(EXIT_FAILED)
 
 
-@config.command()
+@click.command()
 @file_argument(required=False)
 @json_option("Print a list of JSON objects instead: key, value, origin, file, line, variable.")
 @click.option("--only-changed", is_flag=True, help="Leave out what is as the defaults have it.")
