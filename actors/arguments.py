@@ -10,6 +10,7 @@ import cbor2
 from ..config.errors import ConfigError, Fault
 from ..config.settings import MAX_PLUGIN_ID, PluginSettings
 from ..plugins.permissions import ALL_PERMISSIONS
+from .events import ALL_STREAMS
 from .messages import LoadSpec
 
 # No wait is longer than this, in seconds (a year): beyond it, the operating system's clocks give up.
@@ -64,6 +65,17 @@ def checked_permissions(permissions: Iterable[str] | None) -> tuple[str, ...] | 
     if isinstance(permissions, str):
         raise TypeError(f"permissions must be a list of names, not the text {permissions!r}")
     return None if permissions is None else tuple(permissions)
+
+
+def checked_streams(streams: Iterable[str]) -> tuple[str, ...]:
+    """Return names of streams; raises :class:`TypeError` for a text, :class:`ValueError` for an unknown name."""
+    if isinstance(streams, str):
+        raise TypeError(f"streams must be a list of names, not the text {streams!r}")
+    chosen = tuple(streams)
+    for name in chosen:
+        if name not in ALL_STREAMS:
+            raise ValueError(f"unknown stream {name!r}: expected some of {', '.join(ALL_STREAMS)}")
+    return chosen
 
 
 def checked_bundle(bundle: object) -> str:

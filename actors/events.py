@@ -9,6 +9,12 @@ import attrs
 
 from .latency import LatencyHistogram
 
+EVENTS = "events"
+EMITS = "emits"
+LOG = "log"
+ALL_STREAMS = (EVENTS, EMITS, LOG)
+"""What a session can be told of its own accord; the first by the supervisor, the others by plugin actors."""
+
 
 class EventKind(enum.StrEnum):
     """What happened to a plugin."""

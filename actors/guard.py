@@ -29,6 +29,8 @@ class Guard(ActorProcess):
                 self._settings, self._parent = message.settings, sender
                 self.end_with_host(message.host_pid)
                 self.send(sender, m.ChildReady("guard"))
+            case m.SettingsChanged():
+                self._settings = message.settings
             case m.DecidePolicy():
                 self.send(sender, self._decide(message))
             case m.ForgetPolicy():

@@ -66,6 +66,10 @@ class StopReport:
 
     killed: tuple[str, ...] = ()
     """The processes that did not end when they were asked to, by role and pid, such as ``dispatcher (4711)``."""
+    unloaded: tuple[int, ...] = ()
+    """The plugins that were unloaded, by id."""
+    dead_lettered: int = 0
+    """Frames that these had accepted and did not finish in time."""
     left: tuple[int, ...] = ()
     """The pids of those that are there even so: the kernel keeps them, as it does while a disk does not answer."""
 
@@ -152,7 +156,8 @@ class HostProcess:
         for report in self._reports(None):
             reason = report.get("stopped", reason)
             if "stopped" in report:
-                self._stopped = StopReport(tuple(report.get("killed", ())), tuple(report.get("left", ())))
+                killed, left = tuple(report.get("killed", ())), tuple(report.get("left", ()))
+                self._stopped = StopReport(killed=killed, left=left)
         on_end(reason)
 
     def _reports(self, deadline: float | None) -> Iterator[dict[str, Any]]:

@@ -59,6 +59,7 @@ class PluginActor(ActorProcess):
         self._deadline: Deadline
         self._ticking = False
         self._draining: m.DrainPlugin | None = None
+        self._lost_before = 0
         self._streams: Streams
         self._answers: Answers
         self._latency: LatencyMeter
@@ -416,6 +417,7 @@ class PluginActor(ActorProcess):
 
     def _drain(self, message: m.DrainPlugin) -> None:
         self._draining = message
+        self._lost_before = self._box.statistics().dead_lettered
         self._paused = False
         self._answer_pauses()
         self.alarm("drain", message.drain_s)
@@ -447,7 +449,7 @@ class PluginActor(ActorProcess):
             self._draining = None
             self._given_up = "it is unloaded"
             self._answers.send_all()
-            dead_lettered = self._box.statistics().dead_lettered
+            dead_lettered = self._box.statistics().dead_lettered - self._lost_before
             self.send(self._parent, m.PluginDrained(self._plan.load_id, dead_lettered, error))
 
     def on_exit(self) -> None:
@@ -461,7 +463,7 @@ class PluginActor(ActorProcess):
 
     def _join(self, message: m.SessionJoined) -> None:
         self._answers.join(message.session, message.address)
-        self._streams.join(message.session, message.address)
+        self._streams.join(message.session, message.address, message.streams)
 
     def _leave(self, session: int) -> None:
         self._answers.leave(session)

@@ -47,7 +47,7 @@ class Root(Protocol):
 
     boot: m.Boot
     essential: dict[str, Address]
-    sessions: dict[int, Address]
+    sessions: dict[int, m.SessionJoined]
 
     def send(self, target: Address, message: Any) -> None:
         """Send a message."""
@@ -113,8 +113,9 @@ class Roster:
         self._epoch = 0
         self._version = 0
         self._stopping = False
-        self.killed: list[str] = []
-        """The plugin actors that did not end when they were asked to, since the system began to stop."""
+        self._killed: list[str] = []
+        self._unloaded: dict[int, int] = {}
+        """Since the system began to stop: the plugins that were unloaded, and how many frames they did not finish."""
 
     def __len__(self) -> int:
         return len(self._plugins)
@@ -218,6 +219,7 @@ class Roster:
             case m.WorkerCrashed():
                 return life.worker_crashed(message.reason, message.restart_in_s)
             case m.PluginDrained():
+                self._unloaded[life.plugin_id] = message.dead_lettered
                 return life.plugin_drained(message.unload_error or "")
             case m.RouteSet():
                 self._version = plugin.order.version = message.version
@@ -267,7 +269,7 @@ class Roster:
         plugin.pid = self._root.pid_of_last_child()
         plugin.announced = False
         self._expect_progress(load_id)
-        sessions = tuple(m.SessionJoined(*item) for item in self._root.sessions.items())
+        sessions = tuple(self._root.sessions.values())
         self._root.send(
             plugin.actor, plans.start(load_id, plugin.life, self._root.boot, self._root.essential, sessions)
         )
@@ -320,6 +322,7 @@ class Roster:
             self._root.send(question.reply_to, m.Reply(question.request_id, order.results, version=order.version))
 
     def _answer_unload(self, load_id: int, plugin: Plugin) -> None:
+        self._unloaded.setdefault(plugin.life.plugin_id, 0)
         for question in plugin.unloads:
             self._root.send(question.reply_to, m.Reply(question.request_id, version=self._version))
 
@@ -382,11 +385,16 @@ class Roster:
     def unload_all(self, drain_s: float) -> None:
         """Unload everything because the system stops; registrations stay."""
         self._stopping = True
-        self.killed.clear()
+        self._killed.clear()
+        self._unloaded.clear()
         for load_id, plugin in list(self._plugins.items()):
             if plugin.life.stage not in ENDING:
                 plugin.drain_s = drain_s
             self._obey(load_id, plugin, plugin.life.unload(keep_row=True))
+
+    def unloaded(self) -> m.Unloaded:
+        """Tell what became of the plugins since the system began to stop."""
+        return m.Unloaded(tuple(sorted(self._unloaded)), sum(self._unloaded.values()), tuple(self._killed))
 
     # Ends and alarms.
 
@@ -434,7 +442,7 @@ class Roster:
             self._load_timed_out(load_id, plugin)
         else:
             plugin.life.actor_killed()
-            self.killed.append(f"plugin actor of plugin {plugin.life.plugin_id} ({plugin.pid})")
+            self._killed.append(f"plugin actor of plugin {plugin.life.plugin_id} ({plugin.pid})")
             _kill(plugin.pid)
 
     def _expect_progress(self, load_id: int) -> None:

@@ -21,6 +21,7 @@ from ._thespian import Address
 from .admission import AT_REST, admit
 from .answers import ANSWERS
 from .channel import Channel
+from .events import ALL_STREAMS
 from .outbox import Outbox
 from .receipt import Outcome, OutcomeKind, Receipt, outcome_of
 from .subscription import Subscription
@@ -74,13 +75,16 @@ class Session:
 
     # Life.
 
-    def attach(self, timeout: float) -> None:
-        """Introduce this session and wait for the routes; raises :class:`DispatchTimeout`."""
+    def attach(self, timeout: float, streams: Iterable[str] = ALL_STREAMS) -> None:
+        """Introduce this session and wait for the routes; raises :class:`DispatchTimeout`.
+
+        ``streams`` is what it wants to be told: events, emitted frames and log lines.
+        """
         self._endpoint.start(self._on_message)
         if not self._endpoint.synchronous:
             self._sender = threading.Thread(target=self._send_loop, name="nyx-plugins-send", daemon=True)
             self._sender.start()
-        attach = m.Attach(0, self._endpoint.address, self.id)
+        attach = m.Attach(0, self._endpoint.address, self.id, os.getpid(), tuple(streams))
         with self._lock:
             self._outbox.command(self._endpoint.supervisor, attach)
         self._kick()

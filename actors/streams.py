@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..config.settings import LimitSettings
 from . import messages as m
 from ._thespian import Address
-from .events import Emitted
+from .events import EMITS, LOG, Emitted
 from .outlet import Outlet
 
-EMITS = "emits"
-LOG = "log"
 STREAM_BYTES = 1 << 20
 MAX_LINE_CHARS = 4096
 INFO = 20
@@ -32,11 +30,12 @@ class Streams:
         self._second = 0.0
         self._lines = 0
 
-    def join(self, session: int, address: Address) -> None:
-        """Send to this session from now on."""
+    def join(self, session: int, address: Address, wanted: Iterable[str]) -> None:
+        """Send to this session from now on what it wants."""
         self._addresses[session] = address
-        for outlet in self._outlets.values():
-            outlet.subscribe(session)
+        for name, outlet in self._outlets.items():
+            if name in wanted:
+                outlet.subscribe(session)
 
     def leave(self, session: int) -> None:
         """Send to this session no more."""

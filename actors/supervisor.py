@@ -10,20 +10,22 @@ import os
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from . import messages as m
 from ._thespian import ActorProcess, Address, same
 from .dispatcher import Dispatcher
-from .events import Event, EventKind
+from .events import EVENTS, Event, EventKind
 from .guard import Guard
 from .outlet import Outlet
 from .registry import Registry
 from .roster import Roster
+from .transports import sockets
 
 ESSENTIAL = 3
 # What is to be said last has to be on its way before the process ends, seconds.
 EXIT_AFTER_S = 0.3
 ADMIN_ENDED = "its Thespian admin ended"
-EVENTS = "events"
 EVENT_BYTES = 1 << 20
 
 
@@ -34,7 +36,8 @@ class Supervisor(ActorProcess):
         super().__init__()
         self.boot: m.Boot
         self.essential: dict[str, Address] = {}
-        self.sessions: dict[int, Address] = {}
+        self.sessions: dict[int, m.SessionJoined] = {}
+        self._clients: dict[int, int] = {}
         self._host: Address = None
         self._ready: set[str] = set()
         self._roster = Roster(self, self._stop_if_empty)
@@ -59,6 +62,8 @@ class Supervisor(ActorProcess):
                 self._roster.unload(message)
             case m.PausePlugin():
                 self._roster.pause(message)
+            case m.ChangeSettings():
+                self._change_settings(message)
             case m.StopSystem():
                 self._stop_system(message)
             case m.DeliverySeen():
@@ -100,18 +105,47 @@ class Supervisor(ActorProcess):
             m.StartRegistry(path, self.essential["dispatcher"], boot.host_pid),
         )
 
+    def _change_settings(self, question: m.ChangeSettings) -> None:
+        self.boot = attrs.evolve(self.boot, settings=question.settings)
+        self.send(self.essential["guard"], m.SettingsChanged(question.settings))
+        self.send(question.reply_to, m.Reply(question.request_id))
+
     # Sessions and events.
 
     def _attach(self, message: m.Attach) -> None:
-        self.sessions[message.session] = message.reply_to
-        self._outlet.subscribe(message.session)
+        if not self._watch_client(message):
+            return
+        joined = m.SessionJoined(message.session, message.reply_to, message.streams)
+        self.sessions[message.session] = joined
+        if EVENTS in message.streams:
+            self._outlet.subscribe(message.session)
         self.send(message.reply_to, m.Attached(self.essential["dispatcher"], self.essential["registry"]))
-        self._tell_all(m.SessionJoined(message.session, message.reply_to))
+        self._tell_all(joined)
+
+    def _watch_client(self, message: m.Attach) -> bool:
+        """Notice when a client ends without a word: whether there is one at all."""
+        if message.pid == os.getpid():
+            return True
+        try:
+            fd = self._clients[message.session] = os.pidfd_open(message.pid)
+        except OSError:
+            return False
+        self.watch(fd, lambda _: self._client_ended(message))
+        return True
+
+    def _client_ended(self, message: m.Attach) -> None:
+        self._detach(message.session)
+        sockets.remove_sockets_of(Path(self.boot.runtime_dir), message.pid)
 
     def _detach(self, session: int) -> None:
-        if self.sessions.pop(session, None) is not None:
-            self._outlet.unsubscribe(session)
-            self._tell_all(m.SessionLeft(session))
+        if self.sessions.pop(session, None) is None:
+            return
+        fd = self._clients.pop(session, -1)
+        if fd >= 0:
+            self.unwatch(fd)
+            os.close(fd)
+        self._outlet.unsubscribe(session)
+        self._tell_all(m.SessionLeft(session))
 
     def _tell_all(self, message: m.SessionJoined | m.SessionLeft) -> None:
         self.send(self.essential["dispatcher"], message)
@@ -122,7 +156,7 @@ class Supervisor(ActorProcess):
         for event in events:
             self._outlet.add(event, 64 + len(event.reason))
         for session, (items, dropped) in self._outlet.ready():
-            self.send(self.sessions[session], m.Delivery(self.myAddress, EVENTS, None, tuple(items), dropped))
+            self.send(self.sessions[session].address, m.Delivery(self.myAddress, EVENTS, None, tuple(items), dropped))
 
     # Ends, wanted or not.
 
@@ -159,7 +193,10 @@ class Supervisor(ActorProcess):
         if self._stop is None or self._roster or self._stopped:
             return
         self._stopped = True
-        self.send(self._stop.reply_to, m.Reply(self._stop.request_id, tuple(self._roster.killed)))
+        self.send(self._stop.reply_to, m.Reply(self._stop.request_id, self._roster.unloaded()))
+        for joined in self.sessions.values():
+            if not same(joined.address, self._stop.reply_to):
+                self.send(joined.address, m.SystemStopping("it was stopped"))
 
     def _end(self, reason: str) -> None:
         """An essential actor is gone: nothing can go on. The host sees this process end and sweeps the rest."""
@@ -167,8 +204,8 @@ class Supervisor(ActorProcess):
             return
         self._stopped = True
         Path(self.boot.runtime_dir, "reason").write_text(reason)
-        for address in self.sessions.values():
-            self.send(address, m.SystemStopping(reason))
+        for joined in self.sessions.values():
+            self.send(joined.address, m.SystemStopping(reason))
         if self.boot.host_pid != os.getpid():
             # A child that does not end must not keep the root alive; first the messages have to be on their way.
             self.alarm(("exit", 0), EXIT_AFTER_S)

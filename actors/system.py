@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,6 @@ from ..plugins.errors import DispatchTimeout, PluginFailed, SystemStopped
 from ..plugins.policy import Policy
 from ..plugins.wire import PluginHeader
 from . import messages as m
-from . import runtime_dir
 from .admission import ACCEPTING
 from .arguments import (
     checked_bundle,
@@ -30,19 +28,21 @@ from .arguments import (
     checked_permission,
     checked_permissions,
     checked_seconds,
+    checked_streams,
     load_spec,
 )
-from .events import DispatchStats, PluginStats
-from .launch import HostProcess, StopReport, check_state_dir, make_runtime_dir
+from .backing import Backing, OwnHost, ServedActors, own
+from .events import ALL_STREAMS, EMITS, EVENTS, DispatchStats, PluginStats
+from .launch import StopReport
 from .receipt import OutcomeKind, Receipt
-from .session import Endpoint, Session
+from .service_file import Claim, service_dir
+from .session import Session
 from .subscription import Subscription
-from .supervisor import Supervisor
-from .transports import inline, sockets
 
 _log = logging.getLogger("nyx_plugins")
 # What an answer may take beyond the time its work is given, in seconds.
 ANSWER_S = 5.0
+_NOTHING = m.Unloaded((), 0, ())
 
 Header = bytes | PluginHeader
 """The header of a frame, encoded or not."""
@@ -82,20 +82,45 @@ class PluginSystem:
         if settings is not None and not isinstance(settings, (Settings, str, Path)):
             raise TypeError(f"settings must be Settings, a path or None, not {type(settings).__name__}")
         chosen = settings if isinstance(settings, Settings) else load_settings(settings)
-        self._settings = _with_overrides(chosen, transport, state_dir)
-        self._host: HostProcess | None = None
-        self._runtime: Path | None = None
+        self._open(own(_with_overrides(chosen, transport, state_dir)), ALL_STREAMS, None)
+
+    @classmethod
+    def connect(
+        cls,
+        runtime_dir: str | Path | None = None,
+        *,
+        streams: Iterable[str] = (EVENTS, EMITS),
+        timeout: float | None = None,
+    ) -> PluginSystem:
+        """Return this program's end of the system that ``nyx-plugins serve`` runs in ``runtime_dir``.
+
+        Without one it is looked for where ``serve`` looks: ``NYX_PLUGINS_RUNTIME_DIR``, then a folder of the user's
+        runtime directory. ``streams`` names what subscriptions get (``"events"``, ``"emits"``), and ``"log"`` for the
+        plugins' log lines; ``timeout`` is in seconds, ``system.start_timeout_s`` by default. Closing it leaves the
+        service running.
+
+        Raises :class:`ServiceNotRunning`, :class:`StartupError` (another version, a directory that is not private) and
+        :class:`DispatchTimeout`.
+        """
+        wanted = checked_streams(streams)
+        backing = ServedActors(service_dir(runtime_dir or os.environ.get("NYX_PLUGINS_RUNTIME_DIR")))
+        system = cls.__new__(cls)
+        system._open(backing, wanted, timeout)
+        return system
+
+    def _open(self, backing: Backing, streams: Iterable[str], timeout: float | None) -> None:
+        self._backing = backing
+        self._settings = backing.settings
         self._closed = False
         self._pid = os.getpid()
-        endpoint = self._start_inline() if self._settings.system.transport == "inline" else self._start_host()
-        self._session = Session(endpoint, self._settings.limits)
+        self._started_at = time.time()
+        self._session = Session(backing.endpoint, self._settings.limits)
         try:
-            self._session.attach(self._settings.system.start_timeout_s)
+            self._session.attach(checked_seconds(timeout, self._settings.system.start_timeout_s), streams)
         except BaseException:
             self.close()
             raise
-        if self._host is not None:
-            self._host.watch(self._session.fail)
+        backing.watch(self._session.fail)
 
     def __enter__(self) -> PluginSystem:
         if self._closed:
@@ -306,12 +331,39 @@ class PluginSystem:
     @property
     def host_pid(self) -> int:
         """Process id of the host process (of this process on ``inline``)."""
-        return self._host.pid if self._host is not None else os.getpid()
+        return self._backing.host_pid
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Let plugins that are loaded from now on have these limits, this ceiling and this supervision.
+
+        Nothing changes for those that are loaded; what the system is made of (``system``, the largest header and the
+        queue of events) stays as it was started with.
+        """
+        old = self._settings
+        limits = attrs.evolve(
+            settings.limits,
+            max_header_bytes=old.limits.max_header_bytes,
+            max_stream_frame_bytes=old.limits.max_stream_frame_bytes,
+            event_queue=old.limits.event_queue,
+        )
+        new = attrs.evolve(settings, system=old.system, limits=limits, plugins=())
+        self._session.ask("supervisor", lambda n, to: m.ChangeSettings(n, to, new), ANSWER_S, "changing settings")
+        self._settings = new
+
+    def publish(self, claim: Claim) -> None:
+        """Let programs of the same user find this system in the claim's directory, with :meth:`connect`.
+
+        Call it again to tell them of changed settings. Raises :class:`StartupError` where there is nothing to connect
+        to: on ``inline``, and for a system that is somebody else's.
+        """
+        if not isinstance(self._backing, OwnHost):
+            raise StartupError("only a system with processes of its own (transport 'unix') can be published")
+        claim.publish(self._backing.describe(self._settings, self._started_at))
 
     # The end.
 
     def close(self, timeout: float | None = None) -> StopReport:
-        """Drain for up to ``timeout`` seconds, unload everything, stop. Idempotent.
+        """Drain for up to ``timeout`` seconds, unload everything, stop. Idempotent. A connection is just ended.
 
         With a state directory the registrations stay; everything else of the system is gone when this returns. Whoever
         does not stop is killed, and is named in the report and in a warning of the logger ``nyx_plugins``: it takes at
@@ -322,56 +374,27 @@ class PluginSystem:
         if self._closed or os.getpid() != self._pid:
             return StopReport()
         self._closed = True
-        killed = self._stop_plugins(drain_s)
-        left: tuple[int, ...] = ()
-        if self._host is not None:
-            # Before the session's end: a process that reads no more would hold up what is being sent to it.
-            report = self._host.end(self._settings.system.stop_timeout_s)
-            killed, left = killed + report.killed, report.left
-        if hasattr(self, "_session"):
-            self._session.close()
-        self._remove_runtime()
+        unloaded = self._stop_plugins(drain_s) if self._backing.owned else _NOTHING
+        # Before the session's end: a process that reads no more would hold up what is being sent to it.
+        report = self._backing.end()
+        self._session.close()
+        self._backing.release()
+        killed, left = unloaded.killed + report.killed, report.left
         if killed or left:
             _log.warning("did not stop and had to be killed: %s; still there: %s", ", ".join(killed), left or "none")
-        return StopReport(killed, left)
+        return StopReport(killed, unloaded.plugins, unloaded.dead_lettered, left)
 
-    def _stop_plugins(self, drain_s: float) -> tuple[str, ...]:
-        """Let the supervisor unload all; returns whom it had to kill."""
-        killed: tuple[str, ...] = ()
-        if hasattr(self, "_session"):
-            budget = drain_s + 2 * self._settings.system.stop_timeout_s + ANSWER_S
-            # Whatever does not stop in time is killed by the host.
-            with contextlib.suppress(SystemStopped, DispatchTimeout):
-                killed = self._session.ask("supervisor", lambda n, to: m.StopSystem(n, to, drain_s), budget, "stopping")
-            self._session.fail("it was closed")
-        return killed
+    def _stop_plugins(self, drain_s: float) -> m.Unloaded:
+        """Let the supervisor unload all; returns what became of the plugins."""
+        unloaded = _NOTHING
+        budget = drain_s + 2 * self._settings.system.stop_timeout_s + ANSWER_S
+        # Whatever does not stop in time is killed by the host.
+        with contextlib.suppress(SystemStopped, DispatchTimeout):
+            unloaded = self._session.ask("supervisor", lambda n, to: m.StopSystem(n, to, drain_s), budget, "stopping")
+        self._session.fail("it was closed")
+        return unloaded
 
     # Parts.
-
-    def _remove_runtime(self) -> None:
-        if self._runtime is not None:
-            shutil.rmtree(self._runtime, ignore_errors=True)
-            os.close(self._lock)
-            self._runtime = None
-
-    def _start_host(self) -> Endpoint:
-        self._host = HostProcess(self._settings)
-        return sockets.Endpoint(self._host.runtime_dir, self._host.key, self._host.supervisor)
-
-    def _start_inline(self) -> Endpoint:
-        state_dir = check_state_dir(self._settings)
-        self._runtime = make_runtime_dir(self._settings)
-        self._lock = runtime_dir.hold(self._runtime)
-        endpoint = inline.Endpoint(Supervisor)
-        answers: list[Any] = []
-        endpoint.start(answers.append)
-        endpoint.send(endpoint.supervisor, m.Boot(self._settings, str(self._runtime), state_dir, os.getpid()))
-        for answer in answers:
-            if isinstance(answer, m.BootFailed):
-                endpoint.close()
-                self._remove_runtime()
-                raise StartupError(answer.reason)
-        return endpoint
 
     def _offer_waiting(self, frame_type: int, header: Header, deadline: float, timeout: float) -> Receipt:
         try:

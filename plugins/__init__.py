@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         PluginNotRegistered,
         PolicyRefused,
         SandboxViolation,
+        ServiceNotRunning,
+        ServiceRunning,
         SystemStopped,
     )
     from .header import split_header
@@ -54,6 +56,8 @@ __all__ = [
     "PluginNotRegistered",
     "PolicyRefused",
     "SandboxViolation",
+    "ServiceNotRunning",
+    "ServiceRunning",
     "StreamDecoder",
     "StreamFrame",
     "SystemStopped",

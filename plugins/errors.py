@@ -132,6 +132,26 @@ class SystemStopped(NyxPluginError, RuntimeError):
         super().__init__(f"the plugin system has stopped: {reason}")
 
 
+class ServiceNotRunning(NyxPluginError, ConnectionError):
+    """No service runs in this runtime directory. Start one (``nyx-plugins serve``), or name another directory."""
+
+    def __init__(self, runtime_dir: str) -> None:
+        self.runtime_dir = runtime_dir
+        super().__init__(f"no service is running in {runtime_dir}: start one with 'nyx-plugins serve'")
+
+
+class ServiceRunning(NyxPluginError, RuntimeError):
+    """Another service runs in this runtime directory, as process ``pid``. Stop it, or use another directory."""
+
+    def __init__(self, runtime_dir: str, pid: int | None) -> None:
+        self.runtime_dir = runtime_dir
+        self.pid = pid
+        super().__init__(
+            f"a service is already running in {runtime_dir}, as process {pid or 'unknown'}: stop it first"
+            " (nyx-plugins stop), or give this one a runtime directory of its own"
+        )
+
+
 class AlreadyLoaded(NyxPluginError, ValueError):
     """A plugin with this id is loaded. Unload it first, or load with another id."""
 

@@ -49,6 +49,8 @@ _WHERE = {
     "PluginNotRegistered": "plugins.errors",
     "PolicyRefused": "plugins.errors",
     "SandboxViolation": "plugins.errors",
+    "ServiceNotRunning": "plugins.errors",
+    "ServiceRunning": "plugins.errors",
     "SystemStopped": "plugins.errors",
 }
 
@@ -83,6 +85,8 @@ __all__ = [
     "PolicyRefused",
     "Receipt",
     "SandboxViolation",
+    "ServiceNotRunning",
+    "ServiceRunning",
     "Settings",
     "StartupError",
     "StopReport",
@@ -118,6 +122,8 @@ if TYPE_CHECKING:
         PluginNotRegistered,
         PolicyRefused,
         SandboxViolation,
+        ServiceNotRunning,
+        ServiceRunning,
         SystemStopped,
     )
     from .plugins.wire import FrameType, PluginHeader, StreamDecoder, StreamFrame

@@ -94,6 +94,13 @@ class StartGuard:
 
 
 @attrs.frozen
+class SettingsChanged:
+    """Supervisor to guard: the ceiling and the limits for policies that are decided from now on."""
+
+    settings: Settings
+
+
+@attrs.frozen
 class DecidePolicy:
     """Supervisor to guard; answered with PolicyDecided."""
 
@@ -131,4 +138,4 @@ RegistryMessage: TypeAlias = (
     | ListRegistrations
 )
 
-GuardMessage: TypeAlias = StartGuard | DecidePolicy | ForgetPolicy | ReportViolation
+GuardMessage: TypeAlias = StartGuard | SettingsChanged | DecidePolicy | ForgetPolicy | ReportViolation

@@ -27,6 +27,10 @@ class Attach(Question):
     """Session to supervisor: a new session wants to talk; answered with :class:`Attached`, then routes."""
 
     session: int
+    pid: int
+    """Its process: with it the session ends, whether it says goodbye or not."""
+    streams: tuple[str, ...]
+    """What it wants to be told of its own accord."""
 
 
 @attrs.frozen
@@ -52,10 +56,28 @@ class UnloadPlugin(Question):
 
 
 @attrs.frozen
+class ChangeSettings(Question):
+    """Session to supervisor: these hold for plugins that are loaded from now on; passed on to the guard."""
+
+    settings: Settings
+
+
+@attrs.frozen
 class StopSystem(Question):
-    """Session to supervisor: unload everything within ``drain_s`` seconds and stop; the reply names who was killed."""
+    """Session to supervisor: unload everything within ``drain_s`` seconds and stop; the value is an ``Unloaded``."""
 
     drain_s: float
+
+
+@attrs.frozen
+class Unloaded:
+    """What became of the plugins when their system stopped."""
+
+    plugins: tuple[int, ...]
+    dead_lettered: int
+    """Frames that were not finished in time."""
+    killed: tuple[str, ...]
+    """Plugin actors that did not end when they were asked to, by role and pid."""
 
 
 @attrs.frozen
@@ -193,6 +215,7 @@ SupervisorMessage: TypeAlias = (
     | LoadPlugins
     | UnloadPlugin
     | PausePlugin
+    | ChangeSettings
     | StopSystem
     | DeliverySeen
     | ChildReady

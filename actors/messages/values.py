@@ -9,6 +9,7 @@ import attrs
 
 from ...plugins.policy import Policy
 from .._thespian import Address
+from ..events import ALL_STREAMS
 
 
 @attrs.frozen
@@ -90,6 +91,8 @@ class SessionJoined:
 
     session: int
     address: Address
+    streams: tuple[str, ...] = ALL_STREAMS
+    """What it wants to be told of its own accord."""
 
 
 @attrs.frozen

@@ -60,6 +60,12 @@ def address_text(address: Address) -> str:
     return str(address.addressDetails.path)
 
 
+def remove_sockets_of(runtime_dir: Path, pid: int) -> None:
+    """Remove what a program that was killed has left of its sockets."""
+    for path in (runtime_dir / SOCKETS).glob(f"{pid}-*"):
+        directory.remove_socket(str(path))
+
+
 class Endpoint:
     """A program's end of a running actor system: one thread receives, the caller's thread sends.
 

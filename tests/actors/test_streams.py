@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from nyx_plugins.actors import streams
-from nyx_plugins.actors.events import Emitted
+from nyx_plugins.actors.events import ALL_STREAMS, EMITS, LOG, Emitted
 from nyx_plugins.actors.messages import Delivery
-from nyx_plugins.actors.streams import EMITS, LOG, WARNING, Streams
+from nyx_plugins.actors.streams import WARNING, Streams
 from nyx_plugins.config.settings import LimitSettings
 
 
@@ -24,7 +24,7 @@ def test_one_delivery_is_under_way_and_the_rest_rides_in_the_next() -> None:
     """A subscriber that has not acknowledged gets nothing more; then it gets all at once, with what was dropped."""
     post = _Post()
     both = Streams(7, LimitSettings(event_queue=3), post.send)
-    both.join(1, "here")
+    both.join(1, "here", ALL_STREAMS)
     for data in (b"0", b"1", b"2", b"3", b"4"):
         both.emit(0x52, 0, data)
         both.flush("source")
@@ -40,7 +40,7 @@ def test_a_session_that_left_gets_nothing() -> None:
     """Leaving ends both streams."""
     post = _Post()
     both = Streams(7, LimitSettings(), post.send)
-    both.join(1, "here")
+    both.join(1, "here", ALL_STREAMS)
     both.leave(1)
     both.emit(0x52, 0, b"")
     both.log(20, "line")
@@ -54,7 +54,7 @@ def test_log_lines_are_rate_limited_and_the_loss_is_said_once(monkeypatch: pytes
     monkeypatch.setattr(streams.time, "monotonic", lambda: now[0])
     post = _Post()
     both = Streams(7, LimitSettings(log_lines_per_s=2), post.send)
-    both.join(1, "here")
+    both.join(1, "here", ALL_STREAMS)
     for number in range(5):
         both.log(20, f"line {number}")
     now[0] += 1.0

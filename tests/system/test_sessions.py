@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from nyx_plugins import DispatchTimeout, MailboxFull, OutcomeKind, PluginHeader, PluginSystem
+from nyx_plugins.actors.backing import OwnHost
 from nyx_plugins.actors.session import Session
 from nyx_plugins.actors.transports import sockets
 
@@ -17,8 +18,8 @@ pytestmark = pytest.mark.needs_worker(reason="an inline system has one session, 
 
 
 def _second_session(system: PluginSystem) -> Session:
-    host = system._host
-    assert host is not None
+    assert isinstance(system._backing, OwnHost)
+    host = system._backing.host
     session = Session(sockets.Endpoint(host.runtime_dir, host.key, host.supervisor), system.settings.limits)
     session.attach(10.0)
     return session
