@@ -9,14 +9,16 @@ import attrs
 import pytest
 
 from nyx_plugins import DispatchStats, PluginInfo, PluginStats
+from nyx_plugins.actors.events import Notice
 from nyx_plugins.actors.latency import LatencyHistogram
+from nyx_plugins.actors.subscription import Subscription
 
 NO_PROCESS = 2**22 + 1  # above any pid that Linux gives
 
 Answer = PluginStats | BaseException | Callable[[], PluginStats]
 
 
-@attrs.define
+@attrs.define(slots=False)
 class FakeSystem:
     """Plugins by id, each with what asking for its statistics gives, raises or calls."""
 
@@ -25,6 +27,7 @@ class FakeSystem:
     dispatch: DispatchStats = attrs.field(factory=lambda: DispatchStats(0, 0, 0, 0, {}))
     stopped: BaseException | None = None
     host_pid: int = NO_PROCESS
+    subscriptions: list[Subscription] = attrs.field(factory=list)
 
     def add(self, plugin_id: int, answer: Answer, name: str = "echo", state: str = "ready") -> None:
         """Have one more plugin, or this one changed."""
@@ -47,6 +50,16 @@ class FakeSystem:
     def dispatch_stats(self) -> DispatchStats:
         """What the test has prepared."""
         return self.dispatch
+
+    def subscribe(self) -> Subscription:
+        """A queue of what the test publishes."""
+        self.subscriptions.append(Subscription(100, lambda closed: None))
+        return self.subscriptions[-1]
+
+    def publish(self, *notices: Notice, dropped: int = 0) -> None:
+        """Have this happen."""
+        for subscription in self.subscriptions:
+            subscription._put(notices, dropped)
 
 
 @pytest.fixture
