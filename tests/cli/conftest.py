@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from nyx_plugins import PluginHeader, StreamFrame
+from nyx_plugins import PluginHeader, PluginSystem, StreamFrame
+from nyx_plugins.cli import connecting
 from nyx_plugins.cli.main import cli
 
 
@@ -80,3 +84,28 @@ def frame() -> Callable[..., StreamFrame]:
         return StreamFrame(1, 0, kind, PluginHeader(plugin_id, flags, data).encode())
 
     return make
+
+
+@pytest.fixture
+def driven(runtime_base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PluginSystem]:
+    """Return a system to which commands connect in place of a service; it runs in this process."""
+    with PluginSystem(transport="inline") as system:
+
+        @contextmanager
+        def connection(runtime_dir: str | None, streams: tuple[str, ...] = ()) -> Iterator[PluginSystem]:
+            yield system
+
+        monkeypatch.setattr(connecting, "connection", connection)
+        yield system
+
+
+@pytest.fixture
+def answer(driven: PluginSystem, invoke: Callable[..., Result]) -> Callable[..., Any]:
+    """Return a function that runs a command on the driven system and returns what it prints with ``--json``."""
+
+    def run(*arguments: str | Path, code: int = 0) -> Any:
+        result = invoke(*arguments, "--json")
+        assert (result.exit_code, result.stderr) == (code, "")
+        return json.loads(result.stdout)
+
+    return run

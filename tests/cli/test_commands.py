@@ -104,10 +104,10 @@ def test_a_plugin_that_spins_gets_dead_letters(
 def test_a_replay_does_not_wait_longer_than_told(
     capture: Capture, frame: Frame, spinning: Callable[[float], Path], invoke: Invoke
 ) -> None:
-    """Frames without an outcome within --timeout seconds end the replay with exit code 2."""
+    """Frames without an outcome within --timeout seconds end the replay with exit code 4."""
     options = ("--config", spinning(60), "--transport", "unix", "--timeout", "0.5")
     result = invoke("replay", capture([frame(1, b"crash")]), *options)
-    assert (result.exit_code, result.stdout) == (2, "")
+    assert (result.exit_code, result.stdout) == (4, "")
     assert result.stderr.startswith("Error: outcomes of 1 frames ") and result.stderr.endswith("not within 0.5 s\n")
 
 

@@ -1,4 +1,4 @@
-"""How commands fail: exit code 2, nothing on standard output, one sentence on standard error, no traceback."""
+"""How commands fail: an exit code for the cause, nothing on standard output, one sentence on standard error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from nyx_plugins.cli.failure import one_line
+from nyx_plugins import NyxPluginError
+from nyx_plugins.cli.failure import exit_code_of, one_line
+from nyx_plugins.cli.replay import CaptureError
+from nyx_plugins.config.errors import ConfigError, Fault, StartupError
+from nyx_plugins.plugins import errors
 from nyx_plugins.plugins.wire import StreamFrame
 
 Invoke = Callable[..., Result]
@@ -23,9 +27,9 @@ Capture = Callable[[list[StreamFrame]], Path]
 MANIFEST = 'id = 5\nname = "five"\nversion = "1.0.0"\napi_version = 1\nentry_point = "plugin:Five"\n'
 
 
-def sentence(result: Result) -> str:
+def sentence(result: Result, code: int = 2) -> str:
     """Check the form of a failure and return what it says."""
-    assert result.exit_code == 2, result.output
+    assert result.exit_code == code, result.output
     assert result.stdout == ""
     assert result.stderr.startswith("Error: ") and result.stderr.endswith("\n") and result.stderr.count("\n") == 1
     assert "Traceback" not in result.stderr
@@ -41,8 +45,8 @@ def one_frame(capture: Capture, frame: Frame) -> Path:
 @pytest.fixture
 def failing(invoke: Invoke, one_frame: Path) -> Callable[..., str]:
     """Return a function that replays with a configuration and returns what the failure says."""
-    return lambda config, *options: sentence(
-        invoke("replay", one_frame, "--config", config, *(options or ("--transport", "inline")))
+    return lambda config, *options, code=2: sentence(
+        invoke("replay", one_frame, "--config", config, *(options or ("--transport", "inline"))), code
     )
 
 
@@ -188,7 +192,7 @@ def test_a_runtime_directory_too_long_for_sockets_is_named(
 ) -> None:
     """The path, its length and the limit are in the sentence, and the setting that names another."""
     base = tmp_path / ("x" * 100)
-    said = failing(config(f'[system]\nruntime_dir = "{base}"\n'), "--transport", "unix")
+    said = failing(config(f'[system]\nruntime_dir = "{base}"\n'), "--transport", "unix", code=3)
     assert said == (
         f"no runtime directory can be made in {base}: its path has {len(str(base))} bytes, and 75 is the most that"
         " leaves room for sockets (system.runtime_dir names another)"
@@ -200,10 +204,77 @@ def test_a_runtime_directory_too_long_for_sockets_is_named(
 def test_a_directory_that_cannot_be_written_is_named(
     key: str, transport: str, tmp_path: Path, config: Write, failing: Callable[..., str]
 ) -> None:
-    """A state or runtime directory below a regular file ends the start."""
+    """A state or runtime directory below a regular file ends the start, with exit code 3."""
     (tmp_path / "file").write_text("")
-    said = failing(config(f'[system]\n{key} = "file/below"\n'), "--transport", transport)
+    said = failing(config(f'[system]\n{key} = "file/below"\n'), "--transport", transport, code=3)
     assert str(tmp_path / "file/below") in said and said.endswith("Not a directory")
+
+
+# The exit code.
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.PluginFailed(1, "it crashed"), 1),
+        (errors.PermissionDenied(1, "control", 0x53), 1),
+        (errors.SandboxViolation(1, "SBX:OPEN /", "no path is allowed"), 1),
+        (errors.PolicyRefused(1, ["too much"]), 1),
+        (errors.PluginNotRegistered(1), 1),
+        (errors.PluginNotLoaded(1, "failed"), 1),
+        (errors.AlreadyLoaded(1, "ready"), 1),
+        (errors.DependencyMissing(1, ["kv>=2"]), 1),
+        (errors.MailboxFull(1, 100, 100), 1),
+        (ConfigError("file", [Fault("key", "is missing")]), 2),
+        (errors.ManifestError("file", [Fault("key", "is missing")]), 2),
+        (errors.BundleError("file", "is no zip"), 2),
+        (errors.FrameError("is too long"), 2),
+        (errors.InvalidFrameType(0x60), 2),
+        (CaptureError("file", "can't be read"), 2),
+        (StartupError("the directory is full"), 3),
+        (errors.SystemStopped("it was closed"), 3),
+        (errors.ServiceNotRunning("/run/nyx-plugins"), 3),
+        (errors.ServiceRunning("/run/nyx-plugins", 7), 3),
+        (errors.DispatchTimeout(1, "an outcome", 5.0), 4),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_the_exit_code_tells_the_cause(error: NyxPluginError, code: int) -> None:
+    """1: the system refused or failed it; 2: what was given is wrong; 3: no system is there; 4: not done in time."""
+    assert exit_code_of(error) == code
+
+
+# The command's own arguments.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("relay x", "no such command 'relay' (did you mean 'replay'?); try 'nyx-plugins --help'"),
+        ("zzz", "no such command 'zzz'; try 'nyx-plugins --help'"),
+        ("--verson", "no such option '--verson' (did you mean '--version'?); try 'nyx-plugins --help'"),
+        ("replay x --confg y", "no such option '--confg' (did you mean '--config'?); try 'nyx-plugins replay --help'"),
+        ("replay --config y", "missing argument 'CAPTURE'; try 'nyx-plugins replay --help'"),
+        ("demo x", "got unexpected extra argument (x); try 'nyx-plugins demo --help'"),
+        ("config chek", "no such command 'chek'"),
+    ],
+)
+def test_a_wrong_argument_is_one_sentence(arguments: str, expected: str, invoke: Invoke) -> None:
+    """The sentence names what is wrong, what is spelt alike, and the help of the command."""
+    assert sentence(invoke(*arguments.split())).startswith(expected)
+
+
+def test_an_argument_can_not_reach_the_terminal(invoke: Invoke) -> None:
+    """Control characters in what was typed are escaped."""
+    assert r"\x1b[2J" in sentence(invoke("replay", "x", "--\x1b[2J"))
+
+
+def test_without_arguments_there_is_help(invoke: Invoke) -> None:
+    """The group alone prints its help on standard error, with the commands sorted by topic."""
+    result = invoke()
+    assert result.exit_code == 2
+    for part in ("Run:\n", "Drive a running service:\n  load", "Look at a running service:\n  status"):
+        assert part in result.stderr
 
 
 # The form.

@@ -19,7 +19,8 @@ def replay(capture: str, config: str, json_wanted: bool, transport: str | None, 
     """Feed the frames of CAPTURE to the configured plugins and tell what became of them.
 
     Frames that are refused are results: the exit code is 0 when the replay ran to its end. It is 2, with one sentence
-    on standard error, when the configuration, a plugin or the capture can't be used.
+    on standard error, when the configuration, a plugin or the capture can't be used, 3 when the system can't start,
+    and 4 when frames have no outcome in time.
     """
     from .running import run_replay
 

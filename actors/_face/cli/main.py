@@ -15,12 +15,39 @@ from .failure import EXIT_INTERRUPTED, CommandGroup
 
 # Name: module of this package, and the command in it.
 COMMANDS = {
+    "check": ("authoring", "check"),
+    "config": ("configuring", "config"),
+    "completion": ("completion", "completion"),
     "demo": ("capture", "demo"),
+    "dispatch": ("frames", "dispatch"),
+    "events": ("events", "events"),
+    "grant": ("plugins", "grant"),
+    "load": ("plugins", "load"),
+    "new": ("authoring", "new"),
+    "pack": ("authoring", "pack"),
+    "pause": ("plugins", "pause"),
     "replay": ("capture", "replay"),
+    "request": ("frames", "request"),
+    "resume": ("plugins", "resume"),
+    "revoke": ("plugins", "revoke"),
+    "stats": ("looking", "stats"),
+    "status": ("looking", "status"),
+    "unload": ("plugins", "unload"),
+}
+# How the help sorts them.
+TOPICS = {
+    "Run": ("demo", "replay", "serve", "stop", "config"),
+    "Drive a running service": (
+        *("load", "unload", "pause", "resume"),
+        *("grant", "revoke", "dispatch", "request"),
+    ),
+    "Look at a running service": ("status", "stats", "top", "events"),
+    "Write plugins": ("new", "check", "pack"),
+    "Set up": ("completion",),
 }
 
 
-@click.group(cls=CommandGroup, commands_in=COMMANDS)
+@click.group(cls=CommandGroup, commands_in=COMMANDS, topics=TOPICS)
 @click.version_option(__version__, prog_name="nyx-plugins")
 def cli() -> None:
     """Run plugins for frames of the Nyx Protocol, supervised and apart from each other."""

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from .values import Seconds
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -30,8 +32,7 @@ def timeout_option(text: str, default: str = "as configured") -> Callable[[_Comm
     """``--timeout SECONDS``, 0 to a day; ``None`` when it is not given."""
     return click.option(
         "--timeout",
-        type=click.FloatRange(min=0, max=86_400),
-        callback=_not_nan,
+        type=Seconds(),
         metavar="SECONDS",
         help=f"{text}  [default: {default}]",
     )
@@ -40,9 +41,3 @@ def timeout_option(text: str, default: str = "as configured") -> Callable[[_Comm
 def json_option(text: str) -> Callable[[_Command], _Command]:
     """``--json``, given to the command as ``json_wanted``."""
     return click.option("--json", "json_wanted", is_flag=True, help=text)
-
-
-def _not_nan(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    if value is not None and value != value:
-        raise click.BadParameter("nan is no number of seconds.", ctx, param)
-    return value

@@ -1,0 +1,127 @@
+"""Types of arguments: values of a plugin's configuration, frame types, flags."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    ParamType = click.ParamType[Any]
+else:
+    # Before click 8.5 it takes no argument.
+    ParamType = click.ParamType
+
+FRAME_TYPES = {"handshake": 0x51, "data": 0x52, "control": 0x53, "error": 0x54}
+
+
+class Whole(click.IntRange):
+    """A whole number in a range, which helps and errors tell as people write it."""
+
+    def _describe_range(self) -> str:
+        return _range(self.min, self.max)
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds from 0 to a day."""
+
+    def __init__(self, least: float = 0.0) -> None:
+        super().__init__(min=least, max=86_400)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number; what is none ("nan") is refused."""
+        number: float = super().convert(value, param, ctx)
+        return number if number == number else self.fail(f"{value} is no number of seconds", param, ctx)
+
+    def _describe_range(self) -> str:
+        return _range(self.min, self.max)
+
+
+class ConfigItem(ParamType):
+    """``KEY=VALUE``, where the value is JSON, or else text."""
+
+    name = "key=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        """Return key and value."""
+        if isinstance(value, tuple):
+            return value
+        key, equals, text = str(value).partition("=")
+        if not key or not equals:
+            self.fail(f"{value!r} is not of the form KEY=VALUE", param, ctx)
+        try:
+            return key, strict_json(text)
+        except (ValueError, RecursionError):
+            return key, text
+
+
+class ConfigTable(ParamType):
+    """A JSON object."""
+
+    name = "object"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        """Return the object."""
+        if isinstance(value, dict):
+            return value
+        try:
+            table = strict_json(str(value))
+        except (ValueError, RecursionError) as error:
+            self.fail(f"this is no JSON: {error}", param, ctx)
+        if not isinstance(table, dict):
+            self.fail(f"this must be a JSON object, such as '{{\"key\": 1}}', not {value!r:.60}", param, ctx)
+        return table
+
+
+class FrameTypeName(ParamType):
+    """``handshake``, ``data``, ``control``, ``error``, or a number from 0 to 255 (decimal, or 0x in hexadecimal)."""
+
+    name = "type"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number."""
+        if isinstance(value, int):
+            return value
+        if value in FRAME_TYPES:
+            return FRAME_TYPES[value]
+        return _u8(self, value, f"{', '.join(FRAME_TYPES)} or a number from 0 to 255 (0x52)", param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        """Offer the names."""
+        offer = click.shell_completion.CompletionItem
+        return [offer(name, help=hex(number)) for name, number in FRAME_TYPES.items() if name.startswith(incomplete)]
+
+
+class Flags(ParamType):
+    """A number from 0 to 255 (decimal, or 0x in hexadecimal)."""
+
+    name = "flags"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number."""
+        return value if isinstance(value, int) else _u8(self, value, "a number from 0 to 255 (0x01)", param, ctx)
+
+
+def strict_json(text: str) -> Any:
+    """Read a JSON document; raises :class:`ValueError`, for NaN and infinity too, and :class:`RecursionError`."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no value of JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def _range(least: float | None, most: float | None) -> str:
+    return f"{least or 0:,g} or more" if most is None else f"{least or 0:,.10g} to {most:,.10g}"
+
+
+def _u8(kind: ParamType, value: Any, expected: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    text = str(value)
+    try:
+        number = int(text, 16 if text.lower().startswith("0x") else 10)
+    except ValueError:
+        number = -1
+    return number if 0 <= number <= 255 else kind.fail(f"{text!r:.60} is not {expected}", param, ctx)
