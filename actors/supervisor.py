@@ -17,7 +17,7 @@ from ._thespian import ActorProcess, Address, same
 from .dispatcher import Dispatcher
 from .events import EVENTS, Event, EventKind
 from .guard import Guard
-from .outlet import Outlet
+from .outlet import Batch, Outlet
 from .registry import Registry
 from .roster import Roster
 from .transports import sockets
@@ -155,7 +155,10 @@ class Supervisor(ActorProcess):
         """Tell the subscribers."""
         for event in events:
             self._outlet.add(event, 64 + len(event.reason))
-        for session, (items, dropped) in self._outlet.ready():
+        self._deliver(self._outlet.ready())
+
+    def _deliver(self, batches: list[tuple[int, Batch[Event]]]) -> None:
+        for session, (items, dropped) in batches:
             self.send(self.sessions[session].address, m.Delivery(self.myAddress, EVENTS, None, tuple(items), dropped))
 
     # Ends, wanted or not.
@@ -193,6 +196,7 @@ class Supervisor(ActorProcess):
         if self._stop is None or self._roster or self._stopped:
             return
         self._stopped = True
+        self._deliver(self._outlet.rest())
         self.send(self._stop.reply_to, m.Reply(self._stop.request_id, self._roster.unloaded()))
         for joined in self.sessions.values():
             if not same(joined.address, self._stop.reply_to):

@@ -67,7 +67,8 @@ class PluginSystem:
     """A running plugin system: load plugins, feed them frames, survive them.
 
     Use it as a context manager, or call :meth:`close`. All methods are thread-safe. On transport ``unix`` everything
-    but this object lives in processes of its own; on ``inline`` all is in this process.
+    but this object lives in processes of its own; on ``inline`` all is in this process. ``streams`` names what it is
+    told of its own accord: ``"events"``, ``"emits"`` and ``"log"``, the lines that plugins log.
 
     Raises :class:`ConfigError` and :class:`StartupError`.
     """
@@ -78,11 +79,13 @@ class PluginSystem:
         *,
         transport: str | None = None,
         state_dir: str | Path | None = None,
+        streams: Iterable[str] = ALL_STREAMS,
     ) -> None:
         if settings is not None and not isinstance(settings, (Settings, str, Path)):
             raise TypeError(f"settings must be Settings, a path or None, not {type(settings).__name__}")
         chosen = settings if isinstance(settings, Settings) else load_settings(settings)
-        self._open(own(_with_overrides(chosen, transport, state_dir)), ALL_STREAMS, None)
+        wanted = checked_streams(streams)
+        self._open(own(_with_overrides(chosen, transport, state_dir)), wanted, None)
 
     @classmethod
     def connect(
@@ -134,6 +137,11 @@ class PluginSystem:
     def settings(self) -> Settings:
         """The settings in force."""
         return self._settings
+
+    @property
+    def stopped(self) -> SystemStopped | None:
+        """Why nothing works any more; ``None`` as long as it does."""
+        return self._session.stopped
 
     # Plugins.
 

@@ -139,3 +139,14 @@ def test_every_item_arrives_in_order_or_is_counted(steps: list[tuple[str, int | 
         if added:
             assert got[key][-1] == added - 1
     assert outlet.statistics().dropped == sum(lost.values())
+
+
+def test_the_rest_goes_at_once() -> None:
+    """A source that ends waits for no acknowledgement."""
+    outlet: Outlet[str, int] = Outlet(max_items=9, max_bytes=100)
+    outlet.subscribe("a")
+    outlet.add(1, 10)
+    outlet.ready()
+    outlet.add(2, 10)
+    assert outlet.rest() == [("a", Batch((2,), 0))]
+    assert outlet.rest() == []
