@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import attrs
 
 from .actors.events import Emitted, Event, EventKind, Notice, PluginStats
+from .actors.log_lines import PLUGINS
 from .actors.receipt import Outcome
 from .actors.subscription import Subscription
 from .actors.system import PluginInfo, PluginSystem
@@ -32,7 +32,6 @@ KEPT = 10_000
 _QUIET_ROUNDS = 3
 _MOST_ROUNDS = 100
 _UNLOADED_WITHIN_S = 5.0
-_PLUGIN_LINE = re.compile(r"\[plugin ([0-9]+)\] (.*)", re.DOTALL)
 
 
 @attrs.frozen
@@ -53,7 +52,7 @@ class LogBook(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._logger = logging.getLogger("nyx_plugins.plugin")
+        self._logger = logging.getLogger(PLUGINS)
         self._former_level = self._logger.level
         self._lines: deque[tuple[int, LogLine]] = deque(maxlen=KEPT)
         self.written = 0
@@ -74,8 +73,9 @@ class LogBook(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep what a plugin has said."""
-        if found := _PLUGIN_LINE.fullmatch(record.getMessage()):
-            self._lines.append((int(found[1]), LogLine(record.levelno, found[2])))
+        plugin_id: int | None = getattr(record, "plugin_id", None)
+        if plugin_id is not None:
+            self._lines.append((plugin_id, LogLine(record.levelno, record.getMessage())))
             self.written += 1
 
     def lines(self, plugin_id: int) -> list[LogLine]:
@@ -101,6 +101,14 @@ class Workbench:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
+    def start(self, bundle: str | Path) -> PluginSystem:
+        """Start the system for this bundle, unless it runs already, and return it."""
+        if self._system is None:
+            settings = settings_for(bundle) if self._settings is None else self._settings
+            self._system = PluginSystem(settings, transport=self._transport)
+            self._log.open()
+        return self._system
+
     def load(
         self,
         bundle: str | Path,
@@ -112,7 +120,7 @@ class Workbench:
         config: Mapping[str, Any] | None = None,
     ) -> PluginUnderTest:
         """Load a bundle; takes and raises what :meth:`PluginSystem.load` does."""
-        system = self._system or self._start(bundle)
+        system = self.start(bundle)
         notices = system.subscribe(KEPT)
         try:
             info = system.load(
@@ -137,12 +145,6 @@ class Workbench:
         if self._system is not None:
             self._system.close(timeout)
         self._log.close()
-
-    def _start(self, bundle: str | Path) -> PluginSystem:
-        settings = settings_for(bundle) if self._settings is None else self._settings
-        self._system = PluginSystem(settings, transport=self._transport)
-        self._log.open()
-        return self._system
 
 
 class PluginUnderTest:

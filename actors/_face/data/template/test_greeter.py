@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from nyx_plugins.testing import PluginUnderTest
 
 

@@ -1,0 +1,145 @@
+"""``nyx-plugins new``, ``check`` and ``pack``: for the authors of plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import json_option
+from .values import ConfigItem, Seconds, Whole
+
+if TYPE_CHECKING:
+    from .checking import Trial
+
+EXIT_FAULTY = 1
+MAX_ID = 2**32 - 1
+_PROBE = b"probe"
+
+
+@click.command(short_help="Write a new plugin that works, with its test.")
+@click.argument("name", metavar="NAME")
+@click.option("--directory", metavar="DIR", help="Where to write it: a new or an empty folder.  [default: NAME]")
+@click.option(
+    "--id",
+    "plugin_id",
+    metavar="ID",
+    type=Whole(0, MAX_ID),
+    help="The id that frames are sent to.  [default: six digits made of NAME, always the same]",
+)
+def new(name: str, directory: str | None, plugin_id: int | None) -> None:
+    """Write a new plugin called NAME: its manifest, its code, its tests and a README.
+
+    NAME has at most 64 characters: a to z, 0 to 9, and after the first also - _ and the dot.
+    """
+    from .template import make_plugin
+
+    make_plugin(name, directory, plugin_id)
+
+
+class _WallTime(Seconds):
+    """A number of seconds that a worker may be given for a frame."""
+
+    def __init__(self) -> None:
+        super().__init__(0.001)
+        self.max = 3600.0
+
+
+def _probe_option(name: str) -> Callable[[Any], Any]:
+    return click.option(f"--{name}", metavar="DATA", help=f"What on_{name} gets.  [default: {_PROBE.decode()}]")
+
+
+@click.command(short_help="Load a bundle on its own, call each handler, and tell what it did.")
+@click.argument("bundle", metavar="BUNDLE")
+@_probe_option("handshake")
+@_probe_option("data")
+@_probe_option("control")
+@_probe_option("error")
+@click.option("--hex", "hex_wanted", is_flag=True, help="DATA is hexadecimal digits, with or without blanks.")
+@click.option("--cbor", "cbor_wanted", is_flag=True, help="DATA is JSON, and is sent as CBOR.")
+@click.option(
+    "--set",
+    "items",
+    metavar="KEY=VALUE",
+    type=ConfigItem(),
+    multiple=True,
+    help="A value of the plugin's own configuration: JSON, or else text; may be given several times.",
+)
+@click.option(
+    "--with",
+    "companions",
+    metavar="BUNDLE",
+    multiple=True,
+    help="Load this bundle before, because the other requires it; may be given several times.",
+)
+@click.option(
+    "--transport",
+    type=click.Choice(["unix", "inline"]),
+    default="unix",
+    show_default=True,
+    help="Run it in a worker, where it can neither hang nor crash this command, or in this process.",
+)
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=_WallTime(),
+    default=5.0,
+    show_default=True,
+    help="How long loading, each handler (if the manifest does not say) and unloading may take.",
+)
+@json_option("Print one JSON object.")
+def check(bundle: str, json_wanted: bool, **wanted: Any) -> None:
+    """Check BUNDLE, a folder or a zip file with plugin.toml: load it, send each handler a frame, and unload it.
+
+    It runs in a system of its own, in which it may have whatever its manifest asks for. The exit code is 0 when nothing
+    went wrong, 1 when the plugin could not be loaded or a handler raised, crashed or hung, and 2 when the bundle or its
+    manifest is not valid.
+    """
+    from .findings import run_check
+
+    if not run_check(_trial(bundle, **wanted), json_wanted):
+        click.get_current_context().exit(EXIT_FAULTY)
+
+
+@click.command(short_help="Pack a bundle into a zip file, always the same for the same content.")
+@click.argument("bundle", metavar="DIR")
+@click.option("--output", metavar="FILE", help="Where to write it.  [default: NAME-VERSION.zip]")
+@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+def pack(bundle: str, output: str | None, force: bool) -> None:
+    """Pack the bundle in DIR into a zip file that can be loaded like DIR, and has the same digest.
+
+    The same content gives the same bytes on every machine: files are sorted and not compressed, their times and modes
+    are fixed. Caches and version control are left out. Without --output the file is written to the current directory,
+    or beside DIR if that is DIR itself. Nothing is written unless manifest and bundle are valid.
+    """
+    from ..plugins.packing import pack as packed
+    from .failure import one_line
+    from .tables import size
+
+    done = packed(bundle, output, replace=force)
+    files = "1 file" if done.files == 1 else f"{done.files:,} files"
+    click.echo(f"Packed {done.manifest.name} {one_line(done.manifest.version)}: {files}, {size(done.size)}.")
+    click.echo(f"  {one_line(str(done.path))}")
+    click.echo(f"  digest {done.digest}")
+
+
+def _trial(
+    bundle: str,
+    *,
+    hex_wanted: bool,
+    cbor_wanted: bool,
+    items: tuple[tuple[str, Any], ...],
+    companions: tuple[str, ...],
+    transport: str,
+    timeout: float,
+    **texts: str | None,
+) -> Trial:
+    from .checking import Trial
+    from .data import read_data
+
+    data = {
+        handler: _PROBE if text is None else read_data(text, hex_wanted=hex_wanted, cbor_wanted=cbor_wanted, file=None)
+        for handler, text in texts.items()
+    }
+    return Trial(bundle, transport, timeout, data, dict(items), companions)

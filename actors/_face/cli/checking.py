@@ -1,0 +1,157 @@
+"""Checking a bundle: it is loaded into a system of its own, each of its handlers gets a frame, and all is noted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from ..actors.events import Emitted, Event, EventKind
+from ..actors.receipt import Outcome, OutcomeKind
+from ..actors.system import PluginInfo
+from ..config.errors import NyxPluginError
+from ..config.settings import LimitSettings, Settings, SystemSettings
+from ..plugins.bundle import read_manifest
+from ..plugins.errors import PluginFailed, SystemStopped
+from ..plugins.manifest import Manifest
+from ..plugins.permissions import CONTROL, DATA_ACCESS, ERROR_REPORTING, HANDSHAKE
+from ..plugins.wire import FrameType
+from ..service.usage import read_memory
+from ..trial import LogLine, PluginUnderTest, Workbench, settings_for
+
+HANDLERS = {"handshake": HANDSHAKE, "data": DATA_ACCESS, "control": CONTROL, "error": ERROR_REPORTING}
+"""The handlers (``on_...``), and the permission that each of them needs."""
+_TROUBLE = (EventKind.CRASHED, EventKind.VIOLATION, EventKind.FAILED)
+
+
+@attrs.frozen
+class Handled:
+    """What one handler did with its frame; ``result`` is ``replied``, ``no reply`` or what went wrong."""
+
+    handler: str
+    sent: bytes
+    result: str
+    reply: bytes | None = None
+    reason: str = ""
+    seconds: float | None = None
+    """From acceptance by the plugin's mailbox to the outcome."""
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong, in one sentence; ``None`` when nothing is."""
+        return f"{self.handler} {self.result}: {self.reason}" if self.reason else None
+
+
+@attrs.frozen
+class Trial:
+    """How a bundle is to be tried."""
+
+    bundle: str
+    transport: str
+    timeout_s: float
+    data: Mapping[str, bytes]
+    """What the frame for each of the ``HANDLERS`` carries."""
+    config: Mapping[str, Any]
+    companions: Sequence[str] = ()
+    """The bundles that are loaded before it."""
+
+
+@attrs.frozen
+class Checked:
+    """All that was seen; ``info`` is ``None`` when the plugin could not be loaded."""
+
+    manifest: Manifest
+    info: PluginInfo | None = None
+    load_s: float = 0.0
+    memory_bytes: int | None = None
+    handled: tuple[Handled, ...] = ()
+    emitted: tuple[Emitted, ...] = ()
+    logs: tuple[LogLine, ...] = ()
+    unload_s: float | None = None
+    faults: tuple[str, ...] = ()
+
+
+def check_bundle(trial: Trial) -> Checked:
+    """Load a bundle, drive it and unload it; raises what makes a bundle unusable, and what hinders the system.
+
+    What the plugin itself does wrong is in the result's ``faults``.
+    """
+    manifest = read_manifest(trial.bundle)
+    with Workbench(_settings(trial), transport=trial.transport) as bench:
+        bench.start(trial.bundle)
+        for companion in trial.companions:
+            bench.load(companion)
+        started = time.perf_counter()
+        try:
+            plugin = bench.load(trial.bundle, config=trial.config)
+        except PluginFailed as error:
+            failed = Checked(manifest, faults=(f"it could not be loaded: {error.reason}",))
+        else:
+            return _driven(plugin, Checked(manifest, plugin.info, time.perf_counter() - started), trial)
+    return attrs.evolve(failed, logs=tuple(bench.logs(manifest.id)))
+
+
+def _settings(trial: Trial) -> Settings:
+    patience = trial.timeout_s
+    settings = Settings(
+        system=SystemSettings(load_timeout_s=patience, stop_timeout_s=patience),
+        limits=LimitSettings(wall_time_s=patience, log_lines_per_s=1000),
+    )
+    for bundle in (trial.bundle, *trial.companions):
+        settings = settings_for(bundle, settings)
+    return settings
+
+
+def _driven(plugin: PluginUnderTest, loaded: Checked, trial: Trial) -> Checked:
+    """Send the frames one by one, look at the plugin, and unload it."""
+    wanted = [handler for handler, permission in HANDLERS.items() if permission in plugin.info.permissions]
+    handled = tuple(_handled(plugin, handler, trial.data[handler]) for handler in wanted)
+    worker = plugin.stats.worker_pid
+    memory = None if worker is None else read_memory(worker)
+    started = time.perf_counter()
+    last_words = _unloaded(plugin)
+    seen = attrs.evolve(
+        loaded, handled=handled, memory_bytes=memory, unload_s=time.perf_counter() - started, logs=tuple(plugin.logs)
+    )
+    faults = [*faults_of(handled, plugin.events), *last_words]
+    return attrs.evolve(seen, emitted=tuple(plugin.emitted), faults=tuple(faults))
+
+
+def _handled(plugin: PluginUnderTest, handler: str, data: bytes) -> Handled:
+    name, before = f"on_{handler}", plugin.stats.latency.sum_s
+    try:
+        outcome = plugin.send(data, FrameType[handler.upper()])
+    except SystemStopped:
+        raise
+    except NyxPluginError as error:
+        return Handled(name, data, "was not called", reason=str(error))
+    reason = outcome.reason.removeprefix("crash: ").removeprefix("deadline: ")
+    return Handled(name, data, _result(outcome), outcome.reply, reason, plugin.stats.latency.sum_s - before)
+
+
+def _result(outcome: Outcome) -> str:
+    match outcome.kind:
+        case OutcomeKind.PROCESSED:
+            return "no reply" if outcome.reply is None else "replied"
+        case OutcomeKind.FAILED:
+            return "raised"
+    return "took too long" if outcome.reason.startswith("deadline") else "crashed"
+
+
+def _unloaded(plugin: PluginUnderTest) -> list[str]:
+    try:
+        plugin.unload()
+    except PluginFailed as error:
+        return [f"on_unload: {error.reason}"]
+    return []
+
+
+def faults_of(handled: Iterable[Handled], events: Iterable[Event]) -> list[str]:
+    """What went wrong in handlers, and then what went wrong outside of them: in a thread, or after a reply."""
+    faults = [item.fault for item in handled if item.fault is not None]
+    for event in events:
+        if event.kind in _TROUBLE and not any(event.reason in fault for fault in faults):
+            faults.append(f"{event.kind}: {event.reason}")
+    return faults
