@@ -29,6 +29,7 @@ from thespian.actors import (
     WakeupMessage,
     WatchMessage,
 )
+from thespian.system import utilis
 
 from .processes import ACTOR_PREFIX, await_children, name_process
 
@@ -199,6 +200,16 @@ class ActorProcess(Actor):
         with contextlib.suppress(Exception):
             self.on_exit()
         self.stop_self()
+
+
+def keep_no_log_file() -> None:
+    """See to it that Thespian writes no ``thespian.log`` into the temporary directory, which this process shares.
+
+    Where the environment variable ``THESPLOG_FILE`` names a file, somebody wants it, and it stays.
+    """
+    if not os.environ.get("THESPLOG_FILE"):
+        level, to_logging, _ = utilis._thesplog_control_settings
+        utilis.thesplog_control(level, to_logging, 0)
 
 
 def same(one: Address | None, other: Address | None) -> bool:

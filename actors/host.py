@@ -1,7 +1,7 @@
 """The host process: a clean interpreter from which all actors of one system descend, and which outlives none of them.
 
 Its standard input is the life pipe: the first line is the configuration, end of file means that the application is
-gone. Standard output carries its reports, one JSON object a line. Run as
+gone. Standard output carries its reports, one JSON object a line: how it fares, and what its processes print. Run as
 ``python -m nyx_plugins.actors.host RUNTIME_DIR``.
 """
 
@@ -27,13 +27,15 @@ from ..plugins.worker.spawn import prepare
 from . import messages as m
 from . import runtime_dir
 from ._thespian import Address
+from .log_lines import HostLine
+from .output import Output
 from .processes import ACTOR_PREFIX, become_subreaper, children, parent, process_name, reap, sweep, terminate
+from .reports import ReportPipe
 from .supervisor import ADMIN_ENDED, Supervisor
 from .transports import sockets
 
 # How long sweeping may take, in seconds: less than the five within which every process must be gone.
 SWEEP_S = 3.0
-LOG_BYTES = 1 << 20
 # Why a system ends that is stopped in order.
 CLOSED = "the application closed it"
 # While the actors start, how often to look whether the application is still there, in seconds.
@@ -44,7 +46,7 @@ class Host:
     """Starts the actor system, waits for a reason to end it, and leaves nothing behind."""
 
     def __init__(self, reports: int, plan: dict[str, Any]) -> None:
-        self._reports = reports
+        self._reports = ReportPipe(reports)
         self._settings = cattrs.structure(plan["settings"], Settings)
         self._runtime = Path(plan["runtime_dir"])
         self._application = int(plan["application_pid"])
@@ -52,30 +54,30 @@ class Host:
         self._waiting: dict[int, Callable[[], str | None]] = {}
         self._poll = select.poll()
         self._lock = -1
-        self._log = -1
-        self._logged = 0
-        self._log_pipe = -1
 
     def run(self) -> None:
         """Run until something ends the system; reports why."""
         become_subreaper()
-        self._capture_output()
+        output = Output(self._report_line)
         reason, killed = "it could not start", []
         try:
             supervisor = self._boot()
             self._watch_ends(supervisor)
-            self._report(ready={"pid": os.getpid(), **self._reachable})
+            output.start()
+            self._reports.send(ready={"pid": os.getpid(), **self._reachable})
             reason = self._wait()
             if reason == CLOSED:
                 killed = self._stop_actors(supervisor)
         except NyxPluginError as error:
-            self._report(failed=str(error))
+            output.take()
+            self._reports.send(failed=str(error))
         finally:
             left = sweep(SWEEP_S)
             if reason != CLOSED:
                 reason = self._own_reason() or reason
             shutil.rmtree(self._runtime, ignore_errors=True)
-            self._report(stopped=reason, killed=killed, left=left)
+            output.close()
+            self._reports.send(stopped=reason, killed=killed, left=left)
 
     def _boot(self) -> int:
         system = self._settings.system
@@ -117,7 +119,6 @@ class Host:
         self._on_end(admin, ADMIN_ENDED)
         with contextlib.suppress(ProcessLookupError):
             self._on_end(self._application, "the application ended")
-        self._on_ready(self._log_pipe, self._drain_log)
 
     def _on_end(self, pid: int, reason: str) -> None:
         self._on_ready(os.pidfd_open(pid), lambda: reason)
@@ -152,34 +153,14 @@ class Host:
         os.read(wakeups, 4096)
         reap()
 
-    # What actors and libraries print.
-
-    def _capture_output(self) -> None:
-        """Give all actors one pipe for output, so that no file is open in more than one of them."""
-        self._log_pipe, output = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(self._log_pipe, False)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        os.close(output)
-
-    def _drain_log(self) -> None:
-        if self._log < 0:
-            # Not before the actors are there: they are forked from here and would hold it open too.
-            self._log = os.open(self._runtime / "host.log", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self._log_pipe, 1 << 16):
-                if self._logged < LOG_BYTES:
-                    self._logged += os.write(self._log, data)
-
     def _own_reason(self) -> str | None:
         """What the supervisor wrote down before it ended by itself."""
         with contextlib.suppress(OSError):
             return (self._runtime / "reason").read_text()
         return None
 
-    def _report(self, **fields: Any) -> None:
-        with contextlib.suppress(OSError):
-            os.write(self._reports, json.dumps(fields).encode() + b"\n")
+    def _report_line(self, line: HostLine) -> bool:
+        return self._reports.offer(log=[line.text, line.level, line.pid])
 
 
 def _read_line(fd: int) -> bytes:
@@ -204,7 +185,8 @@ def main() -> None:
         shutil.rmtree(sys.argv[1], ignore_errors=True)
         sys.exit(1)
     plan = json.loads(line)
-    os.environ["THESPLOG_FILE"] = str(Path(plan["runtime_dir"], "thespian.log"))
+    # What Thespian writes into a file of its own goes where all processes print.
+    os.environ["THESPLOG_FILE"] = "/proc/self/fd/2"
     reports = os.dup(1)
     Host(reports, plan).run()
     # Thespian's own clean-up at exit would talk to processes that are gone.

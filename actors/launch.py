@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import cattrs
 from ..config.errors import StartupError
 from ..config.settings import Settings
 from . import runtime_dir
+from .log_lines import HostLine, write_host_line
 
 # What the host may know of the application's environment: enough to find Python and the temporary directory.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", "VIRTUAL_ENV")
@@ -174,13 +175,22 @@ class HostProcess:
                 if fd in ready:
                     data = os.read(fd, 65536)
                     *lines, self._pending = (self._pending + data).split(b"\n")
-                    yield from map(json.loads, lines)
+                    yield from _without_log(map(json.loads, lines))
                     if data:
                         continue
                 if ended in ready or fd in ready:
                     return
         finally:
             os.close(ended)
+
+
+def _without_log(reports: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Log what the host's processes have printed, and yield the other reports."""
+    for report in reports:
+        if "log" in report:
+            write_host_line(HostLine(*report["log"]))
+        else:
+            yield report
 
 
 def _is_open(fd: int) -> bool:

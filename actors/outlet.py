@@ -85,11 +85,6 @@ class Outlet(Generic[Key, Item]):
         return [(key, _take(subscriber)) for key, subscriber in due]
 
     def rest(self) -> list[tuple[Key, Batch[Item]]]:
-        """All that waits, and for whom, even where a message is under way: for the end, when no more is added."""
-        due = [(key, each) for key, each in self._subscribers.items() if each.waiting or each.dropped]
-        return [(key, _take(subscriber)) for key, subscriber in due]
-
-    def rest(self) -> list[tuple[Key, Batch[Item]]]:
         """All that is left, and for whom, whatever is under way: the source is about to end."""
         for subscriber in self._subscribers.values():
             subscriber.in_flight = False

@@ -106,7 +106,7 @@ class PluginActor(ActorProcess):
         if self._adopts:
             become_subreaper()
         limits = plan.settings.limits
-        self._streams = Streams(plan.plugin_id, limits, self.send)
+        self._streams = Streams(plan.plugin_id, limits, self.send, plan.manifest.name)
         self._answers = Answers(plan.plugin_id, self.myAddress, self.send)
         for session in plan.sessions:
             self._join(session)
@@ -218,6 +218,7 @@ class PluginActor(ActorProcess):
             self._crashed(f"worker did not start: {reason}", normal=False)
             return
         self._drop_worker()
+        self._streams.finish(self.myAddress)
         self._given_up = reason
         self.send(
             self._parent, m.PluginStartFailed(self._plan.load_id, PluginFailed(self._plan.plugin_id, reason, "start"))
@@ -449,6 +450,7 @@ class PluginActor(ActorProcess):
             self._draining = None
             self._given_up = "it is unloaded"
             self._answers.send_all()
+            self._streams.finish(self.myAddress)
             dead_lettered = self._box.statistics().dead_lettered - self._lost_before
             self.send(self._parent, m.PluginDrained(self._plan.load_id, dead_lettered, error))
 

@@ -22,11 +22,12 @@ from .admission import AT_REST, admit
 from .answers import ANSWERS
 from .channel import Channel
 from .events import ALL_STREAMS
+from .log_lines import write_plugin_lines
 from .outbox import Outbox
 from .receipt import Outcome, OutcomeKind, Receipt, outcome_of
 from .subscription import Subscription
 
-_log = logging.getLogger("nyx_plugins.plugin")
+_log = logging.getLogger("nyx_plugins.session")
 # What a plugin logs is the application's to show: without a word from it, nothing goes to standard error.
 logging.getLogger("nyx_plugins").addHandler(logging.NullHandler())
 
@@ -412,7 +413,7 @@ class Session:
 
     def _deliver(self, message: m.Delivery) -> None:
         if message.stream == "log":
-            _write_log(message.plugin_id, message.items, message.dropped)
+            write_plugin_lines(message.plugin_id, message.plugin, message.items, message.dropped)
         else:
             for subscription in self._subscriptions:
                 subscription._put(message.items, message.dropped)
@@ -421,10 +422,3 @@ class Session:
             self._to_send.notify()
         if self._endpoint.synchronous:
             self._kick()
-
-
-def _write_log(plugin_id: int | None, lines: Iterable[tuple[int, str]], dropped: int) -> None:
-    for level, text in lines:
-        _log.log(level, "[plugin %s] %s", plugin_id, text)
-    if dropped:
-        _log.warning("[plugin %s] %d log lines dropped", plugin_id, dropped)

@@ -10,7 +10,7 @@ from ..config.settings import LimitSettings
 from . import messages as m
 from ._thespian import Address
 from .events import EMITS, LOG, Emitted
-from .outlet import Outlet
+from .outlet import Batch, Outlet
 
 STREAM_BYTES = 1 << 20
 MAX_LINE_CHARS = 4096
@@ -21,8 +21,11 @@ WARNING = 30
 class Streams:
     """Both streams of one plugin, to every session that is there."""
 
-    def __init__(self, plugin_id: int, limits: LimitSettings, send: Callable[[Address, Any], None]) -> None:
+    def __init__(
+        self, plugin_id: int, limits: LimitSettings, send: Callable[[Address, Any], None], plugin: str = ""
+    ) -> None:
         self._plugin_id = plugin_id
+        self._plugin = plugin
         self._quota = limits.log_lines_per_s
         self._send = send
         self._outlets = {name: Outlet[int, Any](limits.event_queue, STREAM_BYTES) for name in (EMITS, LOG)}
@@ -69,12 +72,22 @@ class Streams:
     def flush(self, source: Address) -> None:
         """Send what may go now; ``source`` is where a session is to acknowledge it."""
         for name, outlet in self._outlets.items():
-            for session, (items, dropped) in outlet.ready():
-                self._send(self._addresses[session], m.Delivery(source, name, self._plugin_id, items, dropped))
+            self._deliver(source, name, outlet.ready())
+
+    def finish(self, source: Address) -> None:
+        """Send all that waits, also behind what is not acknowledged yet: nothing follows."""
+        self.tell_losses()
+        for name, outlet in self._outlets.items():
+            self._deliver(source, name, outlet.rest())
 
     def acknowledge(self, session: int, stream: str) -> None:
         """The session has the last batch of this stream."""
         self._outlets[stream].acknowledge(session)
+
+    def _deliver(self, source: Address, name: str, batches: Iterable[tuple[int, Batch[Any]]]) -> None:
+        for session, (items, dropped) in batches:
+            delivery = m.Delivery(source, name, self._plugin_id, items, dropped, self._plugin)
+            self._send(self._addresses[session], delivery)
 
     def _add_line(self, level: int, text: str) -> None:
         self._outlets[LOG].add((level, text), len(text) + 16)

@@ -273,14 +273,16 @@ class WorkerLink:
                 process.wait(0.2)
         ended = process.returncode is not None
         normal = process.returncode == 0
-        self._drain_output()
         self._end()
         self._owner.worker_gone(reason or (_cause(process.returncode) if ended else "closed its socket"), normal)
 
     def _drain_output(self) -> None:
-        with contextlib.suppress(BlockingIOError, OSError):
-            for line in (self._line + os.read(self._output, 1 << 16)).splitlines():
-                self._owner.worker_output(line.decode("utf-8", "replace"))
+        """Take what the worker printed last, which is no more than a pipe holds."""
+        with contextlib.suppress(OSError):
+            self._line += os.read(self._output, 1 << 16)
+        rest, self._line = self._line, b""
+        for line in rest.splitlines():
+            self._owner.worker_output(line.decode("utf-8", "replace"))
 
     def _end(self) -> None:
         process, self._process = self._process, None
@@ -289,6 +291,7 @@ class WorkerLink:
                 os.killpg(process.pid, signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_REAP_S)
+            self._drain_output()
         if self._socket is not None:
             self._watching.unwatch(self._socket.fileno())
             self._socket.close()

@@ -99,6 +99,8 @@ class Delivery:
     plugin_id: int | None
     items: tuple[Any, ...]
     dropped: int
+    plugin: str = ""
+    """The plugin's name, where there is a plugin."""
 
 
 @attrs.frozen

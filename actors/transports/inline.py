@@ -14,7 +14,7 @@ from typing import Any
 
 from thespian.actors import ActorExitRequest, ActorSystem
 
-from .._thespian import Address
+from .._thespian import Address, keep_no_log_file
 
 
 class Endpoint:
@@ -23,6 +23,7 @@ class Endpoint:
     synchronous = True
 
     def __init__(self, supervisor: type) -> None:
+        keep_no_log_file()
         logging.getLogger("Thespian").setLevel(logging.CRITICAL)
         self._system = ActorSystem("simpleSystemBase", logDefs=False, transientUnique=True)
         self._turn = threading.RLock()

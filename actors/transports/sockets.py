@@ -16,14 +16,22 @@ from thespian.actors import ActorSystem, ActorSystemException
 from thespian.system.transport import TransmitIntent, TransmitOnly
 
 from ...config.errors import StartupError
-from .._thespian import Address
+from .._thespian import Address, keep_no_log_file
+from ..output import LOG_FORMAT
 from ..runtime_dir import SOCKETS
 from . import unix
 from .unix import directory
 from .unix.address import admin_address
 from .unix.endpoint import ContextInit
 
-_SILENT = {"version": 1, "disable_existing_loggers": False}
+# What loggers of actors are told is printed by Thespian's logger, as everything else is that actors print.
+_LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": LOG_FORMAT}},
+    "handlers": {"output": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"level": "WARNING", "handlers": ["output"]},
+}
 # Credit bounds what is under way between actors: nobody shall have to wait for room besides.
 _LIMITS = unix.Limits(message_bytes=1 << 30, queue_bytes=1 << 28)
 # How often it is looked whether to go on waiting for a peer.
@@ -43,7 +51,7 @@ def boot(runtime_dir: Path) -> ActorSystem:
         unix.QUEUE_CAPABILITY: _LIMITS.queue_bytes,
     }
     try:
-        return ActorSystem(unix.install(), capabilities, logDefs=_SILENT, transientUnique=True)
+        return ActorSystem(unix.install(), capabilities, logDefs=_LOGGING, transientUnique=True)
     except ActorSystemException as error:
         raise StartupError(f"no actor system could be started: {error}") from None
 
@@ -75,6 +83,7 @@ class Endpoint:
     synchronous = False
 
     def __init__(self, runtime_dir: Path, key: str, supervisor: str) -> None:
+        keep_no_log_file()
         sockets = str(runtime_dir / SOCKETS)
         directory.remember_key(sockets, bytes.fromhex(key))
         init = ContextInit(admin_address({unix.DIRECTORY_CAPABILITY: sockets}), sockets, _LIMITS)

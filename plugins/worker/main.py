@@ -120,6 +120,7 @@ class Worker:
 
     def _stop(self) -> NoReturn:
         error = None if self._runner is None else self._runner.unload()
+        _flush_output()
         self._outbox.send([protocol.STOPPED, error])
         _end(0)
 
@@ -202,7 +203,11 @@ def _status(ending: SystemExit) -> int:
 
 def _end(status: int) -> NoReturn:
     """End at once, whatever threads a plugin left behind."""
+    _flush_output()
+    os._exit(status)
+
+
+def _flush_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
-    os._exit(status)

@@ -107,7 +107,7 @@ class PluginLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a line."""
-        self._lines.put(record.getMessage())
+        self._lines.put(f"[plugin {getattr(record, 'plugin_id', None)}] {record.getMessage()}")
 
     def wait_for(self, text: str, timeout: float = 10.0) -> list[str]:
         """Return the lines up to the first that holds ``text``."""
