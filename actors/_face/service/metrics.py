@@ -62,6 +62,11 @@ class MetricsServer:
         self._thread = threading.Thread(target=serve, args=(TURN_S,), name="nyx-plugins-metrics", daemon=True)
         self._thread.start()
 
+    @property
+    def url(self) -> str:
+        """Where it is reached, without a path."""
+        return self.place.url
+
     def close(self) -> None:
         """Stop serving. Idempotent; the system goes on."""
         self._http.shutdown()

@@ -1,0 +1,57 @@
+// The log of events, newest first.
+
+import { byId, element, setText, visible } from "./dom.js";
+import * as format from "./format.js";
+
+const KEPT = 200;
+
+export class Events {
+  #names = new Map();
+  #dropped = 0;
+
+  /** Begin with what the service has kept. */
+  reset(events) {
+    this.#dropped = 0;
+    byId("events").replaceChildren();
+    for (const event of events) this.add(event);
+    this.#note();
+  }
+
+  /** The plugins' names, for events to come. */
+  name(plugins) {
+    for (const plugin of plugins) this.#names.set(plugin.plugin_id, plugin.name);
+    for (const node of byId("events").querySelectorAll("[data-unnamed]")) this.#setName(node, Number(node.dataset.unnamed));
+  }
+
+  /** Show one more. */
+  add(event) {
+    const list = byId("events");
+    const who = element("bdi", { className: "who" });
+    this.#setName(who, event.plugin_id);
+    const time = element("time", { text: format.clock(event.time_s), datetime: new Date(event.time_s * 1000).toISOString() });
+    const kind = element("span", { className: "kind", text: event.kind, "data-kind": event.kind });
+    const item = element("li", { "data-event": event.kind }, time, kind, who);
+    if (event.reason) item.append(element("span", { className: "reason", text: visible(event.reason) }));
+    list.prepend(item);
+    while (list.children.length > KEPT) list.lastChild.remove();
+    byId("events-empty").hidden = true;
+  }
+
+  /** Some have not reached this browser. */
+  drop(number) {
+    this.#dropped += number;
+    this.#note();
+  }
+
+  #note() {
+    byId("events-empty").hidden = byId("events").children.length > 0;
+    setText(byId("events-note"), this.#dropped ? `${format.count(this.#dropped)} missed: they came too fast` : "");
+  }
+
+  #setName(node, pluginId) {
+    const name = this.#names.get(pluginId);
+    if (name === undefined) node.dataset.unnamed = pluginId;
+    else delete node.dataset.unnamed;
+    setText(node, name === undefined ? `plugin ${pluginId}` : `${visible(name)} (${pluginId})`);
+  }
+}
