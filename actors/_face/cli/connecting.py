@@ -73,9 +73,9 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Say on Ctrl-C what it means for what the service was asked."""
+def interruptible(said: str = _INTERRUPTED) -> Iterator[None]:
+    """End on Ctrl-C with exit code 130, and say what that means for what the service was asked."""
     try:
         yield
     except KeyboardInterrupt as error:
-        raise Interrupted(_INTERRUPTED) from error
+        raise Interrupted(said) from error

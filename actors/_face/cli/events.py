@@ -24,5 +24,6 @@ def events(emits: bool, count: int | None, timeout: float | None, json_wanted: b
     """
     from .following import follow
 
-    with connecting.connection(runtime_dir, ("events", "emits") if emits else ("events",)) as system:
+    streams = ("events", "emits") if emits else ("events",)
+    with connecting.interruptible(""), connecting.connection(runtime_dir, streams) as system:
         follow(system, count, timeout, json_wanted)

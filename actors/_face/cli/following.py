@@ -18,7 +18,7 @@ from ..actors.subscription import Subscription
 from ..actors.system import PluginSystem
 from ..plugins.errors import DispatchTimeout, SystemStopped
 from .data import readable
-from .failure import Interrupted, one_line
+from .failure import one_line
 from .fields import emitted_fields, event_fields, print_json_line
 from .managing import described
 
@@ -73,8 +73,6 @@ def follow(system: PluginSystem, count: int | None, timeout: float | None, json_
                 system.dispatch_stats()
     except BrokenPipeError:
         forget_output()
-    except KeyboardInterrupt as error:
-        raise Interrupted("") from error
     else:
         if count is not None and timeout is not None and follower.lines < count and is_read():
             raise DispatchTimeout(None, f"{follower.lines:,} of {count:,} events came: the others did", timeout)

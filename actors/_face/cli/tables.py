@@ -97,9 +97,9 @@ def size(value: float | None) -> str:
         return "-"
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.3g} {unit}"
+            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
         value /= 1024
-    return f"{value:.3g} TiB"
+    return f"{value:,.1f} TiB"
 
 
 def joined(names: Sequence[Any] | frozenset[str]) -> str:
