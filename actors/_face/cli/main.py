@@ -30,8 +30,10 @@ COMMANDS = {
     "request": ("frames", "request"),
     "resume": ("plugins", "resume"),
     "revoke": ("plugins", "revoke"),
+    "serve": ("serving", "serve"),
     "stats": ("looking", "stats"),
     "status": ("looking", "status"),
+    "stop": ("serving", "stop"),
     "unload": ("plugins", "unload"),
 }
 # How the help sorts them.
