@@ -88,7 +88,9 @@ def plugin(load_plugin: LoadPlugin) -> PluginUnderTest:
     try:
         return load_plugin()
     except NyxPluginError as error:
-        pytest.fail(str(error), pytrace=False)
+        why = str(error)
+    # Not in the except clause: pytest would tell of both.
+    pytest.fail(why, pytrace=False)
 
 
 def __getattr__(name: str) -> object:
