@@ -28,6 +28,8 @@ class FakeSystem:
     stopped: BaseException | None = None
     host_pid: int = NO_PROCESS
     subscriptions: list[Subscription] = attrs.field(factory=list)
+    done: list[tuple[Any, ...]] = attrs.field(factory=list)
+    refusal: BaseException | None = None
 
     def add(self, plugin_id: int, answer: Answer, name: str = "echo", state: str = "ready") -> None:
         """Have one more plugin, or this one changed."""
@@ -55,6 +57,31 @@ class FakeSystem:
         """A queue of what the test publishes."""
         self.subscriptions.append(Subscription(100, lambda closed: None))
         return self.subscriptions[-1]
+
+    def pause(self, plugin_id: int) -> None:
+        """Note it."""
+        self._note("pause", plugin_id)
+
+    def resume(self, plugin_id: int) -> None:
+        """Note it."""
+        self._note("resume", plugin_id)
+
+    def unload(self, plugin_id: int) -> None:
+        """Note it."""
+        self._note("unload", plugin_id)
+
+    def grant(self, plugin_id: int, permission: str) -> None:
+        """Note it."""
+        self._note("grant", plugin_id, permission)
+
+    def revoke(self, plugin_id: int, permission: str) -> None:
+        """Note it."""
+        self._note("revoke", plugin_id, permission)
+
+    def _note(self, *what: Any) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.done.append(what)
 
     def publish(self, *notices: Notice, dropped: int = 0) -> None:
         """Have this happen."""

@@ -11,6 +11,8 @@ import attrs
 from ..config.errors import StartupError
 from ..config.network import parse_address
 
+STALLED_MS = 30_000
+"""How long the other end of a connection may take nothing of what it is sent before the kernel gives it up."""
 _HOST = re.compile(r"(?P<host>\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(:[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
 
 
@@ -24,6 +26,8 @@ def listen(address: str, what: str) -> socket.socket:
         raise StartupError(f"{what} can't be served at {address}: {_reason(error)}") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Those that are accepted inherit it.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
         listener.bind(place)
         listener.listen(64)
     except OSError as error:

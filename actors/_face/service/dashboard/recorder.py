@@ -21,7 +21,7 @@ WATCHED_S = 1.0
 UNWATCHED_S = 5.0
 """and while nobody does, so that there is a history to show."""
 HASTE_S = 0.2
-"""How soon after a look there may be another because something has happened."""
+"""How soon after a look there may be another, because something has happened."""
 SHARE = 10
 """The time of a look is at most one part in so many: with many plugins is looked less often."""
 RECENT_EVENTS = 200
@@ -78,9 +78,9 @@ class Recorder:
             self._pause(time.monotonic() - began_s)
 
     def _pause(self, cost_s: float) -> None:
-        every_s = WATCHED_S if self._is_watched() else UNWATCHED_S
-        if self._due.wait(max(every_s - cost_s, (SHARE - 1) * cost_s)):
-            self._closed.wait(max(HASTE_S, cost_s))
+        every_s, least_s = WATCHED_S if self._is_watched() else UNWATCHED_S, (SHARE - 1) * cost_s
+        if not self._closed.wait(max(HASTE_S, least_s)):
+            self._due.wait(max(every_s, least_s) - max(HASTE_S, least_s))
 
     def _look(self) -> bool:
         """Look once; returns whether to go on."""
