@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import cbor2
 
+from ..config.checks import shown
 from ..config.errors import ConfigError, Fault
 from ..config.settings import MAX_PLUGIN_ID, PluginSettings
 from ..plugins.permissions import ALL_PERMISSIONS
 from .events import ALL_STREAMS
 from .messages import LoadSpec
+
+Header = TypeVar("Header")
 
 # No wait is longer than this, in seconds (a year): beyond it, the operating system's clocks give up.
 FOR_EVER_S = 365 * 86_400.0
@@ -61,17 +65,13 @@ def checked_permission(permission: object) -> str:
 
 
 def checked_permissions(permissions: Iterable[str] | None) -> tuple[str, ...] | None:
-    """Return names of permissions; raises :class:`TypeError` for a text, which would be taken letter by letter."""
-    if isinstance(permissions, str):
-        raise TypeError(f"permissions must be a list of names, not the text {permissions!r}")
-    return None if permissions is None else tuple(permissions)
+    """Return names of permissions; raises :class:`TypeError` for what is no list of names."""
+    return None if permissions is None else _names(permissions, "permissions")
 
 
 def checked_streams(streams: Iterable[str]) -> tuple[str, ...]:
-    """Return names of streams; raises :class:`TypeError` for a text, :class:`ValueError` for an unknown name."""
-    if isinstance(streams, str):
-        raise TypeError(f"streams must be a list of names, not the text {streams!r}")
-    chosen = tuple(streams)
+    """Return names of streams; raises :class:`TypeError` for no list of names, :class:`ValueError` for unknown ones."""
+    chosen = _names(streams, "streams")
     for name in chosen:
         if name not in ALL_STREAMS:
             raise ValueError(f"unknown stream {name!r}: expected some of {', '.join(ALL_STREAMS)}")
@@ -85,14 +85,55 @@ def checked_bundle(bundle: object) -> str:
     return str(bundle)
 
 
+def checked_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a plugin's configuration; raises :class:`TypeError` for what is no mapping."""
+    if config is None:
+        return {}
+    if not isinstance(config, Mapping):
+        raise TypeError(f"a plugin's config must be a mapping or None, not {type(config).__name__}")
+    return dict(config)
+
+
+def checked_frames(frames: Iterable[tuple[int, Header]]) -> Iterator[tuple[int, Header]]:
+    """Yield pairs of frame type and header; raises :class:`TypeError` at the first item that is no pair."""
+    if not isinstance(frames, Iterable):
+        raise TypeError(f"frames must be pairs of frame type and header, not {type(frames).__name__}")
+    for number, frame in enumerate(frames):
+        try:
+            frame_type, header = frame
+        except (TypeError, ValueError):
+            raise TypeError(f"frames[{number}] must be a pair of frame type and header, not {shown(frame)}") from None
+        yield frame_type, header
+
+
+def load_specs(plugins: Iterable[PluginSettings]) -> tuple[LoadSpec, ...]:
+    """Translate what the settings say of plugins; raises :class:`TypeError`, and what :func:`load_spec` raises."""
+    if not isinstance(plugins, Iterable):
+        raise TypeError(f"plugins must be a list of PluginSettings, not {type(plugins).__name__}")
+    return tuple(load_spec(plugin, number) for number, plugin in enumerate(plugins))
+
+
 def load_spec(plugin: PluginSettings, number: int) -> LoadSpec:
     """Translate what the settings say of one plugin; raises :class:`ConfigError` for what only is known here."""
+    if not isinstance(plugin, PluginSettings):
+        raise TypeError(f"plugins[{number}] must be PluginSettings, not {type(plugin).__name__}")
     faults = list(_faults(plugin, f"plugins[{number}]"))
     if faults:
         raise ConfigError(f"of {plugin.bundle}", faults)
     bundle = plugin.bundle if plugin.bundle.startswith("builtin:") else str(Path(plugin.bundle).absolute())
     config = dict(plugin.config)
     return LoadSpec(bundle, plugin.id, plugin.capacity, plugin.capacity_bytes, plugin.permissions, config)
+
+
+def _names(names: Iterable[str], what: str) -> tuple[str, ...]:
+    """Return names. A text would be taken letter by letter."""
+    if isinstance(names, str | bytes) or not isinstance(names, Iterable):
+        raise TypeError(f"{what} must be a list of names, not {shown(names)}")
+    chosen = tuple(names)
+    for name in chosen:
+        if not isinstance(name, str):
+            raise TypeError(f"{what} must be names, not {shown(name)}")
+    return chosen
 
 
 def _faults(plugin: PluginSettings, key: str) -> Iterable[Fault]:

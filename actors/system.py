@@ -24,12 +24,14 @@ from .admission import ACCEPTING
 from .arguments import (
     checked_bundle,
     checked_capacity,
+    checked_config,
+    checked_frames,
     checked_id,
     checked_permission,
     checked_permissions,
     checked_seconds,
     checked_streams,
-    load_spec,
+    load_specs,
 )
 from .backing import Backing, OwnHost, ServedActors, own
 from .events import ALL_STREAMS, EMITS, EVENTS, DispatchStats, PluginStats
@@ -167,7 +169,7 @@ class PluginSystem:
             capacity=capacity,
             capacity_bytes=capacity_bytes,
             permissions=checked_permissions(permissions),
-            config=dict(config or {}),
+            config=checked_config(config),
         )
         [result] = self.load_many([wanted])
         if isinstance(result, NyxPluginError):
@@ -179,7 +181,7 @@ class PluginSystem:
 
         Raises :class:`ConfigError` when the settings name a permission that does not exist; nothing is loaded then.
         """
-        specs = tuple(load_spec(plugin, number) for number, plugin in enumerate(plugins))
+        specs = load_specs(plugins)
         timeout = 2 * (self._settings.system.load_timeout_s + ANSWER_S) * (1 + len(specs) / 10)
         results = self._session.ask("supervisor", lambda n, to: m.LoadPlugins(n, to, specs), timeout, "loading")
         return [self._info(item) if isinstance(item, m.Registration) else item for item in results]
@@ -258,18 +260,21 @@ class PluginSystem:
         timeout = checked_seconds(timeout, self._settings.limits.dispatch_timeout_s)
         deadline = time.monotonic() + timeout
         results: list[Receipt | NyxPluginError] = []
-        for frame_type, header in frames:
-            try:
-                results.append(
-                    self._offer_waiting(frame_type, header, deadline, timeout)
-                    if wait
-                    else self._session.offer(frame_type, _encoded(header))
-                )
-            except SystemStopped:
-                raise
-            except NyxPluginError as error:
-                results.append(error)
-        self._session.flush()
+        try:
+            for frame_type, header in checked_frames(frames):
+                try:
+                    results.append(
+                        self._offer_waiting(frame_type, header, deadline, timeout)
+                        if wait
+                        else self._session.offer(frame_type, _encoded(header))
+                    )
+                except SystemStopped:
+                    raise
+                except NyxPluginError as error:
+                    results.append(error)
+        finally:
+            # What came before an item that is no frame is on its way.
+            self._session.flush()
         return [_accepted_or_error(item, deadline) for item in results] if wait else results
 
     def request(self, frame_type: int, header: Header, timeout: float | None = None) -> bytes | None:

@@ -58,6 +58,36 @@ def test_permissions_are_known_names_in_a_list() -> None:
     assert _refused(args.checked_permission, ["control"]) is ValueError
 
 
+def test_lists_are_lists() -> None:
+    """What is none, or holds something else, is named; a text is no list of names, nor are bytes."""
+    assert args.checked_permissions(None) is None
+    for check in (args.checked_permissions, args.checked_streams):
+        assert {_refused(check, wrong) for wrong in (5, "control", b"log", [5], ["log", None])} == {TypeError}
+    assert _refused(args.checked_streams, ["logs"]) is ValueError
+    with pytest.raises(TypeError, match=r"plugins\[1\] must be PluginSettings, not int"):
+        args.load_specs([PluginSettings("builtin:echo"), 5])  # type: ignore[list-item]
+    assert _refused(args.load_specs, 5) is TypeError
+
+
+def test_a_configuration_is_a_mapping() -> None:
+    """And a copy of what the caller may change."""
+    config = {"a": 1}
+    assert args.checked_config(None) == {}
+    assert args.checked_config(config) == config
+    assert args.checked_config(config) is not config
+    assert {_refused(args.checked_config, wrong) for wrong in (5, "a", [("a", 1)])} == {TypeError}
+
+
+def test_frames_are_pairs() -> None:
+    """Whatever is not is named with its place, after those before it were handed out."""
+    frames = args.checked_frames([(1, b"a"), [2, b"b"], (3,)])  # type: ignore[list-item]
+    assert [next(frames), next(frames)] == [(1, b"a"), (2, b"b")]
+    with pytest.raises(TypeError, match=r"frames\[2\] must be a pair of frame type and header, not \(3,\)"):
+        next(frames)
+    assert _refused(next, args.checked_frames([5])) is TypeError  # type: ignore[list-item]
+    assert _refused(next, args.checked_frames(5)) is TypeError  # type: ignore[arg-type]
+
+
 def test_bundles_are_paths() -> None:
     """Nothing else is turned into a text that looks like one."""
     assert args.checked_bundle(Path("x")) == args.checked_bundle("x") == "x"

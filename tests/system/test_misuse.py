@@ -33,6 +33,13 @@ def _misuses(system: PluginSystem) -> list[Callable[[], Any]]:
     calls.append(lambda: system.grant(1002, "bogus"))
     calls.append(lambda: system.load("builtin:kv", permissions="control"))
     calls.append(lambda: system.subscribe(0))
+    for nonsense in (5, "x", [None]):
+        calls.append(lambda nonsense=nonsense: system.load("builtin:kv", permissions=nonsense))
+        calls.append(lambda nonsense=nonsense: system.load("builtin:kv", config=nonsense))
+        calls.append(lambda nonsense=nonsense: system.load_many(nonsense))
+        calls.append(lambda nonsense=nonsense: system.dispatch_many(nonsense))
+    for value in (None, float("nan"), "\ud800", 2**64, {1}):
+        calls.append(lambda value=value: system.load("builtin:kv", config={"value": value}))
     return calls
 
 
