@@ -16,9 +16,9 @@ EXIT_DIFFERENT = 1
 @transport_option
 @timeout_option("How long frames may wait for room in a mailbox, and in the end for their outcomes.")
 def replay(capture: str, config: str, json_wanted: bool, transport: str | None, timeout: float | None) -> None:
-    """Feed the frames of CAPTURE to the configured plugins and tell what became of them.
+    """Feed the frames of CAPTURE to plugins, and count.
 
-    Frames that are refused are results: the exit code is 0 when the replay ran to its end. It is 2, with one sentence
+    The configured plugins are loaded for it. Frames that are refused are results: the exit code is 0 when the replay ran to its end. It is 2, with one sentence
     on standard error, when the configuration, a plugin or the capture can't be used, 3 when the system can't start,
     and 4 when frames have no outcome in time.
     """
@@ -30,7 +30,7 @@ def replay(capture: str, config: str, json_wanted: bool, transport: str | None, 
 @click.command()
 @transport_option
 def demo(transport: str | None) -> None:
-    """Replay the capture that comes with the package, and check the result.
+    """Replay the bundled capture, and check the result.
 
     The text of six licences goes to the three bundled plugins. The exit code is 0 when every figure is as expected,
     and 1 when one is not.

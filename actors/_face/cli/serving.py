@@ -27,7 +27,7 @@ def serve(
     log_format: str | None,
     log_level: str | None,
 ) -> None:
-    """Run a plugin system in the foreground, until SIGTERM or SIGINT.
+    """Run a plugin system as a service, in the foreground.
 
     It loads the plugins that the configuration names, and is driven from other terminals of the same user: see
     'nyx-plugins status'. Its log goes to standard error. Options go before the configuration.
@@ -62,9 +62,9 @@ def serve(
 @timeout_option("How long to wait for the end.", default="until it has ended")
 @json_option("Print one JSON object instead of a sentence.")
 def stop(runtime_dir: str | None, timeout: float | None, json_wanted: bool) -> None:
-    """Stop the service in order, wait until it has ended, and tell what was stopped, killed and left.
+    """Stop the service, and tell how it ended.
 
-    Frames in hand get the time that limits.drain_timeout_s names. Exit codes: 0 stopped, 1 a process could not be
+    It waits until what the service was made of is stopped, killed or left. Frames in hand get the time that limits.drain_timeout_s names. Exit codes: 0 stopped, 1 a process could not be
     ended, 3 no service is running, 4 it has not ended within --timeout.
     """
     from .stopping import run_stop
