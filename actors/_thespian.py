@@ -194,7 +194,7 @@ class ActorProcess(Actor):
                 watcher(events)
 
     def _give_up(self) -> None:
-        """Let it crash: say why on the host's log, then end; the supervisor decides what follows."""
+        """Let it crash: say why where the host reads it, then end; the supervisor decides what follows."""
         self._broken = True
         print(f"{type(self).__name__} crashed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
         with contextlib.suppress(Exception):

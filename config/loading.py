@@ -20,6 +20,8 @@ from .settings import Settings
 BUILTIN_PREFIX = "builtin:"
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
 DEFAULTS = Path(__file__).with_name("defaults.toml")
+# Of loggers; tables that are deeper in each other are no names.
+_MAX_NAME_PARTS = 16
 # What a configuration without a file is called.
 _NO_FILE = "defaults"
 
@@ -107,6 +109,17 @@ def _read(path: Path) -> bytes:
     return text
 
 
+def _dotted(table: Any, prefix: str = "") -> Any:
+    """Names of loggers in one piece: without quotes, TOML takes ``nyx_plugins.host`` for tables in each other."""
+    if not isinstance(table, dict) or prefix.count(".") > _MAX_NAME_PARTS:
+        return table
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        below = _dotted(value, f"{prefix}{name}.")
+        flat |= below if isinstance(below, dict) and below else {prefix + name: value}
+    return flat
+
+
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
     """Put ``over`` into ``base``: tables key by key, everything else whole."""
     for key, value in over.items():
@@ -118,7 +131,7 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
 
 
 def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Make the paths in ``data`` absolute. What has the wrong type stays, for ``structure`` to report."""
+    """Make paths in ``data`` absolute, and names whole. What has the wrong type stays, for ``structure`` to report."""
 
     def anchor(value: Any) -> Any:
         if not isinstance(value, str) or not value or value.startswith(BUILTIN_PREFIX):
@@ -131,6 +144,7 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     for key in ("runtime_dir", "state_dir"):
         _replace(data.get("system"), key, anchor)
     _replace(data.get("service"), "dashboard_token_file", anchor)
+    _replace(data.get("logging"), "levels", _dotted)
     for key in ("read_paths", "write_paths"):
         _replace(data.get("ceiling"), key, anchor_each)
     plugins = data.get("plugins")

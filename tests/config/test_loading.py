@@ -118,13 +118,24 @@ def test_a_file_changes_only_what_it_names(tmp_path: Path) -> None:
 
 
 def test_levels_are_given_by_logger(tmp_path: Path) -> None:
-    """The names of loggers are free; what is no level is named with its logger."""
+    """The names of loggers are free, with quotes or without; what is no level is named with its logger."""
     path = write(tmp_path, '[logging.levels]\n"nyx_plugins.plugin.echo" = "debug"')
     assert load_settings(path, {}).logging.levels == {"nyx_plugins.plugin.echo": "debug"}
+    path = write(tmp_path, '[logging.levels]\nnyx_plugins.host = "error"\nother = "info"')
+    assert load_settings(path, {}).logging.levels == {"nyx_plugins.host": "error", "other": "info"}
     path = write(tmp_path, '[logging.levels]\n"a.b" = "loud"')
     assert faults(path) == [
         "logging.levels.'a.b': must be one of 'debug', 'info', 'warning', 'error', 'critical', not a string ('loud')"
     ]
+
+
+@pytest.mark.parametrize("name", [".".join(["a"] * 5000), "a = {}\nb"])
+def test_tables_that_are_no_names_of_loggers_are_faults(tmp_path: Path, name: str) -> None:
+    """However deep they are, or empty."""
+    path = write(tmp_path, f"[logging.levels]\n{name} = 'info'")
+    [fault] = faults(path)
+    assert "must be " in fault
+    assert len(fault) < 1000
 
 
 def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
