@@ -138,7 +138,7 @@ class _Questions:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _answer(self, plugin_id: int) -> PluginStats | str:
-        if not self._pending[plugin_id].done():
+        if not self._pending[plugin_id].done() or self._pending[plugin_id].cancelled():
             return f"its plugin actor has not answered within {PATIENCE_S:g} s"
         try:
             return self._pending.pop(plugin_id).result()

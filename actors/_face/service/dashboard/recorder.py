@@ -22,8 +22,9 @@ UNWATCHED_S = 5.0
 """and while nobody does, so that there is a history to show."""
 HASTE_S = 0.2
 """How soon after a look there may be another, because something has happened."""
-SHARE = 10
-"""The time of a look is at most one part in so many: with many plugins is looked less often."""
+SHARE = 30
+"""The CPU time of the looks is at most one part in so many: of many plugins there are fewer. With what the system does
+to answer, a look costs about three times as much."""
 RECENT_EVENTS = 200
 
 _log = logging.getLogger("nyx_plugins.service")
@@ -66,21 +67,21 @@ class Recorder:
         self._closed.set()
         self._due.set()
         self._feed.close()
-        self._sampler.close()
         self._thread.join(5.0)
+        self._sampler.close()
 
     def _run(self) -> None:
         while not self._closed.is_set():
-            began_s = time.monotonic()
+            began_s = time.thread_time()
             self._due.clear()
             if not self._look():
                 return
-            self._pause(time.monotonic() - began_s)
+            self._pause(SHARE * (time.thread_time() - began_s))
 
-    def _pause(self, cost_s: float) -> None:
-        every_s, least_s = WATCHED_S if self._is_watched() else UNWATCHED_S, (SHARE - 1) * cost_s
-        if not self._closed.wait(max(HASTE_S, least_s)):
-            self._due.wait(max(every_s, least_s) - max(HASTE_S, least_s))
+    def _pause(self, least_s: float) -> None:
+        every_s, least_s = WATCHED_S if self._is_watched() else UNWATCHED_S, max(HASTE_S, least_s)
+        if not self._closed.wait(least_s):
+            self._due.wait(every_s - least_s)
 
     def _look(self) -> bool:
         """Look once; returns whether to go on."""
@@ -92,6 +93,8 @@ class Recorder:
         except NyxPluginError as error:
             self._tell("trouble", str(error))
         except Exception:
+            if self._closed.is_set():
+                return False
             _log.exception("the dashboard can't look at the system")
             self._tell("trouble", "an error of the dashboard itself, which is in the log")
         else:
