@@ -34,18 +34,19 @@ COMMANDS = {
     "stats": ("looking", "stats"),
     "status": ("looking", "status"),
     "stop": ("serving", "stop"),
+    "top": ("top", "top"),
     "unload": ("plugins", "unload"),
 }
 # How the help sorts them.
 TOPICS = {
-    "Run": ("demo", "replay", "serve", "stop", "config"),
+    "Run": ("demo", "replay", "serve", "stop"),
     "Drive a running service": (
         *("load", "unload", "pause", "resume"),
         *("grant", "revoke", "dispatch", "request"),
     ),
     "Look at a running service": ("status", "stats", "top", "events"),
     "Write plugins": ("new", "check", "pack"),
-    "Set up": ("completion",),
+    "Set up": ("config", "completion"),
 }
 
 
