@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from click.testing import Result
 
 from nyx_plugins import Event, EventKind
+from nyx_plugins.actors.processes import descendants, reap
 from nyx_plugins.cli.checking import Handled, faults_of
 from nyx_plugins.cli.findings import SHOWN
 
@@ -256,6 +259,52 @@ def test_a_flood_is_cut(name: str, fault: Fault, invoke: Invoke) -> None:
     assert result.exit_code == 0
     assert len(result.stdout.splitlines()) < SHOWN + 25
     assert "more\n" in result.stdout
+
+
+def test_what_a_plugin_says_is_shortened_and_obeyed_by_no_terminal(
+    bundle: Callable[..., Path], invoke: Invoke, check: Check
+) -> None:
+    """Long and hostile texts don't fill or command the terminal; programs get all of them."""
+    code = (
+        "from nyx_plugins.plugins import Plugin\n"
+        "class Demo(Plugin):\n"
+        "    def on_handshake(self, frame):\n"
+        "        raise RuntimeError('\\x1b[31m\\n' + 'x' * 900)\n"
+        "    def on_data(self, frame):\n"
+        "        return b'\\x81' * 900_000\n"
+    )
+    folder = bundle(code, 'description = "\\u001b[2J\\u202e"\npermissions = ["handshake", "data_access"]\n')
+    result = invoke("check", folder, "--transport", "inline")
+    assert result.exit_code == 1
+    assert len(result.stdout) < 4000
+    assert not {"\x1b", "\u202e"} & set(result.stdout)
+    found = check(folder, "--transport", "inline")[1]
+    assert found["handlers"][0]["reason"].endswith("x" * 900)
+    assert found["handlers"][1]["reply"]["bytes"] == 900_000
+
+
+def test_ctrl_c_ends_everything(
+    bundle: Callable[..., Path], tmp_path: Path, program: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """SIGINT while a handler hangs: exit code 130, one sentence, no traceback, no process left."""
+    before = set(descendants(os.getpid()))
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    code = (
+        "import threading\nfrom pathlib import Path\nfrom nyx_plugins.plugins import Plugin\n"
+        "class Demo(Plugin):\n"
+        "    def on_data(self, frame):\n"
+        f"        Path({str(gate)!r}).write_text('here')\n"
+        "        threading.Event().wait()\n"
+    )
+    process = program("check", bundle(code), "--timeout", "60")
+    assert gate.read_text() == "here"
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=TIMEOUT_S)
+    assert (process.returncode, stdout) == (130, "")
+    assert stderr == "Interrupted: everything that was started has been stopped.\n"
+    reap()
+    assert set(descendants(os.getpid())) <= before
 
 
 # What makes a bundle fit or unfit.

@@ -86,10 +86,14 @@ def _print_plugin(checked: Checked, out: Console) -> None:
 def _print_handlers(checked: Checked, out: Console) -> None:
     rows = table("handler", *numbers("sent", "time"), "result", "reply or reason")
     for item in checked.handled:
-        reply = f"{size(len(item.reply))}: {_shortened(readable(item.reply))}" if item.reply is not None else ""
-        add(rows, item.handler, size(len(item.sent)), seconds(item.seconds), item.result, item.reason or reply or "-")
+        said = _shortened(item.reason) or _reply(item.reply)
+        add(rows, item.handler, size(len(item.sent)), seconds(item.seconds), item.result, said)
     out.print()
     out.print(rows)
+
+
+def _reply(reply: bytes | None) -> str:
+    return "-" if reply is None else f"{size(len(reply))}: {_shortened(readable(reply))}"
 
 
 def _emitted_line(item: Emitted) -> str:
@@ -120,7 +124,7 @@ def _print_verdict(checked: Checked, out: Console) -> None:
         out, f"\n{len(checked.faults)} went wrong:" if len(checked.faults) > 1 else "\nThis went wrong:", style="red"
     )
     for fault in checked.faults:
-        _print(out, f"  {one_line(fault)}")
+        _print(out, f"  {_shortened(fault)}")
 
 
 def _reply_fields(reply: bytes | None) -> dict[str, Any] | None:
