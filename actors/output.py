@@ -84,12 +84,12 @@ class Records:
 
 
 def parse(text: str) -> HostLine:
-    """Find level and process in what was printed; what has no level was not meant to be printed: a warning."""
+    """Find level and process in what was printed. What has none was not meant to be printed: a crash, or a warning."""
     if found := _LOGGED.fullmatch(text):
         return HostLine(found[3], logging.getLevelNamesMapping()[found[1]], int(found[2]))
     if found := _THESPIAN.fullmatch(text):
         return HostLine(found[3], _THESPIAN_LEVELS.get(found[2], logging.WARNING), int(found[1]))
-    return HostLine(text)
+    return HostLine(text, logging.ERROR if _TRACEBACK in text else logging.WARNING)
 
 
 class Quota:

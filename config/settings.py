@@ -34,7 +34,7 @@ _paths = checks.each(checks.absolute_path)
 _network = checks.each(network_rule)
 _environment = checks.each(checks.text("[A-Za-z_][A-Za-z0-9_]{0,254}", "the name of an environment variable"))
 _permissions = checks.each(checks.text("[a-z][a-z0-9_]{0,63}", "a permission ([a-z][a-z0-9_]*)"))
-_logger_name = checks.text(r"[\w-]{1,64}(\.[\w-]{1,64}){0,15}", "the name of a logger")
+_logger_name = checks.text(r"[\w.-]{1,255}", "the name of a logger")
 _log_level = checks.one_of(*get_args(LogLevel))
 _address_or_empty = checks.either_empty(listening_address)
 

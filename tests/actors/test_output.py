@@ -76,10 +76,11 @@ def test_nothing_that_is_printed_is_lost_below_the_limits(pieces: list[bytes]) -
         ("2026-11-26 01:28:13.670000 p123 ERR  can't read", HostLine("can't read", 40, 123)),
         ("2026-11-26 01:28:13.670000 p123 ??   odd", HostLine("odd", 30, 123)),
         ("ERROR: something else", HostLine("ERROR: something else", 30, None)),
+        (TRACEBACK, HostLine(TRACEBACK, 40, None)),
     ],
 )
 def test_level_and_process_are_found_where_they_are_printed(text: str, expected: HostLine) -> None:
-    """In what the actors' loggers print, and in Thespian's own log; everything else is a warning."""
+    """In what the actors' loggers print, and in Thespian's own log; a crash is an error, everything else a warning."""
     assert parse(text) == expected
 
 

@@ -144,6 +144,10 @@ def test_a_stream_that_has_gone_is_no_error(
     stream.close()
     write_host_line(HostLine("gone"))
     assert capsys.readouterr().err == ""
+    after = io.StringIO()
+    configure(LoggingSettings(), after)
+    write_host_line(HostLine("back"))
+    assert after.getvalue().endswith("back\n")
 
 
 def test_a_stream_that_knows_few_characters_gets_escapes() -> None:

@@ -148,6 +148,20 @@ def test_what_the_hosts_processes_print_arrives_with_level_and_process(
 
 
 @pytest.mark.needs_worker(reason="there is no host")
+def test_an_actor_that_crashes_says_why(make_system: Callable[..., PluginSystem], kept: Kept) -> None:
+    """Its traceback is one record, an error, before anybody is told that the system has stopped."""
+    system = make_system()
+    notices = system.subscribe()
+    system._session._endpoint.send(system._session._endpoint.supervisor, object())
+    assert list(notices) == []
+    [record] = [record for record in kept.records if record.name == "nyx_plugins.host"]
+    first, second, *_, last = record.getMessage().splitlines()
+    assert (first, second) == ("Supervisor crashed:", "Traceback (most recent call last):")
+    assert last.startswith("AttributeError: 'object' object has no attribute")
+    assert record.levelno == logging.ERROR
+
+
+@pytest.mark.needs_worker(reason="there is no host")
 def test_an_application_that_does_not_take_its_log_holds_up_nobody(
     make_system: Callable[..., PluginSystem], kept: Kept
 ) -> None:

@@ -14,7 +14,7 @@ from ..config.origins import Setting, all_settings
 from .failure import one_line
 
 HIDDEN = "***"
-_SECRET = re.compile(r"token|passw|passphrase|secret|credential|(api|private|access)[-_]?key", re.IGNORECASE)
+_SECRET = re.compile(r"token|passw|passphrase|pwd|secret|credential|(api|private|access)[-_]?key", re.IGNORECASE)
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 # Origins stand below each other, unless a value is longer than this.
 _VALUE_CHARS = 44

@@ -12,6 +12,7 @@ that embeds a system configures logging as it likes; ``nyx-plugins serve`` calls
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from datetime import UTC, datetime
@@ -65,6 +66,11 @@ class LogHandler(logging.StreamHandler[TextIO]):
         """Format a record, escaping what the stream can't encode."""
         encoding = getattr(self.stream, "encoding", None) or "utf-8"
         return super().format(record).encode(encoding, "backslashreplace").decode(encoding)
+
+    def flush(self) -> None:
+        """Write what is held back, unless the stream has gone."""
+        with contextlib.suppress(OSError, ValueError):
+            super().flush()
 
     def handleError(self, record: logging.LogRecord) -> None:  # logging's name
         """Say nothing when the stream is closed, or nobody reads it: there is no other place to say it."""
