@@ -13,7 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 from nyx_plugins.actors.log_lines import HostLine, write_host_line, write_plugin_lines
-from nyx_plugins.config.settings import LoggingSettings, LogLevel
+from nyx_plugins.config.settings import LogFormat, LoggingSettings, LogLevel
+from nyx_plugins.service import logs
 from nyx_plugins.service.logs import configure, unconfigure
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -158,3 +159,40 @@ def test_a_stream_that_knows_few_characters_gets_escapes() -> None:
     write_host_line(HostLine("grüße"))
     stream.flush()
     assert raw.getvalue().endswith(b"gr\\xfc\\xdfe\n")
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_a_stream_that_stands_still_holds_up_nobody(format: LogFormat, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are dropped and counted while nobody reads, and come again once somebody does; what arrives is whole."""
+    monkeypatch.setattr(logs, "PATIENCE_S", 0.01)
+    reading, writing = os.pipe()
+    with open(writing, "w") as stream:
+        configure(LoggingSettings(format=format), stream)
+        for _ in range(1000):
+            write_host_line(HostLine("x" * 500))
+        text = os.read(reading, 1 << 20)
+        write_host_line(HostLine("again"))
+        write_host_line(HostLine("last"))
+        unconfigure()
+    lines = (text + os.read(reading, 1 << 20)).decode().splitlines()
+    os.close(reading)
+    whole = [line for line in lines if "x" * 500 in line]
+    assert f"{1000 - len(whole):,} lines dropped: nobody took them" in lines[-3]
+    assert "again" in lines[-2]
+    assert "last" in lines[-1]
+    assert len(lines) - len(whole) <= 4
+
+
+def test_a_line_that_was_cut_off_does_not_swallow_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long one may find room for its beginning only."""
+    monkeypatch.setattr(logs, "PATIENCE_S", 0.01)
+    reading, writing = os.pipe()
+    with open(writing, "w") as stream:
+        configure(LoggingSettings(), stream)
+        write_host_line(HostLine("x" * 200_000))
+        text = os.read(reading, 1 << 20)
+        write_host_line(HostLine("next"))
+        unconfigure()
+    lines = (text + os.read(reading, 1 << 20)).decode().splitlines()
+    os.close(reading)
+    assert [line[-4:] for line in lines] == ["xxxx", "them", "next"]

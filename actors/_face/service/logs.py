@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import select
 import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -22,6 +24,9 @@ from pythonjsonlogger.json import JsonFormatter
 
 from ..actors.log_lines import HOST, printable
 from ..config.settings import LoggingSettings
+
+# How long a line may wait for a stream that takes nothing, in seconds.
+PATIENCE_S = 1.0
 
 
 def configure(settings: LoggingSettings, stream: TextIO | None = None) -> None:
@@ -48,11 +53,18 @@ def unconfigure() -> None:
 
 
 class LogHandler(logging.StreamHandler[TextIO]):
-    """Writes to a stream that may go away, or know few characters: neither is the matter of whoever logs."""
+    """Writes to a stream that may go away, stand still, or know few characters: no matter of whoever logs.
+
+    A pipe that nobody reads, or a terminal that is stopped, is waited for once, and not for long. Then lines are dropped
+    until there is room again; how many were is a line itself.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._before: list[tuple[str, int]] = []
+        self._stands_still = False
+        self._is_torn = False
+        self._dropped = 0
 
     def set_levels(self, levels: dict[str, str]) -> None:
         """Set the levels of loggers by name, the root's being empty; others get back what they had before."""
@@ -62,10 +74,45 @@ class LogHandler(logging.StreamHandler[TextIO]):
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level.upper())
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or drop it."""
+        try:
+            if self._dropped and self._write(self.format(_dropped_record(self._dropped))):
+                self._dropped = 0
+            self._dropped += not self._write(self.format(record))
+        except Exception:
+            self.handleError(record)
+
     def format(self, record: logging.LogRecord) -> str:
         """Format a record, escaping what the stream can't encode."""
-        encoding = getattr(self.stream, "encoding", None) or "utf-8"
-        return super().format(record).encode(encoding, "backslashreplace").decode(encoding)
+        return super().format(record).encode(self._encoding, "backslashreplace").decode(self._encoding)
+
+    @property
+    def _encoding(self) -> str:
+        return getattr(self.stream, "encoding", None) or "utf-8"
+
+    def _write(self, line: str) -> bool:
+        """Write a line; returns whether all of it was taken."""
+        try:
+            fd = self.stream.fileno()
+        except (AttributeError, OSError, ValueError):
+            # No file, but something in memory; or closed, which writing tells.
+            self.stream.write(line + self.terminator)
+            self.flush()
+            return True
+        rest = (self.terminator * self._is_torn + line + self.terminator).encode(self._encoding)
+        size = len(rest)
+        while rest and self._has_room(fd):
+            rest = rest[os.write(fd, rest[: select.PIPE_BUF]) :]
+        self._is_torn = bool(rest) and (self._is_torn or len(rest) < size)
+        return not rest
+
+    def _has_room(self, fd: int) -> bool:
+        """Wait for room, unless there was none the last time."""
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT)
+        self._stands_still = not poll.poll(0 if self._stands_still else PATIENCE_S * 1000)
+        return not self._stands_still
 
     def flush(self) -> None:
         """Write what is held back, unless the stream has gone."""
@@ -105,6 +152,11 @@ class JsonLines(JsonFormatter):
         pid = _pid(record)
         if pid is not None:
             log_data["pid"] = pid
+
+
+def _dropped_record(count: int) -> logging.LogRecord:
+    text = f"{count:,} lines dropped: nobody took them"
+    return logging.LogRecord("nyx_plugins", logging.WARNING, __file__, 0, text, None, None)
 
 
 def _time(record: logging.LogRecord) -> str:
