@@ -62,6 +62,12 @@ _FRAME = (
 )
 
 
+def _not_with_json(ctx: click.Context, param: click.Parameter, raw: bool) -> bool:
+    if raw and ctx.params.get("json_wanted"):
+        raise click.UsageError("'--raw' and '--json' exclude each other", ctx)
+    return raw
+
+
 @click.command(short_help="Send frames to a plugin.")
 @_frame_options
 @click.option(
@@ -102,8 +108,10 @@ def dispatch(
 @click.command(short_help="Send a frame to a plugin and print its reply.")
 @_frame_options
 @timeout_option("How long to wait for the reply.")
-@click.option("--raw", is_flag=True, help="Write the bytes of the reply as they are, and nothing else.")
-@json_option("Print one JSON object.")
+@click.option(
+    "--raw", is_flag=True, callback=_not_with_json, help="Write the bytes of the reply as they are, and nothing else."
+)
+@json_option("Print one JSON object.", is_eager=True)
 @connected
 def request(
     system: PluginSystem,

@@ -38,6 +38,6 @@ def timeout_option(text: str, default: str = "as configured") -> Callable[[_Comm
     )
 
 
-def json_option(text: str) -> Callable[[_Command], _Command]:
+def json_option(text: str, is_eager: bool = False) -> Callable[[_Command], _Command]:
     """``--json``, given to the command as ``json_wanted``."""
-    return click.option("--json", "json_wanted", is_flag=True, help=text)
+    return click.option("--json", "json_wanted", is_flag=True, is_eager=is_eager, help=text)

@@ -52,7 +52,7 @@ class Sending:
         self._system = system
         self._item = (frame.frame_type, frame.header.encode())
         self._wait = wait
-        self._limit = system.settings.limits.dispatch_timeout_s if timeout is None else timeout
+        self._limit = _limit(system, timeout)
         self._deadline = time.monotonic() + self._limit
         self._open: deque[Receipt] = deque()
 
@@ -89,10 +89,7 @@ class Sending:
                 self.outcomes[str(self.outcome.kind)] += 1
 
     def _note(self, error: NyxPluginError) -> None:
-        if isinstance(error, DispatchTimeout):
-            # Each wait was given what the waits before it had left over.
-            error = DispatchTimeout(error.plugin_id, error.what, self._limit)
-        self.error = self.error or error
+        self.error = self.error or (_in_all(error, self._limit) if isinstance(error, DispatchTimeout) else error)
 
     def _left(self) -> float:
         return max(0.0, self._deadline - time.monotonic())
@@ -112,9 +109,10 @@ def send(system: PluginSystem, frame: Frame, count: int, wait: bool, timeout: fl
 
 def ask(system: PluginSystem, frame: Frame, timeout: float | None, raw: bool, json_wanted: bool) -> None:
     """Request, and print the reply."""
-    if raw and json_wanted:
-        raise click.UsageError("'--raw' and '--json' exclude each other", click.get_current_context())
-    reply = system.request(frame.frame_type, frame.header, timeout)
+    try:
+        reply = system.request(frame.frame_type, frame.header, timeout)
+    except DispatchTimeout as error:
+        raise _in_all(error, _limit(system, timeout)) from None
     if raw:
         sys.stdout.buffer.write(reply or b"")
         sys.stdout.buffer.flush()
@@ -122,6 +120,15 @@ def ask(system: PluginSystem, frame: Frame, timeout: float | None, raw: bool, js
         print_json({"plugin_id": frame.plugin_id, "frame_type": frame.frame_type, **_reply_fields(reply)})
     else:
         click.echo("(no reply)" if reply is None else readable(reply, prefer_cbor=frame.is_cbor), err=reply is None)
+
+
+def _limit(system: PluginSystem, timeout: float | None) -> float:
+    return system.settings.limits.dispatch_timeout_s if timeout is None else timeout
+
+
+def _in_all(error: DispatchTimeout, limit: float) -> DispatchTimeout:
+    """Name the time that all waits had together: the last of them was given what the others had left over."""
+    return DispatchTimeout(error.plugin_id, error.what, limit)
 
 
 def _reply_fields(reply: bytes | None) -> dict[str, Any]:

@@ -73,7 +73,8 @@ def seconds(value: float | None) -> str:
     """Return a short time in the unit that suits it; - for none."""
     if value is None:
         return "-"
-    for limit, factor, unit in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (600.0, 1.0, "s")):
+    # What would be rounded to a thousand has the next unit.
+    for limit, factor, unit in ((0.9995e-3, 1e6, "µs"), (0.9995, 1e3, "ms"), (600.0, 1.0, "s")):
         if value < limit:
             return f"{value * factor:.3g} {unit}"
     return duration(value)
