@@ -15,6 +15,7 @@ import pytest
 from click.testing import Result
 
 from nyx_plugins import PluginHeader, PluginSystem
+from nyx_plugins.cli.tables import size
 from nyx_plugins.cli.template import DERIVED_IDS, NewPlugin, derived_id
 from nyx_plugins.plugins.bundle import read_manifest, stage_bundle
 
@@ -217,11 +218,9 @@ def test_a_new_plugin_is_packed(invoke: Invoke, tmp_path: Path) -> None:
     invoke("new", "greeter")
     result = invoke("pack", "greeter")
     digest = stage_bundle("greeter", tmp_path / "staged").digest
-    size = Path("greeter-0.1.0.zip").stat().st_size / 1024
+    told = size(Path("greeter-0.1.0.zip").stat().st_size)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == (
-        f"Packed greeter 0.1.0: 4 files, {size:.3g} KiB.\n  greeter-0.1.0.zip\n  digest {digest}\n"
-    )
+    assert result.stdout == (f"Packed greeter 0.1.0: 4 files, {told}.\n  greeter-0.1.0.zip\n  digest {digest}\n")
     with PluginSystem(transport="inline") as system:
         assert system.load("greeter-0.1.0.zip").digest == digest
 
