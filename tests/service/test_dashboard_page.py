@@ -134,6 +134,16 @@ def test_a_crash_is_seen_at_once(system: PluginSystem, fault: Any, open_page: An
 
 
 @pytest.mark.usefixtures("clean")
+def test_a_plugin_that_has_failed_says_why(fake: Any, stats: Any, open_page: Any) -> None:
+    """What its last event told stands in its details too."""
+    fake.add(3, stats(state="failed"), state="failed")
+    page = open_page(fake)
+    page.find("[data-plugin='3'] .toggle").click()
+    fake.publish(Event(EventKind.FAILED, 3, "worker not restarted: it exited with code 13"))
+    page.says(".details .problem", "worker not restarted: it exited with code 13")
+
+
+@pytest.mark.usefixtures("clean")
 def test_hostile_texts_stay_texts(fake: Any, stats: Any, open_page: Any) -> None:
     """Names and reasons that look like markup are shown as they are, and what is invisible in them is spelt out."""
     bad = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>"

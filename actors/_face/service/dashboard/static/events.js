@@ -7,11 +7,13 @@ const KEPT = 200;
 
 export class Events {
   #names = new Map();
+  #reasons = new Map();
   #dropped = 0;
 
   /** Begin with what the service has kept. */
   reset(events) {
     this.#dropped = 0;
+    this.#reasons.clear();
     byId("events").replaceChildren();
     for (const event of events) this.add(event);
     this.#note();
@@ -23,8 +25,15 @@ export class Events {
     for (const node of byId("events").querySelectorAll("[data-unnamed]")) this.#setName(node, Number(node.dataset.unnamed));
   }
 
+  /** Why a plugin crashed or failed last; nothing if it has not, or has been loaded again since. */
+  reasonOf(pluginId) {
+    return this.#reasons.get(pluginId) ?? "";
+  }
+
   /** Show one more. */
   add(event) {
+    if (["crashed", "failed"].includes(event.kind)) this.#reasons.set(event.plugin_id, event.reason);
+    else if (["loaded", "unloaded"].includes(event.kind)) this.#reasons.delete(event.plugin_id);
     const list = byId("events");
     const who = element("bdi", { className: "who" });
     this.#setName(who, event.plugin_id);

@@ -28,7 +28,13 @@ function show() {
   showProcesses();
 }
 
+/** A plugin that is down says why, as far as its events have told. */
+function explain(plugin) {
+  if (!plugin.problem && ["failed", "restarting"].includes(plugin.state)) plugin.problem = events.reasonOf(plugin.plugin_id);
+}
+
 function take(snapshot) {
+  snapshot.plugins.forEach(explain);
   shown = snapshot;
   history.add(snapshot);
   show();

@@ -33,7 +33,7 @@ export class Tiles {
   #plugins = new Tile("Plugins", "plugins");
   #rate = new Tile("Accepted", "rate");
   #depth = new Tile("In mailboxes", "depth");
-  #lost = new Tile("Failed and dead letters", "lost");
+  #lost = new Tile("Failed or dead", "lost");
   #violations = new Tile("Violations", "violations");
   #usage = new Tile("CPU and memory", "usage");
 
@@ -54,7 +54,7 @@ export class Tiles {
     const [failed, dead] = [sum(plugins, (p) => p.stats?.failed), sum(plugins, (p) => p.stats?.dead_lettered)];
     this.#lost.show(format.count(failed + dead), `${format.count(failed)} failed, ${format.plural(dead, "dead letter")}`, failed + dead > 0 ? "warn" : null);
     const violations = sum(plugins, (p) => p.stats?.permission_violations);
-    this.#violations.show(format.count(violations), `${format.plural(snapshot.dispatch.dispatch_errors, "frame")} refused in all`, violations > 0 ? "warn" : null);
+    this.#violations.show(format.count(violations), `${format.plural(snapshot.dispatch.dispatch_errors, "frame")} refused`, violations > 0 ? "warn" : null);
     this.#showUsage([...plugins, ...snapshot.processes]);
   }
 
