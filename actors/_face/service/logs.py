@@ -55,7 +55,7 @@ def unconfigure() -> None:
 class LogHandler(logging.StreamHandler[TextIO]):
     """Writes to a stream that may go away, stand still, or know few characters: no matter of whoever logs.
 
-    A pipe that nobody reads, or a terminal that is stopped, is waited for once, and not for long. Then lines are dropped
+    A pipe that nobody reads, or a terminal that is stopped, is waited for once, not for long. Then lines are dropped
     until there is room again; how many were is a line itself.
     """
 
