@@ -10,7 +10,7 @@ import attrs
 import pytest
 from click.testing import Result
 
-from nyx_plugins import PluginHeader, PluginStats, PluginSystem
+from nyx_plugins import PluginHeader, PluginNotLoaded, PluginStats, PluginSystem
 from nyx_plugins.cli.tables import cell, console, duration, joined, seconds, shown, size
 
 Invoke = Callable[..., Result]
@@ -55,6 +55,28 @@ def test_some_plugins_can_be_asked_for(driven: PluginSystem, answer: Answer, inv
     assert list(answer("stats", "kv", "1001", "1003")["plugins"]) == ["1003", "1001"]
     result = invoke("stats", "kv", "9")
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", "Error: plugin 9 is not registered\n")
+
+
+def test_a_plugin_at_rest_has_no_counters(
+    driven: PluginSystem, answer: Answer, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in the table all the same; asked for by name, it is one sentence and exit code 1."""
+
+    def at_rest(plugin_id: int) -> PluginStats:
+        raise PluginNotLoaded(plugin_id, "registered")
+
+    driven.load("builtin:echo")
+    monkeypatch.setattr(driven, "plugin_stats", at_rest)
+    result = invoke("stats")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines()[-3].split() == ["1002", "echo", "ready", *"-" * 9]
+    assert answer("stats")["plugins"]["1002"] == {
+        "name": "echo",
+        "state": "ready",
+        "error": {"type": "PluginNotLoaded", "text": "plugin 1002 is not loaded: its state is 'registered'"},
+    }
+    result = invoke("stats", "echo")
+    assert (result.exit_code, result.stderr) == (1, "Error: plugin 1002 is not loaded: its state is 'registered'\n")
 
 
 def test_a_system_without_plugins_has_a_dispatcher(driven: PluginSystem, invoke: Invoke) -> None:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import shlex
 import socket
 import struct
 import subprocess
@@ -45,6 +46,11 @@ class Service:
         command = [*COMMAND, *map(str, arguments)]
         options = {"capture_output": True, "stdin": subprocess.DEVNULL, "timeout": PATIENCE_S, **options}
         return subprocess.run(command, text=True, env=self.environment, **options)
+
+    @property
+    def command(self) -> str:
+        """The command as a shell takes it."""
+        return shlex.join(COMMAND)
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Start a command with a pipe for what it prints."""
