@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import http.client
 import os
+import re
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -301,3 +303,18 @@ def _agrees(values: Values, system: PluginSystem) -> None:
     assert values["frame_latency_seconds_count", _labels(7)] == stats.latency.count
     assert values["dispatch_errors_total", frozenset()] == system.dispatch_stats().dispatch_errors
     assert values["permission_violations_total", _labels(7)] == stats.permission_violations
+
+
+def test_the_document_lists_all_metrics(fake: Any, stats: Any, serve: Serve) -> None:
+    """The table of docs/observability.md names every family, and no other, with its type."""
+    text = (Path(__file__).parents[2] / "docs" / "observability.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?`) \| (.*?) \|", text, re.M)
+    listed: dict[str, str] = {}
+    for names, kinds in rows:
+        found = re.findall(r"`(.*?)`", names)
+        types = kinds.replace(" ", "").split(",")
+        listed |= dict(zip(found, types * len(found) if len(types) == 1 else types, strict=False))
+    fake.add(7, stats())
+    body = _get(serve(fake), Accept=OPENMETRICS)[2].decode()
+    families = {family.name.removeprefix("nyx_plugins_"): family.type for family in parse_openmetrics(body)}
+    assert listed == families
