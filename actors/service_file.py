@@ -55,7 +55,11 @@ def service_dir(configured: str | Path | None = None) -> Path:
 
     That is ``$XDG_RUNTIME_DIR/nyx-plugins`` or ``/run/user/UID/nyx-plugins``, and where there is neither, a folder of
     the home directory: nothing lies in a shared temporary directory under a name that others could guess.
+
+    Raises :class:`TypeError` for what is no path.
     """
+    if configured is not None and not isinstance(configured, (str, Path)):
+        raise TypeError(f"a runtime directory must be a path or None, not {type(configured).__name__}")
     if configured:
         return Path(configured).absolute()
     given = os.environ.get("XDG_RUNTIME_DIR")

@@ -233,6 +233,12 @@ def test_where_a_service_lives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert service_dir() in (Path(f"/run/user/{os.getuid()}/nyx-plugins"), tmp_path / ".local/state/nyx-plugins")
 
 
+def test_what_is_no_path_is_refused() -> None:
+    """The mistake is its maker's."""
+    with pytest.raises(TypeError, match="a runtime directory must be a path or None, not int"):
+        PluginSystem.connect(5)  # type: ignore[arg-type]
+
+
 def test_a_stopped_service_is_given_up_in_time(served: PluginSystem) -> None:
     """A service that does not answer (here: its supervisor is stopped) ends the attempt after its timeout."""
     supervisor = int(Path(f"/proc/{served.host_pid}/task/{served.host_pid}/children").read_text().split()[0])

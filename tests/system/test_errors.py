@@ -13,6 +13,7 @@ import pytest
 
 import nyx_plugins
 from nyx_plugins import PluginHeader, PluginSystem, load_settings
+from nyx_plugins.actors.service_file import Claim
 from nyx_plugins.config import errors as config_errors
 from nyx_plugins.config.errors import ConfigError, DocumentError, NyxPluginError, StartupError
 from nyx_plugins.config.settings import Settings, SystemSettings
@@ -32,6 +33,8 @@ from nyx_plugins.plugins.errors import (
     PluginNotRegistered,
     PolicyRefused,
     SandboxViolation,
+    ServiceNotRunning,
+    ServiceRunning,
     SystemStopped,
 )
 
@@ -399,6 +402,32 @@ def test_startup_error_for_a_registry_that_is_no_database(transport: str, runtim
         PluginSystem(transport=transport, state_dir=state)
     assert list(runtime_base.iterdir()) == []
     assert os.listdir(state) == ["registry.sqlite"]
+
+
+# Services.
+
+
+@provokes(ServiceNotRunning, ConnectionError)
+def test_service_not_running(tmp_path: Path) -> None:
+    """A directory in which no service runs is named, and what to do."""
+    with pytest.raises(ServiceNotRunning) as caught:
+        PluginSystem.connect(tmp_path)
+    text = f"no service is running in {tmp_path}: start one with 'nyx-plugins serve'"
+    check(caught.value, ServiceNotRunning, text, runtime_dir=str(tmp_path))
+
+
+@provokes(ServiceRunning, RuntimeError)
+def test_service_running(tmp_path: Path) -> None:
+    """A directory has one service at a time; the other's process is named."""
+    claim = Claim(tmp_path)
+    with pytest.raises(ServiceRunning) as caught:
+        Claim(tmp_path)
+    claim.release()
+    text = (
+        f"a service is already running in {tmp_path}, as process {os.getpid()}: stop it first (nyx-plugins stop),"
+        " or give this one a runtime directory of its own"
+    )
+    check(caught.value, ServiceRunning, text, runtime_dir=str(tmp_path), pid=os.getpid())
 
 
 # What a plugin is configured with.
