@@ -18,9 +18,9 @@ EXIT_DIFFERENT = 1
 def replay(capture: str, config: str, json_wanted: bool, transport: str | None, timeout: float | None) -> None:
     """Feed the frames of CAPTURE to plugins, and count.
 
-    The configured plugins are loaded for it. Frames that are refused are results: the exit code is 0 when the replay ran to its end. It is 2, with one sentence
-    on standard error, when the configuration, a plugin or the capture can't be used, 3 when the system can't start,
-    and 4 when frames have no outcome in time.
+    The configured plugins are loaded for it. Frames that are refused are results: the exit code is 0 when the replay
+    ran to its end. It is 2, with one sentence on standard error, when the configuration, a plugin or the capture can't
+    be used, 3 when the system can't start, and 4 when frames have no outcome in time.
     """
     from .running import run_replay
 

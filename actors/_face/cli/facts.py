@@ -18,6 +18,7 @@ from ..plugins.errors import PluginNotRegistered, ServiceNotRunning
 from . import connecting, tables
 from .failure import exit_code_of, failure_of, one_line
 from .fields import QUANTILES, error_fields, info_fields, print_json, quantile, stats_fields
+from .managing import described
 from .references import resolve
 
 
@@ -133,7 +134,7 @@ def _status_table(plugins: Sequence[PluginInfo]) -> Table:
 
 def _print_stats(found: Sequence[PluginFacts], dispatch: DispatchStats) -> None:
     if found:
-        tables.console().print(_stats_table(found))
+        _print_plugins(found)
         click.echo()
     click.echo(
         f"Dispatcher: {dispatch.plugins_loaded:,} plugins loaded, {dispatch.plugins_unloaded:,} unloaded, "
@@ -141,13 +142,36 @@ def _print_stats(found: Sequence[PluginFacts], dispatch: DispatchStats) -> None:
     )
 
 
+def _print_plugins(found: Sequence[PluginFacts]) -> None:
+    """Print a table, or where it does not fit into the terminal, some lines for each plugin."""
+    console, made = tables.console(), _stats_table(found)
+    if tables.natural_width(made) <= console.width:
+        console.print(made)
+        return
+    for item in found:
+        click.echo(f"{described(item.info.plugin_id, item.info.name)}, {_state(item)}")
+        for line in _lines(item.stats):
+            click.echo(f"  {line}")
+
+
+def _lines(stats: PluginStats | None) -> Iterable[str]:
+    if stats is None:
+        return
+    accepted, processed, failed, dead, mailbox, denied, restarts, p50, p99 = map(tables.shown, _figures(stats))
+    yield f"{accepted} accepted, {processed} processed, {failed} failed, {dead} dead letters,"
+    yield f"{mailbox} in mailbox, {denied} denied, {restarts} restarts, p50 {p50}, p99 {p99}"
+
+
+def _state(item: PluginFacts) -> str:
+    return one_line(item.info.state if item.stats is None else item.stats.state)
+
+
 def _stats_table(found: Sequence[PluginFacts]) -> Table:
     headings = ("accepted", "pro-\ncessed", "failed", "dead\nletters", "in\nmailbox", "denied", "re-\nstarts")
     made = tables.table(("id", "right"), "plugin", "state", *tables.numbers(*headings, "p50", "p99"))
     for item in found:
-        state = item.info.state if item.stats is None else item.stats.state
         name = tables.cell(item.info.name)
-        tables.add(made, str(item.info.plugin_id), name, tables.state_cell(state), *_figures(item.stats))
+        tables.add(made, str(item.info.plugin_id), name, tables.state_cell(_state(item)), *_figures(item.stats))
     return made
 
 

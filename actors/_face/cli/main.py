@@ -6,6 +6,7 @@ from the start.
 
 from __future__ import annotations
 
+import io
 import sys
 
 import click
@@ -58,6 +59,10 @@ def cli() -> None:
 
 def main() -> None:
     """Run ``nyx-plugins`` and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Letters that the terminal's encoding lacks are shown by their numbers.
+            stream.reconfigure(errors="backslashreplace")
     try:
         cli(prog_name="nyx-plugins")
     except KeyboardInterrupt:

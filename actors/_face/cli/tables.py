@@ -36,10 +36,16 @@ def console() -> Console:
 def table(*columns: str | tuple[str, JustifyMethod]) -> Table:
     """Return an empty table; a column is a heading, or a heading and where its cells are aligned."""
     made = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    for column in columns:
-        heading, justify = (column, "left") if isinstance(column, str) else column
-        made.add_column(heading, justify=justify, overflow="fold", vertical="bottom")  # type: ignore[arg-type]
+    pairs: list[tuple[str, JustifyMethod]] = [(item, "left") if isinstance(item, str) else item for item in columns]
+    is_tall = any("\n" in heading for heading, _ in pairs)
+    for heading, justify in pairs:
+        made.add_column(heading, justify=justify, overflow="fold", vertical="bottom" if is_tall else "top")
     return made
+
+
+def natural_width(made: Table) -> int:
+    """Return how many cells the table takes when nothing in it is folded."""
+    return Console(width=1000).measure(made).maximum
 
 
 def numbers(*headings: str) -> Iterable[tuple[str, JustifyMethod]]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from nyx_plugins import __version__
 
@@ -107,3 +111,28 @@ def test_nobody_reads_the_output(loaded: Service) -> None:
     assert process.stderr.read() == ""
     process.stderr.close()
     assert process.wait(40) == 1
+
+
+@pytest.mark.parametrize(("columns", "expected"), [(120, "1002  echo "), (60, "echo (1002), ready\n  0 accepted, ")])
+def test_statistics_fit_into_the_terminal(columns: int, expected: str, loaded: Service, terminal: Any) -> None:
+    """Where the table has no room, each plugin has lines of its own."""
+    shown = terminal(loaded, "stats", columns=columns)
+    assert shown.wait_for_end() == 0
+    assert expected in shown.text
+
+
+@pytest.mark.parametrize(
+    "arguments", [("top", "--once", "--interval", "0.1"), ("stats",), ("request", "echo", "grüße")]
+)
+def test_a_terminal_without_our_letters_gets_others(arguments: tuple[str, ...], loaded: Service) -> None:
+    """In an encoding that lacks them, letters and lines are replaced, and nothing breaks."""
+    environment = {**loaded.environment, "PYTHONIOENCODING": "ascii"}
+    found = subprocess.run(
+        [*shlex.split(loaded.command), *arguments],
+        env=environment,
+        capture_output=True,
+        timeout=40,
+        stdin=subprocess.DEVNULL,
+    )
+    assert (found.returncode, found.stderr) == (0, b"")
+    assert found.stdout.isascii()
