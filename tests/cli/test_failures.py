@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from click.testing import Result
 
 from nyx_plugins import NyxPluginError
+from nyx_plugins.cli import demo
 from nyx_plugins.cli.failure import exit_code_of, one_line
 from nyx_plugins.cli.replay import CaptureError
 from nyx_plugins.config.errors import ConfigError, Fault, StartupError
@@ -296,6 +298,43 @@ def test_output_that_can_not_be_written_is_one_sentence(tmp_path: Path) -> None:
         said = subprocess.run([*command, "--transport", "inline"], stdout=full, stderr=subprocess.PIPE, timeout=50)
     assert said.returncode == 2
     assert said.stderr.decode().splitlines() == ["Error: the output can't be written: No space left on device"]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the output can't be written: No space left on device"),
+        (PermissionError(errno.EACCES, "Permission denied", "/etc/shadow"), "/etc/shadow: Permission denied"),
+        (OSError("something else"), "something else"),
+    ],
+)
+def test_other_refusals_of_the_operating_system_name_what_is_refused(
+    error: OSError, expected: str, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what has to do with the output is said to be its fault."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(demo, "run_demo", fail)
+    assert sentence(invoke("demo")) == expected
+
+
+def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
+    """A relative path means nothing any more."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = f"import os; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); from nyx_plugins.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "status", "--runtime-dir", "below"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=50, cwd=tmp_path)
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr == "Error: the current folder is not there any more: change to another\n"
+
+
+def test_closed_streams_break_nothing(tmp_path: Path) -> None:
+    """A shell can start the command without any of the three."""
+    command = f"{sys.executable} -m nyx_plugins.cli request 1 --file - --runtime-dir {tmp_path} <&- >&- 2>&-"
+    assert subprocess.run(["bash", "-c", command], timeout=50).returncode == 3
 
 
 def test_a_timeout_must_be_a_number() -> None:

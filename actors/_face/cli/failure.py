@@ -19,6 +19,7 @@ EXIT_FAILED = 2
 EXIT_STOPPED = 3
 EXIT_LATE = 4
 EXIT_INTERRUPTED = 130
+_OUTPUT_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EINVAL})
 
 
 class Failure(click.ClickException):
@@ -131,7 +132,7 @@ class CommandGroup(click.Group):
             if error.errno == errno.EPIPE:
                 # Whoever reads the output has had enough of it: click ends in silence.
                 raise
-            raise Failure(f"the output can't be written: {error.strerror}") from error
+            raise Failure(_os_text(error)) from error
         except KeyboardInterrupt as error:
             raise Interrupted("Interrupted: everything that was started has been stopped.") from error
 
@@ -176,6 +177,16 @@ def _failure_class(error: NyxPluginError) -> type[Failure]:
         case ValueError() if not isinstance(error, AlreadyLoaded):
             return Failure
     return Refused
+
+
+def _os_text(error: OSError) -> str:
+    if error.errno in _OUTPUT_ERRORS and error.filename is None:
+        return f"the output can't be written: {error.strerror}"
+    try:
+        os.getcwd()
+    except OSError:
+        return "the current folder is not there any more: change to another"
+    return f"{error.filename}: {error.strerror}" if error.filename is not None else str(error.strerror or error)
 
 
 def _usage_text(error: click.UsageError) -> str:

@@ -7,6 +7,7 @@ from the start.
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 import click
@@ -59,11 +60,18 @@ def cli() -> None:
 
 def main() -> None:
     """Run ``nyx-plugins`` and exit with its code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # Letters that the terminal's encoding lacks are shown by their numbers.
-            stream.reconfigure(errors="backslashreplace")
+    _prepare_streams()
     try:
         cli(prog_name="nyx-plugins")
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _prepare_streams() -> None:
+    """Have all three, whatever was closed, and show letters that the terminal's encoding lacks by their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # it stays open to the end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
