@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
-from .failure import EXIT_FAILED, CommandGroup
+from .failure import EXIT_FAILED
+from .group import CommandGroup
 from .options import json_option
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])

@@ -13,7 +13,8 @@ import sys
 import click
 
 from .. import __version__
-from .failure import EXIT_INTERRUPTED, CommandGroup
+from .failure import EXIT_INTERRUPTED
+from .group import CommandGroup
 
 # Name: module of this package, and the command in it.
 COMMANDS = {
