@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
+import click
 import pytest
+from click.testing import Result
 
 from nyx_plugins import DispatchStats, Emitted, Event, EventKind, OutcomeKind, PluginInfo, PluginStats, PluginSystem
 from nyx_plugins.actors.service_file import Service
 from nyx_plugins.cli.facts import service_fields
 from nyx_plugins.cli.failure import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LATE, EXIT_REFUSED, EXIT_STOPPED
 from nyx_plugins.cli.fields import emitted_fields, event_fields
-from nyx_plugins.cli.main import COMMANDS, TOPICS
+from nyx_plugins.cli.main import COMMANDS, TOPICS, cli
 from nyx_plugins.config.settings import Settings
 from nyx_plugins.service.snapshot import Snapshot
 
@@ -39,6 +41,35 @@ def test_every_command_is_in_the_document_and_has_a_topic() -> None:
     first = set(re.findall(r"`([a-z]+)[ `]", TEXT.split("## Which service")[0]))
     assert first - {"nyx"} >= set(COMMANDS)
     assert sorted(name for topic in TOPICS.values() for name in topic) == sorted(COMMANDS)
+
+
+def all_commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield every command with its path, those of groups too."""
+    with click.Context(group) as ctx:
+        for name in group.list_commands(ctx):
+            command = group.get_command(ctx, name)
+            assert command is not None
+            yield (*path, name), command
+            if isinstance(command, click.Group):
+                yield from all_commands(command, (*path, name))
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), [pytest.param(path, command, id=" ".join(path)) for path, command in all_commands(cli)]
+)
+def test_every_help_fits_into_a_terminal_and_explains_each_option(
+    path: tuple[str, ...], command: click.Command, invoke: Callable[..., Result]
+) -> None:
+    """Eighty columns are enough, each option has a text and, where it takes a value, says what kind."""
+    result = invoke(*path, "--help")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "<=" not in result.stdout
+    for option in command.params:
+        if isinstance(option, click.Option):
+            assert option.help, option.name
+            assert option.is_flag or option.metavar or isinstance(option.type, click.Choice), option.name
+    assert not command.get_short_help_str(60).endswith("...")
 
 
 def test_exit_codes_are_those_of_the_document() -> None:

@@ -22,7 +22,8 @@ def completion(ctx: click.Context, shell: str | None) -> None:
     \b
       bash  echo 'eval "$(nyx-plugins completion bash)"' >> ~/.bashrc
       zsh   echo 'eval "$(nyx-plugins completion zsh)"' >> ~/.zshrc
-      fish  nyx-plugins completion fish > ~/.config/fish/completions/nyx-plugins.fish
+      fish  nyx-plugins completion fish \\
+              > ~/.config/fish/completions/nyx-plugins.fish
     """
     from click.shell_completion import get_completion_class
 

@@ -42,7 +42,7 @@ def check(file: str) -> None:
         click.get_current_context().exit(EXIT_FAILED)
 
 
-@click.command()
+@click.command(short_help="Print every setting in force, and where it comes from.")
 @file_argument(required=False)
 @json_option("Print a list of JSON objects instead: key, value, origin, file, line, variable.")
 @click.option("--only-changed", is_flag=True, help="Leave out what is as the defaults have it.")
