@@ -16,6 +16,7 @@ from click.testing import Result
 from nyx_plugins import NyxPluginError
 from nyx_plugins.cli import demo
 from nyx_plugins.cli.failure import exit_code_of, one_line
+from nyx_plugins.cli.main import COMMANDS
 from nyx_plugins.cli.replay import CaptureError
 from nyx_plugins.config.errors import ConfigError, Fault, StartupError
 from nyx_plugins.plugins import errors
@@ -264,6 +265,15 @@ def test_the_exit_code_tells_the_cause(error: NyxPluginError, code: int) -> None
 def test_a_wrong_argument_is_one_sentence(arguments: str, expected: str, invoke: Invoke) -> None:
     """The sentence names what is wrong, what is spelt alike, and the help of the command."""
     assert sentence(invoke(*arguments.split())).startswith(expected)
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_refuses_an_unknown_option_in_one_sentence(command: str, invoke: Invoke) -> None:
+    """None prints its usage, or begins to work."""
+    said = sentence(invoke(command, "--no-such-option"))
+    assert said.startswith("no such option '--no-such-option'") and said.endswith(
+        f"; try 'nyx-plugins {command} --help'"
+    )
 
 
 def test_an_argument_can_not_reach_the_terminal(invoke: Invoke) -> None:

@@ -163,7 +163,7 @@ def test_refusals_are_counted_by_cause(echo: PluginSystem, invoke: Invoke, answe
 
 
 def test_what_is_not_done_in_time_is_told(echo: PluginSystem, invoke: Invoke) -> None:
-    """A full mailbox ends it, with the time that was given to all frames together."""
+    """A mailbox that stays full ends it, with the time that was given."""
     echo.pause(1002)
     result = invoke("dispatch", "echo", "--count", "5000", "--timeout", "0.05")
     assert result.exit_code == 4

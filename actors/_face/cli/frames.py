@@ -79,7 +79,7 @@ def _not_with_json(ctx: click.Context, param: click.Parameter, raw: bool) -> boo
     help="Send the frame so many times.",
 )
 @click.option("--wait", is_flag=True, help="Wait for the outcomes too.")
-@timeout_option("How long to wait for room and acceptance, and with --wait for the outcomes.")
+@timeout_option("How long to wait for room and acceptance, and with --wait for each outcome.")
 @json_option("Print one JSON object.")
 @connected
 def dispatch(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections import Counter, deque
 from typing import Any
 
@@ -41,7 +40,10 @@ class Frame:
 
 
 class Sending:
-    """One frame sent many times: counts what becomes of it, and keeps the first error and the last outcome."""
+    """One frame sent many times: counts what becomes of it, and keeps the first error and the last outcome.
+
+    However many there are, it goes on for as long as it gets on: ``timeout`` is for each wait.
+    """
 
     def __init__(self, system: PluginSystem, frame: Frame, wait: bool, timeout: float | None) -> None:
         self.accepted = 0
@@ -53,14 +55,13 @@ class Sending:
         self._item = (frame.frame_type, frame.header.encode())
         self._wait = wait
         self._limit = _limit(system, timeout)
-        self._deadline = time.monotonic() + self._limit
         self._open: deque[Receipt] = deque()
 
     def run(self, count: int) -> None:
         """Send the frame ``count`` times; the first refusal for want of time ends it."""
         while count and not isinstance(self.error, DispatchTimeout):
             chunk = min(count, CHUNK_FRAMES)
-            for result in self._system.dispatch_many([self._item] * chunk, timeout=self._left()):
+            for result in self._system.dispatch_many([self._item] * chunk, timeout=self._limit):
                 self._take(result)
             count -= chunk
             self._settle(MAX_OPEN)
@@ -79,7 +80,7 @@ class Sending:
         """Take the outcomes that are there, and wait for more until at most ``most`` are open."""
         while self._open and (self._open[0].done or len(self._open) > most):
             try:
-                self.outcome = self._open.popleft().outcome(self._left())
+                self.outcome = self._open.popleft().outcome(self._limit)
             except SystemStopped:
                 raise
             except NyxPluginError as error:
@@ -90,9 +91,6 @@ class Sending:
 
     def _note(self, error: NyxPluginError) -> None:
         self.error = self.error or (_in_all(error, self._limit) if isinstance(error, DispatchTimeout) else error)
-
-    def _left(self) -> float:
-        return max(0.0, self._deadline - time.monotonic())
 
 
 def send(system: PluginSystem, frame: Frame, count: int, wait: bool, timeout: float | None, json_wanted: bool) -> None:
