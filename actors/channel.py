@@ -9,6 +9,7 @@ from ..plugins.errors import MailboxFull
 from .credit import Lease
 from .messages import Batch, Route
 from .receipt import Outcome, Receipt
+from .waiting import WaitingLine
 
 Sent = tuple[int, int, bytes]
 """Sequence number, frame type, header."""
@@ -21,8 +22,8 @@ class Channel:
         self.plugin_id = plugin_id
         self.route: Route | None = None
         self.wants_credit = False
-        self.waiting = 0
-        """How many threads wait for room."""
+        self.waiting = WaitingLine()
+        """Who waits for room."""
         self._max_header_bytes = max_header_bytes
         self._lease: Lease | None = None
         self._last_seq = 0
@@ -71,9 +72,9 @@ class Channel:
     def recall(self, frames: int) -> int:
         """Return how much credit goes back now; the rest follows with the outcomes.
 
-        What threads wait for is kept: a credit that goes round must not be passed on unused.
+        What is waited for is kept: a credit that goes round must not be passed on unused.
         """
-        return 0 if self._lease is None else self._lease.recall(frames, reserved=self.waiting)
+        return 0 if self._lease is None else self._lease.recall(frames, reserved=len(self.waiting))
 
     # Sending.
 
@@ -82,7 +83,7 @@ class Channel:
         assert self.route is not None and self._lease is not None
         size = len(header)
         if not self._lease.spend(1, size):
-            raise self._full(size)
+            raise self.full()
         self._last_seq += 1
         sent = (self._last_seq, frame_type, header)
         self._unsent.append(sent)
@@ -101,7 +102,8 @@ class Channel:
         taken, self._unsent = self._unsent[:most], self._unsent[most:]
         return Batch(self.plugin_id, self.route.epoch, tuple(taken))
 
-    def _full(self, size: int) -> MailboxFull:
+    def full(self) -> MailboxFull:
+        """Say what there is no room for."""
         assert self.route is not None and self._lease is not None
         lease, route = self._lease, self.route
         if lease.available > 0:

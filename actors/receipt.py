@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import attrs
 
-from ..plugins.errors import DispatchTimeout
+from ..plugins.errors import DispatchTimeout, PluginFailed
 from .results import DeadLetter, Failed, ReplyLost, Result
 
 
@@ -47,13 +47,22 @@ def outcome_of(result: Result) -> Outcome:
     return Outcome(OutcomeKind.PROCESSED, reply=result)
 
 
+def reply_of(plugin_id: int, outcome: Outcome) -> bytes | None:
+    """Return a handler's reply; raises :class:`PluginFailed` when there is none to be had."""
+    if outcome.kind is not OutcomeKind.PROCESSED:
+        raise PluginFailed(plugin_id, outcome.reason, str(outcome.kind))
+    if outcome.reply_lost:
+        raise PluginFailed(plugin_id, "the frame was processed, but a crash took the reply", "reply")
+    return outcome.reply
+
+
 class Receipt:
     """One frame on its way: first accepted or refused, then (if accepted) an outcome.
 
     All methods are thread-safe. ``accepted`` is ``None`` as long as neither is known.
     """
 
-    __slots__ = ("_changed", "_error", "_outcome", "accepted", "plugin_id", "seq", "size")
+    __slots__ = ("_changed", "_error", "_on_change", "_outcome", "accepted", "plugin_id", "seq", "size")
 
     def __init__(self, plugin_id: int, seq: int, size: int, changed: threading.Condition) -> None:
         self.plugin_id = plugin_id
@@ -62,6 +71,7 @@ class Receipt:
         self.accepted: bool | None = None
         self._outcome: Outcome | None = None
         self._error: BaseException | None = None
+        self._on_change: Callable[[], None] | None = None
         self._changed = changed
 
     def __repr__(self) -> str:
@@ -88,9 +98,8 @@ class Receipt:
 
         Raises the refusal, or :class:`DispatchTimeout` (the frame may still be accepted then).
         """
-        self._wait(lambda: self.accepted is not None or self._error is not None, "acceptance", timeout)
-        if self._error is not None and not self.accepted:
-            raise self._error.with_traceback(None)
+        self._wait(lambda: self.decided, "acceptance", timeout)
+        self.raise_refusal()
 
     def outcome(self, timeout: float | None = None) -> Outcome:
         """Wait up to ``timeout`` seconds (``None``: for ever) for the outcome.
@@ -98,25 +107,60 @@ class Receipt:
         Raises the refusal, :class:`SystemStopped` or :class:`DispatchTimeout`.
         """
         self._wait(lambda: self.done, "an outcome", timeout)
+        return self.result()
+
+    # Without waiting.
+
+    @property
+    def decided(self) -> bool:
+        """Whether the frame is accepted or refused, or never will be either."""
+        return self.accepted is not None or self._error is not None
+
+    def raise_refusal(self) -> None:
+        """Raise what refused the frame; nothing happens as long as nothing has."""
+        if self._error is not None and not self.accepted:
+            # One instance may end many: its traceback would grow with each raise.
+            raise self._error.with_traceback(None)
+
+    def result(self) -> Outcome:
+        """Return the outcome of a frame that is done, or raise why there is none."""
         if self._outcome is None:
             assert self._error is not None
             raise self._error.with_traceback(None)
         return self._outcome
+
+    def late(self, what: str, timeout: float | None) -> DispatchTimeout:
+        """Make the error of one who has waited in vain; it carries the receipt."""
+        error = DispatchTimeout(self.plugin_id, what, timeout or 0.0)
+        error.receipt = self
+        return error
+
+    def tell(self, on_change: Callable[[], None]) -> None:
+        """Call ``on_change`` whenever there is news, instead of whom was told before. It must not wait."""
+        self._on_change = on_change
 
     # For the session, which holds the lock of ``changed``.
 
     def _accept(self) -> None:
         if self.accepted is None:
             self.accepted = True
+            self._changed_now()
 
     def _settle(self, outcome: Outcome) -> None:
         self.accepted = True
         self._outcome = outcome
+        self._changed_now()
 
     def _refuse(self, error: BaseException) -> None:
+        # The reason first: who sees a refusal without the lock has to find it.
+        self._error = error
         if self.accepted is None:
             self.accepted = False
-        self._error = error
+        self._changed_now()
+
+    def _changed_now(self) -> None:
+        if self._on_change is not None:
+            self._on_change()
 
     def _wait(self, ready: Callable[[], bool], what: str, timeout: float | None) -> None:
         if ready():
@@ -126,7 +170,5 @@ class Receipt:
             while not ready():
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
-                    late = DispatchTimeout(self.plugin_id, what, timeout or 0.0)
-                    late.receipt = self
-                    raise late
+                    raise self.late(what, timeout)
                 self._changed.wait(left)

@@ -1,6 +1,7 @@
 """A session: one program's end of the system. It checks, spends credit, coalesces, and matches answers to receipts.
 
-Any number of threads may use it. What they hand in while a message is under way travels in the next one.
+Any number of threads may use it. What they hand in while a message is under way travels in the next one. What has to be
+waited for is a :class:`Pending`: threads wait for it, an event loop is told.
 """
 
 from __future__ import annotations
@@ -11,21 +12,22 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from ..config.errors import NyxPluginError
 from ..config.settings import LimitSettings
-from ..plugins.errors import DispatchTimeout, MailboxFull, PluginNotRegistered, SystemStopped
+from ..plugins.errors import DispatchTimeout, SystemStopped
 from . import messages as m
 from ._thespian import Address
-from .admission import AT_REST, admit
-from .answers import ANSWERS
-from .channel import Channel
 from .events import ALL_STREAMS
+from .inquiries import Inquiries, Inquiry
 from .log_lines import write_plugin_lines
-from .outbox import Outbox
-from .receipt import Outcome, OutcomeKind, Receipt, outcome_of
+from .pending import Pending
+from .receipt import Receipt
 from .subscription import Subscription
+from .traffic import Traffic
+from .waiting import Waiter
+
+T = TypeVar("T")
 
 _log = logging.getLogger("nyx_plugins.session")
 # What a plugin logs is the application's to show: without a word from it, nothing goes to standard error.
@@ -57,21 +59,17 @@ class Session:
         self.id = secrets.randbits(63) | 1
         self._pid = os.getpid()
         self._endpoint = endpoint
-        self._limits = limits
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._to_send = threading.Condition(self._lock)
         self._turn = threading.RLock()
-        self._channels: dict[int, Channel] = {}
-        self._routes: dict[int, m.Route] = {}
-        self._version = -1
+        self._traffic = Traffic(self.id, limits, self._changed)
+        self._outbox = self._traffic.outbox
         self._directory: m.Attached | None = None
-        self._outbox = Outbox(self.id, self._channels)
-        self._replies: dict[int, m.Reply | None] = {}
-        self._next_request = 0
+        self._inquiries = Inquiries()
+        self._drains: set[Pending[None]] = set()
+        self._after_news: Callable[[], None] = lambda: None
         self._subscriptions: list[Subscription] = []
-        self._stopped: SystemStopped | None = None
-        self._has_lost = False
         self._sender: threading.Thread | None = None
 
     # Life.
@@ -90,30 +88,29 @@ class Session:
             self._outbox.command(self._endpoint.supervisor, attach)
         self._kick()
         with self._changed:
-            ready = self._wait_for(lambda: self._directory is not None and self._version >= 0, timeout)
+            ready = self._wait_for(lambda: self._directory is not None and self._traffic.version >= 0, timeout)
         if not ready:
             raise DispatchTimeout(None, "an answer of the system", timeout)
 
     def fail(self, reason: str) -> None:
         """End everything pending with :class:`SystemStopped`. Idempotent; the first reason stands."""
         with self._changed:
-            if self._stopped is not None:
+            if self.stopped is not None:
                 return
-            self._stopped = SystemStopped(reason)
-            self._routes.clear()
-            for channel in self._channels.values():
-                for receipt in channel.abandon():
-                    receipt._refuse(self._stopped)
-                    self._has_lost = True
+            stopped = SystemStopped(reason)
+            self._traffic.stop(stopped)
+            self._inquiries.fail(stopped)
+            self._end_drains()
             self._changed.notify_all()
             self._to_send.notify_all()
         for subscription in list(self._subscriptions):
             subscription.close()
+        self._after_news()
 
     def close(self, reason: str = "it was closed") -> None:
         """Say goodbye, fail what is pending and release the endpoint. Idempotent."""
         with self._lock:
-            if self._stopped is None:
+            if self.stopped is None:
                 self._outbox.command(self._endpoint.supervisor, m.Detach(self.id))
         self._kick()
         self.fail(reason)
@@ -122,93 +119,65 @@ class Session:
         self._endpoint.close()
 
     @property
+    def synchronous(self) -> bool:
+        """Whether the actors run on the caller's thread."""
+        return self._endpoint.synchronous
+
+    @property
     def stopped(self) -> SystemStopped | None:
         """Why nothing works any more, or ``None``."""
-        return self._stopped
+        return self._traffic.stopped
 
     # Frames.
 
-    def offer(self, frame_type: int, header: bytes, count_full: bool = True) -> Receipt:
-        """Check a frame, spend a credit, and queue it; never waits. Raises what refuses it.
-
-        With ``count_full`` false a lack of room is not counted as a refusal: the caller will wait and try again.
-        """
+    def offer(self, frame_type: int, header: bytes) -> Receipt:
+        """Check a frame, spend a credit, and queue it; never waits. Raises what refuses it."""
         self._check_process()
         with self._lock:
-            return self._offer(frame_type, header, count_full)
+            try:
+                return self._traffic.offer(frame_type, header)
+            finally:
+                # A refusal is reported too.
+                self._to_send.notify()
+
+    def enter(self, frame_type: int, header: bytes) -> Receipt | Waiter:
+        """Queue a frame, or else let it wait for room behind those who do already. Raises what refuses it."""
+        self._check_process()
+        with self._lock:
+            try:
+                return self._traffic.enter(frame_type, header)
+            finally:
+                self._to_send.notify()
 
     def offer_waiting(self, frame_type: int, header: bytes, deadline: float, timeout: float) -> Receipt:
         """Queue a frame, waiting for room until ``deadline`` (monotonic); raises :class:`DispatchTimeout` then."""
-        self._check_process()
-        with self._changed:
-            try:
-                return self._offer(frame_type, header, count_full=False)
-            except MailboxFull as full:
-                channel = self._channels[full.plugin_id]
-            channel.waiting += 1
-            try:
-                return self._offer_until(frame_type, header, deadline, timeout)
-            finally:
-                channel.waiting -= 1
-                self._give_back(channel.plugin_id, channel.recall(0))
-
-    def _offer_until(self, frame_type: int, header: bytes, deadline: float, timeout: float) -> Receipt:
-        while True:
-            self._changed.wait(max(0.0, deadline - time.monotonic()))
-            try:
-                return self._offer(frame_type, header, count_full=False)
-            except MailboxFull as full:
-                if time.monotonic() < deadline:
-                    continue
-                late = DispatchTimeout(full.plugin_id, f"room in its mailbox ({full})", timeout)
-                self._refuse(late, full.plugin_id)
-                raise late from None
+        entry = self.enter(frame_type, header)
+        return entry if isinstance(entry, Receipt) else self.result(entry, deadline - time.monotonic(), timeout)
 
     def flush(self) -> None:
-        """See to it that what is queued is sent: at once on a synchronous endpoint, else by the sending thread."""
-        self._kick()
+        """Send what is queued, on a synchronous endpoint; else the sending thread has been told already."""
+        if self._endpoint.synchronous:
+            self._kick()
 
     def drain(self, timeout: float | None) -> None:
         """Wait until every frame of this session has its outcome; raises DispatchTimeout, or SystemStopped."""
-        with self._changed:
-            done = self._wait_for(lambda: not any(c.outstanding for c in self._channels.values()), timeout)
-            if self._stopped is not None and self._has_lost:
-                raise self._stopped.with_traceback(None)
-            if done:
-                return
-            busy = {c.plugin_id: c.outstanding for c in self._channels.values() if c.outstanding}
-        raise DispatchTimeout(None, f"outcomes of {sum(busy.values())} frames (by plugin: {busy})", timeout or 0.0)
+        self.result(self.drained(), timeout, timeout or 0.0)
 
-    def _offer(self, frame_type: int, header: bytes, count_full: bool) -> Receipt:
-        if self._stopped is not None:
-            # One instance for all: its traceback would grow with each raise.
-            raise self._stopped.with_traceback(None)
-        try:
-            route = admit(self._routes, frame_type, header, self._limits.max_header_bytes).route
-            channel = self._channels[route.plugin_id]
-            receipt = channel.offer(frame_type, header, self._changed)
-        except NyxPluginError as error:
-            full = isinstance(error, MailboxFull)
-            if full:
-                self._ask_for_credit(error.plugin_id)  # type: ignore[attr-defined]  # it is a MailboxFull
-            if count_full or not full:
-                self._refuse(error, getattr(error, "plugin_id", None))
-            raise
-        self._outbox.note_frames(channel)
-        self._to_send.notify()
-        return receipt
+    def drained(self) -> Pending[None]:
+        """Return what is done once every frame has its outcome, and fails if the system takes outcomes with it."""
+        drained: Pending[None] = Pending()
+        with self._lock:
+            self._drains.add(drained)
+            self._end_drains()
+        return drained
 
-    def _refuse(self, error: BaseException, plugin_id: int | None) -> None:
-        self._outbox.refuse(error, plugin_id)
-        self._to_send.notify()
-
-    def _ask_for_credit(self, plugin_id: int) -> None:
-        channel = self._channels[plugin_id]
-        missing = channel.missing_credit()
-        if missing:
-            channel.wants_credit = True
-            self._outbox.to_dispatcher(m.WantCredit(self.id, plugin_id, missing))
-            self._to_send.notify()
+    def _end_drains(self) -> None:
+        lost = self.stopped if self._traffic.lost else None
+        if not self._drains or (lost is None and self._traffic.outstanding()):
+            return
+        for drained in self._drains:
+            drained.succeed(None) if lost is None else drained.fail(lost)
+        self._drains.clear()
 
     # Questions.
 
@@ -217,29 +186,20 @@ class Session:
 
         Raises the reply's error, :class:`SystemStopped`, or :class:`DispatchTimeout` naming ``what``.
         """
+        return self.result(self.post(to, make, what), timeout, timeout)
+
+    def post(self, to: str, make: Callable[[int, Address], m.Question], what: str) -> Inquiry:
+        """Ask ``to`` (an actor's role) and return what will hold the answer to ``what``."""
         self._check_process()
         with self._lock:
-            if self._stopped is not None:
-                raise self._stopped.with_traceback(None)
-            self._next_request += 1
-            number = self._next_request
-            self._replies[number] = None
+            if self.stopped is not None:
+                raise self.stopped.with_traceback(None)
+            inquiry = self._inquiries.new(what)
             self._outbox.gather()
-            self._outbox.command(self._role(to), make(number, self._endpoint.address))
+            self._outbox.command(self._role(to), make(inquiry.number, self._endpoint.address))
             self._to_send.notify()
         self._kick()
-        with self._changed:
-            self._wait_for(lambda: self._answered(number), timeout)
-            reply = self._replies.pop(number)
-        if reply is None:
-            raise (self._stopped or DispatchTimeout(None, what, timeout)).with_traceback(None)
-        if reply.error is not None:
-            raise reply.error
-        return reply.value
-
-    def _answered(self, number: int) -> bool:
-        reply = self._replies[number]
-        return reply is not None and self._version >= reply.version
+        return inquiry
 
     def _role(self, role: str) -> Address:
         if role == "supervisor":
@@ -247,25 +207,78 @@ class Session:
         assert self._directory is not None
         return self._directory.registry if role == "registry" else self._directory.dispatcher
 
+    # Waiting.
+
+    def result(self, pending: Pending[T], wait_s: float | None, timeout: float) -> T:
+        """Wait up to ``wait_s`` seconds, and return or raise what came of it; the error speaks of ``timeout``."""
+        try:
+            pending.wait(wait_s)
+            self.expire(pending, timeout)
+            return pending.result()
+        finally:
+            self.give_up(pending)
+
+    def expire(self, pending: Pending[Any], timeout: float) -> None:
+        """Time is up: what is not done ends with :class:`DispatchTimeout`."""
+        if pending.done:
+            return
+        with self._lock:
+            if not pending.done:
+                pending.fail(self._too_late(pending, timeout))
+                self._forget(pending)
+        self._kick()
+        self._after_news()
+
+    def give_up(self, pending: Pending[Any]) -> None:
+        """Wait for this no longer. Nothing happens to what is done."""
+        if not pending.done:
+            with self._lock:
+                self._forget(pending)
+            self._kick()
+            self._after_news()
+
+    def after_news(self, call: Callable[[], None]) -> None:
+        """Call this after each message, once all whom it concerns have been told. It must not wait."""
+        self._after_news = call
+
+    def _too_late(self, pending: Pending[Any], timeout: float) -> DispatchTimeout:
+        match pending:
+            case Waiter():
+                return self._traffic.too_late(pending, timeout)
+            case Inquiry():
+                return DispatchTimeout(None, pending.what, timeout)
+        busy = self._traffic.outstanding()
+        return DispatchTimeout(None, f"outcomes of {sum(busy.values())} frames (by plugin: {busy})", timeout)
+
+    def _forget(self, pending: Pending[Any]) -> None:
+        match pending:
+            case Waiter():
+                self._traffic.leave(pending)
+            case Inquiry():
+                self._inquiries.forget(pending)
+            case _:
+                self._drains.discard(pending)
+
     # What is known here.
 
     def routes(self) -> dict[int, m.Route]:
         """Return the routes as last told by the dispatcher."""
         with self._lock:
-            return dict(self._routes)
+            return dict(self._traffic.routes)
 
     def subscribe(self, capacity: int) -> Subscription:
         """Return a queue of events and emitted frames."""
         subscription = Subscription(capacity, self._unsubscribe)
         with self._lock:
             self._subscriptions = [*self._subscriptions, subscription]
-        if self._stopped is not None:
+        if self.stopped is not None:
             subscription.close()
         return subscription
 
     def _unsubscribe(self, subscription: Subscription) -> None:
         with self._lock:
             self._subscriptions = [other for other in self._subscriptions if other is not subscription]
+        self._after_news()
 
     def _check_process(self) -> None:
         """A forked process has no part in its parent's session: its threads are not there."""
@@ -274,7 +287,7 @@ class Session:
 
     def _wait_for(self, ready: Callable[[], bool], timeout: float | None) -> bool:
         """Wait with the lock held; also returns when the session has failed."""
-        self._changed.wait_for(lambda: ready() or self._stopped is not None, timeout)
+        self._changed.wait_for(lambda: ready() or self.stopped is not None, timeout)
         return ready()
 
     # Sending.
@@ -283,7 +296,7 @@ class Session:
         if self._endpoint.synchronous:
             # One thread at a time: what was taken first has to arrive first.
             with self._turn:
-                while self._stopped is None and (work := self._take()) is not None:
+                while self.stopped is None and (work := self._take()) is not None:
                     self._endpoint.send(*work)
         else:
             with self._lock:
@@ -293,7 +306,7 @@ class Session:
         while True:
             with self._to_send:
                 while (work := self._outbox.next()) is None:
-                    if self._stopped is not None:
+                    if self.stopped is not None:
                         return
                     self._to_send.wait()
             try:
@@ -324,92 +337,21 @@ class Session:
         else:
             with self._changed:
                 self._note(message)
+                self._end_drains()
                 self._changed.notify_all()
                 self._to_send.notify()
+            self._after_news()
 
     def _note(self, message: m.SessionMessage) -> None:
         match message:
-            case m.Accepted():
-                self._channel(message.plugin_id).accept(message.ranges)
-                self._confirm(message.confirm_to)
-            case m.Settled():
-                self._settled(message)
-                self._confirm(message.confirm_to)
-            case m.Rejected():
-                self._rejected(message)
             case m.Reply():
-                if message.request_id in self._replies:
-                    self._replies[message.request_id] = message
-            case m.RoutesChanged():
-                self._change_routes(message)
-            case m.CreditGranted():
-                self._channel(message.plugin_id).grant(message.frames)
-            case m.CreditRecalled():
-                self._give_back(message.plugin_id, self._channel(message.plugin_id).recall(message.frames))
+                self._inquiries.answer(message, self._traffic.version)
             case m.Attached():
                 self._directory = message
                 self._outbox.dispatcher = message.dispatcher
-
-    def _confirm(self, source: Address) -> None:
-        if source is not None:
-            self._outbox.command(source, m.DeliverySeen(self.id, ANSWERS))
-
-    def _settled(self, message: m.Settled) -> None:
-        channel = self._channel(message.plugin_id)
-        owed = 0
-        for seq, result in message.outcomes:
-            _, back = channel.settle(seq, outcome_of(result))
-            owed += back
-        self._give_back(message.plugin_id, owed)
-
-    def _rejected(self, message: m.Rejected) -> None:
-        channel = self._channel(message.plugin_id)
-        owed = sum(channel.refuse(seq, error) for seq, error in message.frames)
-        self._give_back(message.plugin_id, owed)
-
-    def _give_back(self, plugin_id: int, frames: int) -> None:
-        if frames:
-            self._outbox.to_dispatcher(m.ReturnCredit(self.id, plugin_id, frames))
-
-    def _change_routes(self, message: m.RoutesChanged) -> None:
-        for plugin_id, drained in message.gone.items():
-            self._routes.pop(plugin_id, None)
-            self._close_channel(self._channel(plugin_id), drained)
-        for route in message.routes:
-            self._routes[route.plugin_id] = route
-            if route.state == AT_REST:
-                continue
-            channel = self._channel(route.plugin_id)
-            channel.open(route)
-            if channel.unsent_count:
-                self._outbox.note_frames(channel)
-        self._version = message.version
-
-    def _close_channel(self, channel: Channel, drained: bool) -> None:
-        """Refuse what was not sent. Of what was, the drained plugin actor or the dispatcher tells; else nobody will."""
-        self._outbox.forget_frames(channel)
-        error = PluginNotRegistered(channel.plugin_id)
-        unsent, under_way = channel.close()
-        for receipt in unsent:
-            receipt._refuse(error)
-            self._refuse(error, channel.plugin_id)
-        if not drained:
-            for receipt in under_way:
-                self._abandon(channel, receipt, error)
-
-    def _abandon(self, channel: Channel, receipt: Receipt, error: PluginNotRegistered) -> None:
-        channel.forget(receipt)
-        if receipt.accepted:
-            receipt._settle(Outcome(OutcomeKind.DEAD_LETTERED, reason="its plugin actor was gone"))
-        else:
-            receipt._refuse(error)
-            self._outbox.refuse(error, channel.plugin_id, submitted=True)
-
-    def _channel(self, plugin_id: int) -> Channel:
-        channel = self._channels.get(plugin_id)
-        if channel is None:
-            channel = self._channels[plugin_id] = Channel(plugin_id, self._limits.max_header_bytes)
-        return channel
+            case _:
+                self._traffic.note(message)
+                self._inquiries.routes_at(self._traffic.version)
 
     def _deliver(self, message: m.Delivery) -> None:
         if message.stream == "log":
@@ -417,6 +359,7 @@ class Session:
         else:
             for subscription in self._subscriptions:
                 subscription._put(message.items, message.dropped)
+            self._after_news()
         with self._lock:
             self._outbox.command(message.source, m.DeliverySeen(self.id, message.stream))
             self._to_send.notify()

@@ -21,6 +21,7 @@ class Subscription:
         self._items: deque[Notice] = deque(maxlen=capacity)
         self._changed = threading.Condition()
         self._on_close = on_close
+        self._on_change: Callable[[], None] | None = None
         self._closed = False
         self.dropped = 0
         """How many were lost so far, here or on the way, because nobody took them in time."""
@@ -46,11 +47,25 @@ class Subscription:
                 self._changed.wait(left)
             return self._items.popleft() if self._items else None
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will come than is queued."""
+        return self._closed
+
+    @property
+    def ready(self) -> bool:
+        """Whether :meth:`get` has no reason to wait."""
+        return bool(self._items) or self._closed
+
+    def tell(self, on_change: Callable[[], None]) -> None:
+        """Call ``on_change`` whenever there is news, instead of whom was told before. It must not wait."""
+        self._on_change = on_change
+
     def close(self) -> None:
         """Take nothing more; what is queued can still be read. Idempotent."""
         with self._changed:
             self._closed = True
-            self._changed.notify_all()
+            self._tell_all()
         self._on_close(self)
 
     def _put(self, items: tuple[Notice, ...], dropped: int) -> None:
@@ -60,4 +75,9 @@ class Subscription:
             room = (self._items.maxlen or 0) - len(self._items)
             self.dropped += dropped + max(0, len(items) - room)
             self._items.extend(items)
-            self._changed.notify_all()
+            self._tell_all()
+
+    def _tell_all(self) -> None:
+        self._changed.notify_all()
+        if self._on_change is not None:
+            self._on_change()

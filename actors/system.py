@@ -16,53 +16,25 @@ import attrs
 from ..config.errors import NyxPluginError, StartupError
 from ..config.loading import load_settings
 from ..config.settings import PluginSettings, Settings
-from ..plugins.errors import DispatchTimeout, PluginFailed, SystemStopped
-from ..plugins.policy import Policy
-from ..plugins.wire import PluginHeader
+from ..plugins.errors import DispatchTimeout, SystemStopped
 from . import messages as m
-from .admission import ACCEPTING
-from .arguments import (
-    checked_bundle,
-    checked_capacity,
-    checked_config,
-    checked_frames,
-    checked_id,
-    checked_permission,
-    checked_permissions,
-    checked_seconds,
-    checked_streams,
-    load_specs,
-)
+from . import questions
+from .arguments import checked_capacity, checked_frames, checked_id, checked_seconds, checked_streams
 from .backing import Backing, OwnHost, ServedActors, own
 from .events import ALL_STREAMS, EMITS, EVENTS, DispatchStats, PluginStats
 from .launch import StopReport
-from .receipt import OutcomeKind, Receipt
+from .plugin_info import PluginInfo as PluginInfo
+from .plugin_info import accepting, info_of
+from .questions import Ask
+from .receipt import Receipt, reply_of
+from .series import Header, Series, encoded
 from .service_file import Claim, service_dir
 from .session import Session
 from .subscription import Subscription
+from .waiting import Waiter
 
 _log = logging.getLogger("nyx_plugins")
-# What an answer may take beyond the time its work is given, in seconds.
-ANSWER_S = 5.0
 _NOTHING = m.Unloaded((), 0, ())
-
-Header = bytes | PluginHeader
-"""The header of a frame, encoded or not."""
-
-
-@attrs.frozen
-class PluginInfo:
-    """What the registry and the guard know of one plugin."""
-
-    plugin_id: int
-    name: str
-    version: str
-    digest: str
-    state: str
-    requested: frozenset[str]
-    permissions: frozenset[str]
-    policy: Policy | None
-    capacity: int | None
 
 
 class PluginSystem:
@@ -163,14 +135,7 @@ class PluginSystem:
         :class:`ManifestError`, :class:`PolicyRefused`, :class:`AlreadyLoaded`, :class:`DependencyMissing` or
         :class:`PluginFailed`, and has then left nothing behind.
         """
-        wanted = PluginSettings(
-            bundle=checked_bundle(bundle),
-            id=plugin_id,
-            capacity=capacity,
-            capacity_bytes=capacity_bytes,
-            permissions=checked_permissions(permissions),
-            config=checked_config(config),
-        )
+        wanted = questions.one_plugin(bundle, plugin_id, capacity, capacity_bytes, permissions, config)
         [result] = self.load_many([wanted])
         if isinstance(result, NyxPluginError):
             raise result
@@ -181,9 +146,7 @@ class PluginSystem:
 
         Raises :class:`ConfigError` when the settings name a permission that does not exist; nothing is loaded then.
         """
-        specs = load_specs(plugins)
-        timeout = 2 * (self._settings.system.load_timeout_s + ANSWER_S) * (1 + len(specs) / 10)
-        results = self._session.ask("supervisor", lambda n, to: m.LoadPlugins(n, to, specs), timeout, "loading")
+        results = self._ask(questions.load(self._settings, plugins))
         return [self._info(item) if isinstance(item, m.Registration) else item for item in results]
 
     def load_configured(self) -> list[PluginInfo | NyxPluginError]:
@@ -195,33 +158,26 @@ class PluginSystem:
 
         What is not finished then is dead-lettered. Raises :class:`PluginNotRegistered`, :class:`PluginNotLoaded`.
         """
-        checked_id(plugin_id)
-        drain_s = checked_seconds(timeout, self._settings.limits.drain_timeout_s)
-        self._session.ask(
-            "supervisor",
-            lambda n, to: m.UnloadPlugin(n, to, plugin_id, drain_s),
-            drain_s + 2 * self._settings.system.stop_timeout_s + ANSWER_S,
-            f"unloading plugin {plugin_id}",
-        )
+        self._ask(questions.unload(self._settings, plugin_id, timeout))
 
     def pause(self, plugin_id: int) -> None:
         """Hand no more frames to the plugin; its mailbox accepts until it is full.
 
         Returns once the plugin has finished what it had in hand.
         """
-        self._pause(plugin_id, True)
+        self._ask(questions.pause(self._settings, plugin_id, True))
 
     def resume(self, plugin_id: int) -> None:
         """Go on after :meth:`pause`."""
-        self._pause(plugin_id, False)
+        self._ask(questions.pause(self._settings, plugin_id, False))
 
     def grant(self, plugin_id: int, permission: str) -> None:
         """Give a permission; in force when this returns."""
-        self._change_permission(plugin_id, permission, True)
+        self._ask(questions.change_permission(plugin_id, permission, True))
 
     def revoke(self, plugin_id: int, permission: str) -> None:
         """Take a permission away; once this returns, no frame that needs it is accepted."""
-        self._change_permission(plugin_id, permission, False)
+        self._ask(questions.change_permission(plugin_id, permission, False))
 
     # Frames.
 
@@ -244,7 +200,7 @@ class PluginSystem:
         Raises what :meth:`dispatch` raises as far as it is known at once, and :class:`MailboxFull`.
         """
         try:
-            return self._session.offer(frame_type, _encoded(header))
+            return self._session.offer(frame_type, encoded(header))
         finally:
             # A refusal is reported too.
             self._session.flush()
@@ -259,23 +215,21 @@ class PluginSystem:
         """
         timeout = checked_seconds(timeout, self._settings.limits.dispatch_timeout_s)
         deadline = time.monotonic() + timeout
-        results: list[Receipt | NyxPluginError] = []
+        series = Series(self._session.enter if wait else self._session.offer)
         try:
             for frame_type, header in checked_frames(frames):
-                try:
-                    results.append(
-                        self._offer_waiting(frame_type, header, deadline, timeout)
-                        if wait
-                        else self._session.offer(frame_type, _encoded(header))
-                    )
-                except SystemStopped:
-                    raise
-                except NyxPluginError as error:
-                    results.append(error)
+                series.send(frame_type, header)
+                while (waiter := series.in_the_way()) is not None:
+                    self._await_room(waiter, deadline, timeout)
+            self._session.flush()
+            if not wait:
+                return [item for item in series.entries if not isinstance(item, Waiter)]
+            return [self._accepted_or_error(item, deadline, timeout) for item in series.entries]
         finally:
+            for waiter in series.waiting:
+                self._session.give_up(waiter)
             # What came before an item that is no frame is on its way.
             self._session.flush()
-        return [_accepted_or_error(item, deadline) for item in results] if wait else results
 
     def request(self, frame_type: int, header: Header, timeout: float | None = None) -> bytes | None:
         """Send a frame and return the handler's reply (``None`` if it gave none), within ``timeout`` seconds.
@@ -286,11 +240,7 @@ class PluginSystem:
         deadline = time.monotonic() + timeout
         receipt = self._offer_waiting(frame_type, header, deadline, timeout)
         outcome = receipt.outcome(max(0.0, deadline - time.monotonic()))
-        if outcome.kind is not OutcomeKind.PROCESSED:
-            raise PluginFailed(receipt.plugin_id, outcome.reason, str(outcome.kind))
-        if outcome.reply_lost:
-            raise PluginFailed(receipt.plugin_id, "the frame was processed, but a crash took the reply", "reply")
-        return outcome.reply
+        return reply_of(receipt.plugin_id, outcome)
 
     def drain(self, timeout: float | None = None) -> None:
         """Wait up to ``timeout`` seconds until every frame sent from here has its outcome.
@@ -307,31 +257,25 @@ class PluginSystem:
 
     def plugin_stats(self, plugin_id: int) -> PluginStats:
         """Return one plugin's counters, read at its plugin actor; raises :class:`PluginNotRegistered`."""
-        checked_id(plugin_id)
-        stats: PluginStats = self._ask_again(
-            "dispatcher", lambda n, to: m.GetPluginStats(n, to, plugin_id), "statistics"
-        )
+        stats: PluginStats = self._ask(questions.plugin_stats(plugin_id))
         return stats
 
     def dispatch_stats(self) -> DispatchStats:
         """Return the dispatcher's counters."""
-        stats: DispatchStats = self._ask_again("dispatcher", m.GetDispatchStats, "statistics")
+        stats: DispatchStats = self._ask(questions.dispatch_stats())
         return stats
 
     def plugin_info(self, plugin_id: int) -> PluginInfo:
         """Return what is registered; raises :class:`PluginNotRegistered`."""
-        checked_id(plugin_id)
-        return self._info(
-            self._ask_again("registry", lambda n, to: m.GetRegistration(n, to, plugin_id), "registration")
-        )
+        return self._info(self._ask(questions.registration(plugin_id)))
 
     def plugins(self) -> list[PluginInfo]:
         """Return all that is registered, whatever its state, in ascending order of the ids."""
-        return [self._info(row) for row in self._ask_again("registry", m.ListRegistrations, "registrations")]
+        return [self._info(row) for row in self._ask(questions.registrations())]
 
     def loaded_plugins(self) -> list[int]:
         """Return the ids of the plugins that take frames, in ascending order."""
-        return sorted(route.plugin_id for route in self._session.routes().values() if route.state in ACCEPTING)
+        return accepting(self._session.routes())
 
     def loaded_plugin_count(self) -> int:
         """Return how many plugins take frames."""
@@ -352,16 +296,9 @@ class PluginSystem:
         Nothing changes for those that are loaded; what the system is made of (``system``, the largest header and the
         queue of events) stays as it was started with.
         """
-        old = self._settings
-        limits = attrs.evolve(
-            settings.limits,
-            max_header_bytes=old.limits.max_header_bytes,
-            max_stream_frame_bytes=old.limits.max_stream_frame_bytes,
-            event_queue=old.limits.event_queue,
-        )
-        new = attrs.evolve(settings, system=old.system, limits=limits, plugins=())
-        self._session.ask("supervisor", lambda n, to: m.ChangeSettings(n, to, new), ANSWER_S, "changing settings")
-        self._settings = new
+        settings, question = questions.change_settings(self._settings, settings)
+        self._ask(question)
+        self._settings = settings
 
     def publish(self, claim: Claim) -> None:
         """Let programs of the same user find this system in the claim's directory, with :meth:`connect`.
@@ -400,10 +337,9 @@ class PluginSystem:
     def _stop_plugins(self, drain_s: float) -> m.Unloaded:
         """Let the supervisor unload all; returns what became of the plugins."""
         unloaded = _NOTHING
-        budget = drain_s + 2 * self._settings.system.stop_timeout_s + ANSWER_S
         # Whatever does not stop in time is killed by the host.
         with contextlib.suppress(SystemStopped, DispatchTimeout):
-            unloaded = self._session.ask("supervisor", lambda n, to: m.StopSystem(n, to, drain_s), budget, "stopping")
+            unloaded = self._ask(questions.stop(self._settings, drain_s))
         self._session.fail("it was closed")
         return unloaded
 
@@ -411,54 +347,42 @@ class PluginSystem:
 
     def _offer_waiting(self, frame_type: int, header: Header, deadline: float, timeout: float) -> Receipt:
         try:
-            return self._session.offer_waiting(frame_type, _encoded(header), deadline, timeout)
+            return self._session.offer_waiting(frame_type, encoded(header), deadline, timeout)
         finally:
             self._session.flush()
 
-    def _pause(self, plugin_id: int, paused: bool) -> None:
-        checked_id(plugin_id)
-        self._session.ask(
-            "supervisor",
-            lambda n, to: m.PausePlugin(n, to, plugin_id, paused),
-            self._settings.ceiling.wall_time_s + ANSWER_S,
-            f"{'pausing' if paused else 'resuming'} plugin {plugin_id}",
-        )
+    def _await_room(self, waiter: Waiter, deadline: float, timeout: float) -> None:
+        self._session.flush()
+        waiter.wait(deadline - time.monotonic())
+        self._session.expire(waiter, timeout)
 
-    def _change_permission(self, plugin_id: int, permission: str, granted: bool) -> None:
-        checked_id(plugin_id)
-        checked_permission(permission)
-        self._session.ask(
-            "registry",
-            lambda n, to: m.ChangePermission(n, to, plugin_id, permission, granted),
-            ANSWER_S,
-            f"changing permissions of plugin {plugin_id}",
-        )
+    def _accepted_or_error(
+        self, item: Receipt | Waiter | NyxPluginError, deadline: float, timeout: float
+    ) -> Receipt | NyxPluginError:
+        if isinstance(item, NyxPluginError):
+            return item
+        try:
+            if isinstance(item, Waiter):
+                item = self._session.result(item, deadline - time.monotonic(), timeout)
+            item.wait_accepted(max(0.0, deadline - time.monotonic()))
+        except SystemStopped:
+            raise
+        except NyxPluginError as error:
+            return error
+        return item
 
-    def _ask_again(self, role: str, make: Any, what: str) -> Any:
-        """Ask what changes nothing, again while a plugin actor that was asked may have been restarted."""
-        deadline = time.monotonic() + ANSWER_S
+    def _ask(self, ask: Ask) -> Any:
+        deadline = time.monotonic() + ask.timeout_s
         while True:
             try:
-                return self._session.ask(role, make, 1.0, what)
+                wait_s = questions.AGAIN_S if ask.again else ask.timeout_s
+                return self._session.ask(ask.role, ask.make, wait_s, ask.what)
             except DispatchTimeout:
-                if time.monotonic() >= deadline:
+                if not ask.again or time.monotonic() >= deadline:
                     raise
 
     def _info(self, row: m.Registration) -> PluginInfo:
-        route = self._session.routes().get(row.plugin_id)
-        # The route says whether frames are taken; how it is with a plugin that takes them, the registry knows better.
-        serving = route is not None and route.state in ACCEPTING and row.state in ACCEPTING
-        return PluginInfo(
-            row.plugin_id,
-            row.name,
-            row.version,
-            row.digest,
-            row.state if route is None or serving else route.state,
-            row.requested,
-            row.granted,
-            None if route is None else route.policy,
-            None if route is None else route.capacity,
-        )
+        return info_of(row, self._session.routes().get(row.plugin_id))
 
 
 def _with_overrides(settings: Settings, transport: str | None, state_dir: str | Path | None) -> Settings:
@@ -468,18 +392,3 @@ def _with_overrides(settings: Settings, transport: str | None, state_dir: str | 
     if state_dir is not None:
         changes["state_dir"] = str(state_dir)
     return attrs.evolve(settings, system=attrs.evolve(settings.system, **changes)) if changes else settings
-
-
-def _encoded(header: Header) -> bytes:
-    return header.encode() if isinstance(header, PluginHeader) else header
-
-
-def _accepted_or_error(item: Receipt | NyxPluginError, deadline: float) -> Receipt | NyxPluginError:
-    if isinstance(item, Receipt):
-        try:
-            item.wait_accepted(max(0.0, deadline - time.monotonic()))
-        except SystemStopped:
-            raise
-        except NyxPluginError as error:
-            return error
-    return item

@@ -152,6 +152,21 @@ class ServiceRunning(NyxPluginError, RuntimeError):
         )
 
 
+class WrongLoop(NyxPluginError, RuntimeError):
+    """An ``AsyncPluginSystem`` was used outside of the event loop that it was started in. Only ``close`` may be."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        super().__init__(f"the system belongs to the event loop that it was started in, but {where}")
+
+
+class NotStarted(NyxPluginError, RuntimeError):
+    """An ``AsyncPluginSystem`` was used before it was started. Enter it with ``async with``, or await ``start()``."""
+
+    def __init__(self) -> None:
+        super().__init__("the system is not started: use `async with`, or `await AsyncPluginSystem.start()`")
+
+
 class AlreadyLoaded(NyxPluginError, ValueError):
     """A plugin with this id is loaded. Unload it first, or load with another id."""
 

@@ -13,12 +13,15 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "PluginSystem": "actors.system",
-    "PluginInfo": "actors.system",
+    "AsyncPluginSystem": "actors.async_system",
+    "PluginInfo": "actors.plugin_info",
     "StopReport": "actors.launch",
     "Receipt": "actors.receipt",
+    "AsyncReceipt": "actors.async_receipt",
     "Outcome": "actors.receipt",
     "OutcomeKind": "actors.receipt",
     "Subscription": "actors.subscription",
+    "AsyncSubscription": "actors.async_subscription",
     "Event": "actors.events",
     "EventKind": "actors.events",
     "Emitted": "actors.events",
@@ -52,10 +55,15 @@ _WHERE = {
     "ServiceNotRunning": "plugins.errors",
     "ServiceRunning": "plugins.errors",
     "SystemStopped": "plugins.errors",
+    "NotStarted": "plugins.errors",
+    "WrongLoop": "plugins.errors",
 }
 
 __all__ = [
     "AlreadyLoaded",
+    "AsyncPluginSystem",
+    "AsyncReceipt",
+    "AsyncSubscription",
     "BundleError",
     "ConfigError",
     "DependencyMissing",
@@ -70,6 +78,7 @@ __all__ = [
     "LatencyHistogram",
     "MailboxFull",
     "ManifestError",
+    "NotStarted",
     "NyxPluginError",
     "Outcome",
     "OutcomeKind",
@@ -94,16 +103,21 @@ __all__ = [
     "StreamFrame",
     "Subscription",
     "SystemStopped",
+    "WrongLoop",
     "load_settings",
 ]
 
 if TYPE_CHECKING:
+    from .actors.async_receipt import AsyncReceipt
+    from .actors.async_subscription import AsyncSubscription
+    from .actors.async_system import AsyncPluginSystem
     from .actors.events import DispatchStats, Emitted, Event, EventKind, PluginStats
     from .actors.latency import LatencyHistogram
     from .actors.launch import StopReport
+    from .actors.plugin_info import PluginInfo
     from .actors.receipt import Outcome, OutcomeKind, Receipt
     from .actors.subscription import Subscription
-    from .actors.system import PluginInfo, PluginSystem
+    from .actors.system import PluginSystem
     from .config.errors import ConfigError, NyxPluginError, StartupError
     from .config.loading import load_settings
     from .config.settings import PluginSettings, Settings
@@ -116,6 +130,7 @@ if TYPE_CHECKING:
         InvalidFrameType,
         MailboxFull,
         ManifestError,
+        NotStarted,
         PermissionDenied,
         PluginFailed,
         PluginNotLoaded,
@@ -125,6 +140,7 @@ if TYPE_CHECKING:
         ServiceNotRunning,
         ServiceRunning,
         SystemStopped,
+        WrongLoop,
     )
     from .plugins.wire import FrameType, PluginHeader, StreamDecoder, StreamFrame
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 from collections.abc import Callable, Iterator
@@ -439,3 +440,24 @@ def test_a_configuration_that_no_plugin_can_be_given_is_refused(live: PluginSyst
         with pytest.raises(NyxPluginError, match="config"):
             live.load("builtin:echo", plugin_id=plugin_id, config={"value": value})
     assert plugin_id not in live.loaded_plugins()
+
+
+# What only asyncio has.
+
+
+@provokes(plugin_errors.WrongLoop, RuntimeError)
+@provokes(plugin_errors.NotStarted, RuntimeError)
+def test_wrong_loop_and_not_started(runtime_base: Path) -> None:
+    """A system for asyncio is of use only after its start, and only in the loop in which that was."""
+    system = nyx_plugins.AsyncPluginSystem(transport="inline")
+    with pytest.raises(nyx_plugins.NotStarted) as early:
+        system.dispatch_nowait(DATA, header(1))
+    text = "the system is not started: use `async with`, or `await AsyncPluginSystem.start()`"
+    check(early.value, plugin_errors.NotStarted, text)
+    asyncio.run(system.__aenter__())
+    with pytest.raises(nyx_plugins.WrongLoop) as wrong:
+        system.dispatch_nowait(DATA, header(1))
+    where = "no event loop runs here"
+    text = f"the system belongs to the event loop that it was started in, but {where}"
+    check(wrong.value, plugin_errors.WrongLoop, text, where=where)
+    asyncio.run(system.close())

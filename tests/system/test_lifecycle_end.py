@@ -238,7 +238,7 @@ def test_close_ends_a_system_whose_root_does_not_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A Supervisor that is stopped (SIGSTOP) can't keep anybody alive: close() comes back, and all are gone."""
-    monkeypatch.setattr("nyx_plugins.actors.system.ANSWER_S", 0.5)
+    monkeypatch.setattr("nyx_plugins.actors.questions.ANSWER_S", 0.5)
     system = make_system(Settings(system=SystemSettings(stop_timeout_s=0.1)))
     system.load("builtin:echo")
     who = census(system)
@@ -269,7 +269,7 @@ def test_close_names_and_kills_an_actor_that_is_stuck(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """An actor that never comes back from a handler is killed after the budget; report and log say which it was."""
-    monkeypatch.setattr("nyx_plugins.actors.system.ANSWER_S", 0.5)
+    monkeypatch.setattr("nyx_plugins.actors.questions.ANSWER_S", 0.5)
     system = make_system(Settings(system=SystemSettings(stop_timeout_s=1.5)))
     system.load("builtin:echo")
     who = census(system)

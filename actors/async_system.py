@@ -1,0 +1,317 @@
+"""``AsyncPluginSystem``: the runtime as one object, for programs that use asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ..config.errors import NyxPluginError
+from ..config.settings import PluginSettings, Settings
+from ..plugins.errors import NotStarted, SystemStopped
+from . import messages as m
+from . import questions
+from .arguments import checked_capacity, checked_seconds
+from .aside import aside
+from .async_receipt import AsyncReceipt
+from .async_session import AsyncSession
+from .async_subscription import AsyncSubscription
+from .bridge import Bridge
+from .events import ALL_STREAMS, EMITS, EVENTS, DispatchStats, PluginStats
+from .launch import StopReport
+from .plugin_info import PluginInfo, info_of
+from .receipt import reply_of
+from .series import Header
+from .service_file import Claim
+from .system import PluginSystem
+
+
+class AsyncPluginSystem:
+    """A running plugin system for the tasks of one event loop; its methods are those of :class:`PluginSystem`.
+
+    ``async with AsyncPluginSystem() as system`` starts and closes it, as do :meth:`start` and :meth:`close`. It belongs
+    to the loop in which it was started (elsewhere :class:`WrongLoop` is raised); only ``close`` may be awaited in any.
+
+    No call blocks the loop or takes a thread. On ``inline`` handlers run on the loop's thread, so that each call takes
+    as long as the handlers that it causes to run.
+
+    Any task may be cancelled at any time: one that waits for room has sent nothing then; a frame that has been let in
+    stays on its way, and an operation that was asked for is done, with nobody to be told.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | str | Path | None = None,
+        *,
+        transport: str | None = None,
+        state_dir: str | Path | None = None,
+        streams: Iterable[str] = ALL_STREAMS,
+    ) -> None:
+        self._make: Callable[[], PluginSystem] | None = lambda: PluginSystem(
+            settings, transport=transport, state_dir=state_dir, streams=streams
+        )
+        self._system: PluginSystem | None = None
+        self._session: AsyncSession | None = None
+        self._closing: Future[StopReport] | None = None
+
+    @classmethod
+    async def start(
+        cls,
+        settings: Settings | str | Path | None = None,
+        *,
+        transport: str | None = None,
+        state_dir: str | Path | None = None,
+        streams: Iterable[str] = ALL_STREAMS,
+    ) -> AsyncPluginSystem:
+        """Start a system in a thread, and return it; close it when done. A task that is cancelled leaves none behind.
+
+        Raises :class:`ConfigError` and :class:`StartupError`.
+        """
+        return await cls(settings, transport=transport, state_dir=state_dir, streams=streams).__aenter__()
+
+    @classmethod
+    async def connect(
+        cls,
+        runtime_dir: str | Path | None = None,
+        *,
+        streams: Iterable[str] = (EVENTS, EMITS),
+        timeout: float | None = None,
+    ) -> AsyncPluginSystem:
+        """Return this program's end of the system that ``nyx-plugins serve`` runs in ``runtime_dir``.
+
+        Arguments and errors are those of :meth:`PluginSystem.connect`. Closing it leaves the service running.
+        """
+        system = cls()
+        system._make = lambda: PluginSystem.connect(runtime_dir, streams=streams, timeout=timeout)
+        return await system.__aenter__()
+
+    async def __aenter__(self) -> AsyncPluginSystem:
+        if self._closing is not None:
+            raise SystemStopped("it was closed")
+        if self._system is None:
+            await self._start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _start(self) -> None:
+        make, self._make = self._make, None
+        if make is None:
+            # Another task is about to start it.
+            raise NotStarted
+        starting = aside(make, "nyx-plugins-start")
+        try:
+            self._system = await asyncio.wrap_future(starting)
+        except BaseException:
+            # A thread can't be stopped: what it starts, if anything, is ended as soon as it is there.
+            aside(lambda: _end(starting), "nyx-plugins-close")
+            self._make = make
+            raise
+        self._session = AsyncSession(self._system._session, Bridge())
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self._running.settings
+
+    @property
+    def stopped(self) -> SystemStopped | None:
+        """Why nothing works any more; ``None`` as long as it does."""
+        return self._running.stopped
+
+    # Plugins.
+
+    async def load(
+        self,
+        bundle: str | Path,
+        *,
+        plugin_id: int | None = None,
+        capacity: int | None = None,
+        capacity_bytes: int | None = None,
+        permissions: Iterable[str] | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> PluginInfo:
+        """Load one bundle and return what it is once it is ready; see :meth:`PluginSystem.load`."""
+        wanted = questions.one_plugin(bundle, plugin_id, capacity, capacity_bytes, permissions, config)
+        [result] = await self.load_many([wanted])
+        if isinstance(result, NyxPluginError):
+            raise result
+        return result
+
+    async def load_many(self, plugins: Sequence[PluginSettings]) -> list[PluginInfo | NyxPluginError]:
+        """Load several plugins at the same time; one result or error for each, in order."""
+        results = await self._here.ask(questions.load(self.settings, plugins))
+        return [self._info(item) if isinstance(item, m.Registration) else item for item in results]
+
+    async def load_configured(self) -> list[PluginInfo | NyxPluginError]:
+        """Load the plugins that the settings name."""
+        return await self.load_many(self.settings.plugins)
+
+    async def unload(self, plugin_id: int, timeout: float | None = None) -> None:
+        """Take no more frames, finish those accepted within ``timeout`` seconds, and remove the plugin."""
+        await self._here.ask(questions.unload(self.settings, plugin_id, timeout))
+
+    async def pause(self, plugin_id: int) -> None:
+        """Hand no more frames to the plugin; returns once it has finished what it had in hand."""
+        await self._here.ask(questions.pause(self.settings, plugin_id, True))
+
+    async def resume(self, plugin_id: int) -> None:
+        """Go on after :meth:`pause`."""
+        await self._here.ask(questions.pause(self.settings, plugin_id, False))
+
+    async def grant(self, plugin_id: int, permission: str) -> None:
+        """Give a permission; in force when this returns."""
+        await self._here.ask(questions.change_permission(plugin_id, permission, True))
+
+    async def revoke(self, plugin_id: int, permission: str) -> None:
+        """Take a permission away; once this returns, no frame that needs it is accepted."""
+        await self._here.ask(questions.change_permission(plugin_id, permission, False))
+
+    # Frames.
+
+    async def dispatch(self, frame_type: int, header: Header, timeout: float | None = None) -> AsyncReceipt:
+        """Send a frame and return once it is accepted, waiting for room and acceptance up to ``timeout`` seconds.
+
+        Tasks get room in the order in which they came. Raises what :meth:`PluginSystem.dispatch` raises.
+        """
+        session, timeout = self._here, self._dispatch_s(timeout)
+        deadline = session.deadline(timeout)
+        receipt = await session.enter(frame_type, header, deadline, timeout)
+        await receipt.wait_accepted(session.left(deadline))
+        return receipt
+
+    def dispatch_nowait(self, frame_type: int, header: Header) -> AsyncReceipt:
+        """Send a frame without waiting: on the receipt arrive acceptance or refusal, and the outcome.
+
+        Raises what :meth:`dispatch` raises as far as it is known at once, and :class:`MailboxFull`.
+        """
+        return self._here.offer(frame_type, header)
+
+    async def dispatch_many(
+        self, frames: Iterable[tuple[int, Header]], *, wait: bool = True, timeout: float | None = None
+    ) -> list[AsyncReceipt | NyxPluginError]:
+        """Send any number of (frame type, header); one receipt or error for each, in order.
+
+        Waits for room and acceptance up to ``timeout`` seconds in all; with ``wait`` false what finds no room is
+        refused with :class:`MailboxFull`, and acceptance arrives on the receipts.
+        """
+        session, timeout = self._here, self._dispatch_s(timeout)
+        if not wait:
+            return await session.offer_many(frames)
+        return await session.enter_many(frames, session.deadline(timeout), timeout)
+
+    async def request(self, frame_type: int, header: Header, timeout: float | None = None) -> bytes | None:
+        """Send a frame and return the handler's reply (``None`` if it gave none), within ``timeout`` seconds.
+
+        Raises what :meth:`dispatch` raises, and :class:`PluginFailed` when there is an outcome but no reply to be had.
+        """
+        session, timeout = self._here, self._dispatch_s(timeout)
+        deadline = session.deadline(timeout)
+        receipt = await session.enter(frame_type, header, deadline, timeout)
+        return reply_of(receipt.plugin_id, await receipt.outcome(session.left(deadline)))
+
+    async def drain(self, timeout: float | None = None) -> None:
+        """Wait up to ``timeout`` seconds until every frame sent from here has its outcome.
+
+        Raises :class:`DispatchTimeout`, and :class:`SystemStopped` when the system took outcomes with it.
+        """
+        await self._here.drain(checked_seconds(timeout, self.settings.limits.drain_timeout_s))
+
+    def subscribe(self, capacity: int | None = None) -> AsyncSubscription:
+        """Return a bounded queue of events and of the frames that plugins emit, from now on."""
+        return self._here.subscribe(checked_capacity(capacity, self.settings.limits.event_queue))
+
+    # What is known.
+
+    async def plugin_stats(self, plugin_id: int) -> PluginStats:
+        """Return one plugin's counters, read at its plugin actor; raises :class:`PluginNotRegistered`."""
+        stats: PluginStats = await self._here.ask(questions.plugin_stats(plugin_id))
+        return stats
+
+    async def dispatch_stats(self) -> DispatchStats:
+        """Return the dispatcher's counters."""
+        stats: DispatchStats = await self._here.ask(questions.dispatch_stats())
+        return stats
+
+    async def plugin_info(self, plugin_id: int) -> PluginInfo:
+        """Return what is registered; raises :class:`PluginNotRegistered`."""
+        return self._info(await self._here.ask(questions.registration(plugin_id)))
+
+    async def plugins(self) -> list[PluginInfo]:
+        """Return all that is registered, whatever its state, in ascending order of the ids."""
+        return [self._info(row) for row in await self._here.ask(questions.registrations())]
+
+    def loaded_plugins(self) -> list[int]:
+        """Return the ids of the plugins that take frames, in ascending order."""
+        return self._running.loaded_plugins()
+
+    def loaded_plugin_count(self) -> int:
+        """Return how many plugins take frames."""
+        return self._running.loaded_plugin_count()
+
+    def is_plugin_loaded(self, plugin_id: int) -> bool:
+        """Whether this plugin takes frames."""
+        return self._running.is_plugin_loaded(plugin_id)
+
+    @property
+    def host_pid(self) -> int:
+        """Process id of the host process (of this process on ``inline``)."""
+        return self._running.host_pid
+
+    async def reconfigure(self, settings: Settings) -> None:
+        """Let plugins that are loaded from now on have these settings; see :meth:`PluginSystem.reconfigure`."""
+        new, question = questions.change_settings(self.settings, settings)
+        await self._here.ask(question)
+        self._running._settings = new
+
+    async def publish(self, claim: Claim) -> None:
+        """Let programs of the same user connect to this system; see :meth:`PluginSystem.publish`."""
+        self._here.check()
+        await asyncio.to_thread(self._running.publish, claim)
+
+    # The end.
+
+    async def close(self, timeout: float | None = None) -> StopReport:
+        """Drain for up to ``timeout`` seconds, unload everything, stop; see :meth:`PluginSystem.close`. Idempotent.
+
+        It is done in a thread, which goes on when the task is cancelled: call it again to wait for its end.
+        """
+        checked_seconds(timeout, 0.0)
+        if self._closing is None:
+            if (system := self._system) is None:
+                return StopReport()
+            self._closing = aside(lambda: system.close(timeout), "nyx-plugins-close")
+        return await asyncio.wrap_future(self._closing)
+
+    # Parts.
+
+    @property
+    def _running(self) -> PluginSystem:
+        if self._system is None:
+            raise NotStarted
+        return self._system
+
+    @property
+    def _here(self) -> AsyncSession:
+        if self._session is None:
+            raise NotStarted
+        self._session.check()
+        return self._session
+
+    def _dispatch_s(self, timeout: float | None) -> float:
+        return checked_seconds(timeout, self.settings.limits.dispatch_timeout_s)
+
+    def _info(self, row: m.Registration) -> PluginInfo:
+        return info_of(row, self._running._session.routes().get(row.plugin_id))
+
+
+def _end(starting: Future[PluginSystem]) -> None:
+    with contextlib.suppress(Exception):
+        starting.result().close()

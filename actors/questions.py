@@ -1,0 +1,144 @@
+"""What the methods of a system ask its actors: whom, what, for how long. Pure; the same for threads and for asyncio.
+
+Arguments are checked here, where they come in; mistakes raise :class:`TypeError`, :class:`ValueError` or
+:class:`ConfigError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from ..config.settings import PluginSettings, Settings
+from . import messages as m
+from ._thespian import Address
+from .arguments import (
+    checked_bundle,
+    checked_config,
+    checked_id,
+    checked_permission,
+    checked_permissions,
+    checked_seconds,
+    load_specs,
+)
+
+# What an answer may take beyond the time its work is given, in seconds.
+ANSWER_S = 5.0
+# What changes nothing is asked again after this time, in seconds: a plugin actor may have been restarted meanwhile.
+AGAIN_S = 1.0
+
+
+@attrs.frozen
+class Ask:
+    """One question to the actor with this ``role``."""
+
+    role: str
+    make: Callable[[int, Address], m.Question]
+    what: str
+    """What errors call it."""
+    timeout_s: float = ANSWER_S
+    again: bool = False
+    """Whether it changes nothing, and is asked again every ``AGAIN_S`` as long as there is time."""
+
+
+def one_plugin(
+    bundle: str | Path,
+    plugin_id: int | None,
+    capacity: int | None,
+    capacity_bytes: int | None,
+    permissions: Iterable[str] | None,
+    config: Mapping[str, Any] | None,
+) -> PluginSettings:
+    """Check the arguments of ``load``."""
+    return PluginSettings(
+        bundle=checked_bundle(bundle),
+        id=plugin_id,
+        capacity=capacity,
+        capacity_bytes=capacity_bytes,
+        permissions=checked_permissions(permissions),
+        config=checked_config(config),
+    )
+
+
+def load(settings: Settings, plugins: Sequence[PluginSettings]) -> Ask:
+    """Load these; the value is a list of registrations and errors."""
+    specs = load_specs(plugins)
+    timeout_s = 2 * (settings.system.load_timeout_s + ANSWER_S) * (1 + len(specs) / 10)
+    return Ask("supervisor", lambda n, to: m.LoadPlugins(n, to, specs), "loading", timeout_s)
+
+
+def unload(settings: Settings, plugin_id: int, timeout: float | None) -> Ask:
+    """Unload one, with ``timeout`` seconds for what it has accepted."""
+    checked_id(plugin_id)
+    drain_s = checked_seconds(timeout, settings.limits.drain_timeout_s)
+    return Ask(
+        "supervisor",
+        lambda n, to: m.UnloadPlugin(n, to, plugin_id, drain_s),
+        f"unloading plugin {plugin_id}",
+        drain_s + 2 * settings.system.stop_timeout_s + ANSWER_S,
+    )
+
+
+def pause(settings: Settings, plugin_id: int, paused: bool) -> Ask:
+    """Pause one, or let it go on."""
+    checked_id(plugin_id)
+    return Ask(
+        "supervisor",
+        lambda n, to: m.PausePlugin(n, to, plugin_id, paused),
+        f"{'pausing' if paused else 'resuming'} plugin {plugin_id}",
+        settings.ceiling.wall_time_s + ANSWER_S,
+    )
+
+
+def change_permission(plugin_id: int, permission: str, granted: bool) -> Ask:
+    """Give a permission or take it away."""
+    checked_id(plugin_id)
+    checked_permission(permission)
+    return Ask(
+        "registry",
+        lambda n, to: m.ChangePermission(n, to, plugin_id, permission, granted),
+        f"changing permissions of plugin {plugin_id}",
+    )
+
+
+def plugin_stats(plugin_id: int) -> Ask:
+    """One plugin's counters; the value is a ``PluginStats``."""
+    checked_id(plugin_id)
+    return Ask("dispatcher", lambda n, to: m.GetPluginStats(n, to, plugin_id), "statistics", again=True)
+
+
+def dispatch_stats() -> Ask:
+    """The dispatcher's counters; the value is a ``DispatchStats``."""
+    return Ask("dispatcher", m.GetDispatchStats, "statistics", again=True)
+
+
+def registration(plugin_id: int) -> Ask:
+    """What is registered under an id; the value is a registration."""
+    checked_id(plugin_id)
+    return Ask("registry", lambda n, to: m.GetRegistration(n, to, plugin_id), "registration", again=True)
+
+
+def registrations() -> Ask:
+    """All that is registered; the value is a list of registrations, in ascending order of the ids."""
+    return Ask("registry", m.ListRegistrations, "registrations", again=True)
+
+
+def change_settings(old: Settings, settings: Settings) -> tuple[Settings, Ask]:
+    """What is in force once plugins that are loaded from now on have these settings, and the question for it."""
+    limits = attrs.evolve(
+        settings.limits,
+        max_header_bytes=old.limits.max_header_bytes,
+        max_stream_frame_bytes=old.limits.max_stream_frame_bytes,
+        event_queue=old.limits.event_queue,
+    )
+    new = attrs.evolve(settings, system=old.system, limits=limits, plugins=())
+    return new, Ask("supervisor", lambda n, to: m.ChangeSettings(n, to, new), "changing settings")
+
+
+def stop(settings: Settings, drain_s: float) -> Ask:
+    """Unload everything; the value tells what became of it."""
+    timeout_s = drain_s + 2 * settings.system.stop_timeout_s + ANSWER_S
+    return Ask("supervisor", lambda n, to: m.StopSystem(n, to, drain_s), "stopping", timeout_s)

@@ -1,0 +1,235 @@
+"""The frames of one session: which routes there are, who has credit, who waits for room, what came of each frame.
+
+Pure and not thread-safe: its session holds the lock, and wakes whoever sends after each call.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from ..config.errors import NyxPluginError
+from ..config.settings import LimitSettings
+from ..plugins.errors import DispatchTimeout, MailboxFull, PluginNotRegistered, SystemStopped
+from . import messages as m
+from ._thespian import Address
+from .admission import AT_REST, admit
+from .answers import ANSWERS
+from .channel import Channel
+from .outbox import Outbox
+from .receipt import Outcome, OutcomeKind, Receipt, outcome_of
+from .waiting import Waiter
+
+
+class Traffic:
+    """What the session ``session`` may send, has sent and is to send; receipts report to ``changed``."""
+
+    def __init__(self, session: int, limits: LimitSettings, changed: threading.Condition) -> None:
+        self.routes: dict[int, m.Route] = {}
+        self.version = -1
+        """Of the routes; below 0 as long as nobody has told of any."""
+        self.stopped: SystemStopped | None = None
+        """Why nothing is sent any more."""
+        self.lost = False
+        """Whether frames were under way when the system stopped."""
+        self._channels: dict[int, Channel] = {}
+        self.outbox = Outbox(session, self._channels)
+        self._session = session
+        self._limits = limits
+        self._changed = changed
+
+    # Sending.
+
+    def offer(self, frame_type: int, header: bytes) -> Receipt:
+        """Check a frame, spend a credit, and queue it. Raises what refuses it."""
+        channel = self._admit(frame_type, header)
+        try:
+            return self._accept(channel, frame_type, header)
+        except MailboxFull as full:
+            self.outbox.refuse(full, channel.plugin_id)
+            raise
+
+    def enter(self, frame_type: int, header: bytes) -> Receipt | Waiter:
+        """Queue a frame, or else let it wait for room behind those who do already. Raises what refuses it."""
+        channel = self._admit(frame_type, header)
+        if not channel.waiting:
+            try:
+                return self._accept(channel, frame_type, header)
+            except MailboxFull:
+                pass
+        waiter = Waiter(channel.plugin_id, frame_type, header)
+        channel.waiting.join(waiter)
+        return waiter
+
+    def leave(self, waiter: Waiter) -> None:
+        """Let it wait no longer. Idempotent."""
+        channel = self._channels[waiter.plugin_id]
+        if channel.waiting.leave(waiter):
+            # Who is behind may fit where this one did not, or the room goes to whom it was kept from.
+            self._let_in(channel)
+            self._give_back(channel, channel.recall(0))
+
+    def too_late(self, waiter: Waiter, timeout: float) -> DispatchTimeout:
+        """Make, and count, the error of one who has waited in vain."""
+        full = self._channels[waiter.plugin_id].full()
+        late = DispatchTimeout(waiter.plugin_id, f"room in its mailbox ({full})", timeout)
+        self.outbox.refuse(late, waiter.plugin_id)
+        return late
+
+    def outstanding(self) -> dict[int, int]:
+        """How many frames have no outcome yet, by plugin."""
+        return {c.plugin_id: c.outstanding for c in self._channels.values() if c.outstanding}
+
+    def stop(self, stopped: SystemStopped) -> None:
+        """Nothing is sent or received any more: end every frame and every wait."""
+        self.stopped = stopped
+        self.routes.clear()
+        for channel in self._channels.values():
+            for waiter in channel.waiting:
+                channel.waiting.leave(waiter)
+                waiter.fail(stopped)
+            for receipt in channel.abandon():
+                receipt._refuse(stopped)
+                self.lost = True
+
+    def _admit(self, frame_type: int, header: bytes) -> Channel:
+        if self.stopped is not None:
+            # One instance for all: its traceback would grow with each raise.
+            raise self.stopped.with_traceback(None)
+        try:
+            route = admit(self.routes, frame_type, header, self._limits.max_header_bytes).route
+        except NyxPluginError as error:
+            self.outbox.refuse(error, getattr(error, "plugin_id", None))
+            raise
+        return self._channels[route.plugin_id]
+
+    def _accept(self, channel: Channel, frame_type: int, header: bytes) -> Receipt:
+        try:
+            receipt = channel.offer(frame_type, header, self._changed)
+        except MailboxFull:
+            self._ask_for_credit(channel)
+            raise
+        self.outbox.note_frames(channel)
+        return receipt
+
+    def _ask_for_credit(self, channel: Channel) -> None:
+        missing = channel.missing_credit()
+        if missing:
+            channel.wants_credit = True
+            self.outbox.to_dispatcher(m.WantCredit(self._session, channel.plugin_id, missing))
+
+    # Those who wait for room.
+
+    def _let_in(self, channel: Channel) -> None:
+        """Let in those who wait, first come, first served, as far as there is room now."""
+        if not channel.waiting:
+            return
+        while (waiter := channel.waiting.first) is not None and self._try(channel, waiter):
+            channel.waiting.leave(waiter)
+        self._give_back(channel, channel.recall(0))
+
+    def _try(self, channel: Channel, waiter: Waiter) -> bool:
+        """Whether there is room for this one; that nothing else is against it has been seen to."""
+        try:
+            waiter.succeed(self._accept(channel, waiter.frame_type, waiter.header))
+        except MailboxFull:
+            return False
+        return True
+
+    def _turn_away(self, channel: Channel) -> None:
+        """Refuse those who would wait in vain, now that the route is another."""
+        for waiter in channel.waiting:
+            try:
+                self._admit(waiter.frame_type, waiter.header)
+            except NyxPluginError as error:
+                channel.waiting.leave(waiter)
+                waiter.fail(error)
+
+    # Receiving.
+
+    def note(self, message: m.SessionMessage) -> None:
+        """Take in what concerns frames, routes and credit; anything else is not for here."""
+        match message:
+            case m.Accepted():
+                self._channel(message.plugin_id).accept(message.ranges)
+                self._confirm(message.confirm_to)
+            case m.Settled():
+                self._settled(message)
+                self._confirm(message.confirm_to)
+            case m.Rejected():
+                self._rejected(message)
+            case m.RoutesChanged():
+                self._change_routes(message)
+            case m.CreditGranted():
+                channel = self._channel(message.plugin_id)
+                channel.grant(message.frames)
+                self._let_in(channel)
+            case m.CreditRecalled():
+                channel = self._channel(message.plugin_id)
+                self._give_back(channel, channel.recall(message.frames))
+
+    def _confirm(self, source: Address) -> None:
+        if source is not None:
+            self.outbox.command(source, m.DeliverySeen(self._session, ANSWERS))
+
+    def _settled(self, message: m.Settled) -> None:
+        channel = self._channel(message.plugin_id)
+        owed = 0
+        for seq, result in message.outcomes:
+            _, back = channel.settle(seq, outcome_of(result))
+            owed += back
+        self._give_back(channel, owed)
+        self._let_in(channel)
+
+    def _rejected(self, message: m.Rejected) -> None:
+        channel = self._channel(message.plugin_id)
+        owed = sum(channel.refuse(seq, error) for seq, error in message.frames)
+        self._give_back(channel, owed)
+        self._let_in(channel)
+
+    def _give_back(self, channel: Channel, frames: int) -> None:
+        if frames:
+            self.outbox.to_dispatcher(m.ReturnCredit(self._session, channel.plugin_id, frames))
+
+    def _change_routes(self, message: m.RoutesChanged) -> None:
+        for plugin_id, drained in message.gone.items():
+            self.routes.pop(plugin_id, None)
+            self._close(self._channel(plugin_id), drained)
+        for route in message.routes:
+            self.routes[route.plugin_id] = route
+            if route.state != AT_REST:
+                self._open(self._channel(route.plugin_id), route)
+        for plugin_id in {*message.gone, *(route.plugin_id for route in message.routes)} & self._channels.keys():
+            self._turn_away(self._channels[plugin_id])
+            self._let_in(self._channels[plugin_id])
+        self.version = message.version
+
+    def _open(self, channel: Channel, route: m.Route) -> None:
+        channel.open(route)
+        if channel.unsent_count:
+            self.outbox.note_frames(channel)
+
+    def _close(self, channel: Channel, drained: bool) -> None:
+        """Refuse what was not sent. Of what was, the drained plugin actor or the dispatcher tells; else nobody will."""
+        self.outbox.forget_frames(channel)
+        error = PluginNotRegistered(channel.plugin_id)
+        unsent, under_way = channel.close()
+        for receipt in unsent:
+            receipt._refuse(error)
+            self.outbox.refuse(error, channel.plugin_id)
+        if not drained:
+            for receipt in under_way:
+                self._abandon(channel, receipt, error)
+
+    def _abandon(self, channel: Channel, receipt: Receipt, error: PluginNotRegistered) -> None:
+        channel.forget(receipt)
+        if receipt.accepted:
+            receipt._settle(Outcome(OutcomeKind.DEAD_LETTERED, reason="its plugin actor was gone"))
+        else:
+            receipt._refuse(error)
+            self.outbox.refuse(error, channel.plugin_id, submitted=True)
+
+    def _channel(self, plugin_id: int) -> Channel:
+        channel = self._channels.get(plugin_id)
+        if channel is None:
+            channel = self._channels[plugin_id] = Channel(plugin_id, self._limits.max_header_bytes)
+        return channel

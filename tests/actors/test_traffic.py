@@ -1,0 +1,203 @@
+"""The frames of a session, with nothing started: who gets room, who is refused, and where credit goes."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nyx_plugins import MailboxFull, PermissionDenied, PluginHeader, PluginNotRegistered, SystemStopped
+from nyx_plugins.actors import messages as m
+from nyx_plugins.actors.receipt import Receipt
+from nyx_plugins.actors.traffic import Traffic
+from nyx_plugins.actors.waiting import Waiter
+from nyx_plugins.config.settings import LimitSettings
+from nyx_plugins.plugins.policy import Policy
+
+DATA, CONTROL = 0x52, 0x53
+ROUTE = m.Route(7, "p", "1.0", "ready", frozenset({"data_access", "control"}), Policy(), 4, 1 << 20, 1)
+HEADER = PluginHeader(7, 0, b"").encode()
+
+
+def routes(*changed: m.Route, gone: dict[int, bool] | None = None, version: int = 1) -> m.RoutesChanged:
+    """Say that routes are others now."""
+    return m.RoutesChanged(version, changed, gone or {})
+
+
+@pytest.fixture
+def traffic() -> Traffic:
+    """Return the traffic of a session that holds two of a mailbox's four credits."""
+    traffic = Traffic(1, LimitSettings(), threading.Condition())
+    traffic.outbox.dispatcher = "dispatcher"
+    traffic.note(routes(ROUTE))
+    traffic.note(m.CreditGranted(7, 2))
+    return traffic
+
+
+def sent(traffic: Traffic) -> list[Any]:
+    """Take all that is to be sent."""
+    messages = []
+    while (work := traffic.outbox.next()) is not None:
+        messages.append(work[1])
+    return messages
+
+
+def fill(traffic: Traffic) -> list[Receipt]:
+    """Use up the credit."""
+    entries = [traffic.enter(DATA, HEADER) for _ in range(2)]
+    return [entry for entry in entries if isinstance(entry, Receipt)]
+
+
+def line(traffic: Traffic, count: int, frame_type: int = DATA) -> list[Waiter]:
+    """Let some wait."""
+    entries = [traffic.enter(frame_type, HEADER) for _ in range(count)]
+    assert all(isinstance(entry, Waiter) for entry in entries)
+    return [entry for entry in entries if isinstance(entry, Waiter)]
+
+
+def test_credit_that_comes_lets_in_as_many_as_it_is(traffic: Traffic) -> None:
+    """First come, first served; their frames leave together, and credit was asked for once."""
+    fill(traffic)
+    sent(traffic)
+    waiters = line(traffic, 4)
+    [want] = sent(traffic)
+    assert want == m.WantCredit(1, 7, 2)
+    traffic.note(m.CreditGranted(7, 2))
+    assert [waiter.done for waiter in waiters] == [True, True, False, False]
+    assert [waiter.result().seq for waiter in waiters[:2]] == [3, 4]
+    [submit] = sent(traffic)
+    assert [frame[0] for frame in submit.batches[0].frames] == [3, 4]
+
+
+def test_outcomes_and_refusals_let_in(traffic: Traffic) -> None:
+    """Each frame that has come to its end makes room for one."""
+    fill(traffic)
+    waiters = line(traffic, 3)
+    traffic.note(m.Settled(7, ((1, None),)))
+    assert [waiter.done for waiter in waiters] == [True, False, False]
+    traffic.note(m.Rejected(7, ((2, PermissionDenied(7, "data_access", DATA)),)))
+    assert [waiter.done for waiter in waiters] == [True, True, False]
+
+
+def test_who_comes_later_waits_behind_and_who_does_not_wait_is_refused() -> None:
+    """A frame that would fit does not overtake one that does not."""
+    large = PluginHeader(7, 0, bytes(60_000)).encode()
+    small_room = Traffic(2, LimitSettings(), threading.Condition())
+    small_room.note(routes(attrs.evolve(ROUTE, capacity_bytes=65_536)))
+    small_room.note(m.CreditGranted(7, 4))
+    assert isinstance(small_room.enter(DATA, large), Receipt)
+    first, second = small_room.enter(DATA, large), small_room.enter(DATA, HEADER)
+    assert isinstance(first, Waiter) and isinstance(second, Waiter)
+    with pytest.raises(MailboxFull, match="bytes taken"):
+        small_room.offer(DATA, large)
+    small_room.leave(first)
+    small_room.leave(first)
+    assert second.done and not first.done
+
+
+def test_credit_is_kept_for_who_waits_and_given_back_when_they_leave() -> None:
+    """A credit that goes round is not passed on unused; nor is it kept for nobody."""
+    traffic = Traffic(1, LimitSettings(), threading.Condition())
+    traffic.outbox.dispatcher = "dispatcher"
+    traffic.note(routes(attrs.evolve(ROUTE, capacity_bytes=65_536)))
+    traffic.note(m.CreditGranted(7, 4))
+    large = PluginHeader(7, 0, bytes(60_000)).encode()
+    traffic.enter(DATA, large)
+    waiter = traffic.enter(DATA, large)
+    assert isinstance(waiter, Waiter)
+    sent(traffic)
+    traffic.note(m.CreditRecalled(7, 3))
+    assert sent(traffic) == [m.ReturnCredit(1, 7, 2)]
+    traffic.leave(waiter)
+    assert sent(traffic) == [m.ReturnCredit(1, 7, 1)]
+
+
+def test_a_route_that_is_another_refuses_whom_it_concerns(traffic: Traffic) -> None:
+    """A revoked permission, a plugin that goes: those who would wait in vain hear of it, and are counted."""
+    fill(traffic)
+    [data] = line(traffic, 1)
+    [control] = line(traffic, 1, CONTROL)
+    traffic.note(routes(attrs.evolve(ROUTE, permissions=frozenset({"control"}))))
+    with pytest.raises(PermissionDenied):
+        data.result()
+    assert not control.done
+    traffic.note(routes(gone={7: True}))
+    with pytest.raises(PluginNotRegistered):
+        control.result()
+    refusals = [refusal for message in sent(traffic) for refusal in getattr(message, "refusals", ())]
+    assert {"PermissionDenied", "PluginNotRegistered"} <= {refusal.cause for refusal in refusals}
+
+
+def test_a_plugin_that_is_loaded_anew_lets_in_who_waited(traffic: Traffic) -> None:
+    """When the old one has gone and the new one is there in one message, nobody has waited in vain."""
+    fill(traffic)
+    [waiter] = line(traffic, 1)
+    traffic.note(routes(attrs.evolve(ROUTE, epoch=2), gone={7: False}))
+    traffic.note(m.CreditGranted(7, 4))
+    assert waiter.result().seq == 3
+
+
+def test_the_end_ends_everything(traffic: Traffic) -> None:
+    """Frames, waits and what comes later end with the reason; late messages do no harm."""
+    receipts, waiters = fill(traffic), line(traffic, 2)
+    assert traffic.outstanding() == {7: 2}
+    stopped = SystemStopped("it was closed")
+    traffic.stop(stopped)
+    assert [receipt.error for receipt in receipts] == [stopped, stopped]
+    for waiter in waiters:
+        with pytest.raises(SystemStopped):
+            waiter.result()
+    for send in (traffic.offer, traffic.enter):
+        with pytest.raises(SystemStopped):
+            send(DATA, HEADER)
+    traffic.note(m.Settled(7, ((1, None),)))
+    assert traffic.lost and traffic.outstanding() == {}
+
+
+def test_who_has_waited_in_vain_is_counted(traffic: Traffic) -> None:
+    """The error names plugin, room and time, and the dispatcher hears of it."""
+    fill(traffic)
+    [waiter] = line(traffic, 1)
+    sent(traffic)
+    late = traffic.too_late(waiter, 0.5)
+    assert (
+        str(late) == "plugin 7: room in its mailbox (mailbox of plugin 7 is full: 4 of 4 frames taken) not within 0.5 s"
+    )
+    [report] = sent(traffic)
+    assert [(refusal.cause, refusal.count) for refusal in report.refusals] == [("DispatchTimeout", 1)]
+
+
+@given(st.lists(st.sampled_from(["enter", "leave", "settle", "grant"]), max_size=60), st.data())
+def test_room_is_neither_lost_nor_overtaken(steps: list[str], data: st.DataObject) -> None:
+    """Whatever comes and goes, frames leave in the order of their coming, and nobody waits while there is room."""
+    traffic = Traffic(1, LimitSettings(), threading.Condition())
+    traffic.note(routes(ROUTE))
+    granted, entries, left, unsettled = 0, [], set(), deque[int]()
+    for step in steps:
+        waiting = [entry for entry in entries if isinstance(entry, Waiter) and not entry.done and entry not in left]
+        if step == "enter":
+            entries.append(traffic.enter(DATA, HEADER))
+        elif step == "leave" and waiting:
+            leaver = data.draw(st.sampled_from(waiting))
+            traffic.leave(leaver)
+            left.add(leaver)
+        elif step == "settle" and unsettled:
+            traffic.note(m.Settled(7, ((unsettled.popleft(), None),)))
+        elif step == "grant" and granted < ROUTE.capacity:
+            granted += 1
+            traffic.note(m.CreditGranted(7, 1))
+        inside = [entry.result() if isinstance(entry, Waiter) else entry for entry in entries if _is_in(entry)]
+        assert [receipt.seq for receipt in inside] == list(range(1, len(inside) + 1))
+        unsettled = deque(receipt.seq for receipt in inside if not receipt.done)
+        still = [entry for entry in entries if not _is_in(entry) and entry not in left]
+        assert not still or len(unsettled) == granted
+        assert traffic.outstanding() == ({7: len(unsettled)} if unsettled else {})
+
+
+def _is_in(entry: Receipt | Waiter) -> bool:
+    return isinstance(entry, Receipt) or entry.done
