@@ -118,12 +118,12 @@ def dispatch_stats() -> Ask:
 def registration(plugin_id: int) -> Ask:
     """What is registered under an id; the value is a registration."""
     checked_id(plugin_id)
-    return Ask("registry", lambda n, to: m.GetRegistration(n, to, plugin_id), "registration", again=True)
+    return Ask("supervisor", lambda n, to: m.GetRegistration(n, to, plugin_id), "registration", again=True)
 
 
 def registrations() -> Ask:
     """All that is registered; the value is a list of registrations, in ascending order of the ids."""
-    return Ask("registry", m.ListRegistrations, "registrations", again=True)
+    return Ask("supervisor", m.ListRegistrations, "registrations", again=True)
 
 
 def change_settings(old: Settings, settings: Settings) -> tuple[Settings, Ask]:

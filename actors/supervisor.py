@@ -62,6 +62,9 @@ class Supervisor(ActorProcess):
                 self._roster.unload(message)
             case m.PausePlugin():
                 self._roster.pause(message)
+            case m.GetRegistration() | m.ListRegistrations():
+                # By this way, so that it is behind what the registry was told of the plugin's state.
+                self.send(self.essential["registry"], message)
             case m.ChangeSettings():
                 self._change_settings(message)
             case m.StopSystem():

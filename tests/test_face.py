@@ -9,6 +9,8 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 
+import cbor2
+
 import nyx_plugins
 
 README = Path(__file__).parent.parent / "README.md"
@@ -47,6 +49,15 @@ def test_the_embedding_example_of_the_readme_runs(tmp_path: Path) -> None:
     reply, counts = said.stdout.splitlines()
     assert reply == repr(b"\x81\x82cthe\x02")
     assert counts == "3 0"
+
+
+def test_the_asyncio_example_of_the_readme_runs(tmp_path: Path) -> None:
+    """The third Python block of the README is a program, too."""
+    example = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)[2]
+    said = subprocess.run(
+        [sys.executable, "-c", example], capture_output=True, text=True, check=True, timeout=50, cwd=tmp_path
+    )
+    assert said.stdout == f"{cbor2.dumps([['line', 10_000]])!r}\n"
 
 
 def test_the_plugin_of_the_readme_loads_and_answers(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ class Reader:
             case "write":
                 path.write_text(text)
             case "append":
-                path.write_text(path.read_text() + text)
+                path.write_text(f"{path.read_text()}\n\n{text}")
             case "last line":
                 path.write_text("\n".join([*path.read_text().splitlines()[:-1], text]))
             case "first import":

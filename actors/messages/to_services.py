@@ -75,14 +75,14 @@ class ForgetRegistration(Question):
 
 @attrs.frozen
 class GetRegistration(Question):
-    """Session to registry; the value is a ``Registration``."""
+    """Session to supervisor, passed on to the registry; the value is a ``Registration``."""
 
     plugin_id: int
 
 
 @attrs.frozen
 class ListRegistrations(Question):
-    """Session to registry; the value is a tuple of all ``Registration``, in the order of their ids."""
+    """Session to supervisor, passed on to the registry; the value is a tuple of all, in the order of their ids."""
 
 
 @attrs.frozen

@@ -9,6 +9,7 @@ import attrs
 from ...config.settings import Settings
 from ...plugins.manifest import Manifest
 from ...plugins.policy import Policy
+from .to_services import GetRegistration, ListRegistrations
 from .values import DeliverySeen, LoadSpec, PausePlugin, Question, Registration
 
 
@@ -215,6 +216,8 @@ SupervisorMessage: TypeAlias = (
     | LoadPlugins
     | UnloadPlugin
     | PausePlugin
+    | GetRegistration
+    | ListRegistrations
     | ChangeSettings
     | StopSystem
     | DeliverySeen

@@ -79,6 +79,9 @@ def test_a_connected_program_can_do_what_the_owner_can(served: PluginSystem) -> 
     with PluginSystem.connect() as other:
         assert other.host_pid == served.host_pid
         assert other.load("builtin:echo").plugin_id == 1002
+        # The other's routes follow; asking its dispatcher anything does not wait for them.
+        while not served.is_plugin_loaded(1002):
+            served.dispatch_stats()
         assert served.request(FrameType.DATA, data(1002, b"x")) == b"x"
         served.revoke(1002, "data_access")
         assert "data_access" not in other.plugin_info(1002).permissions

@@ -64,8 +64,9 @@ def serve(
 def stop(runtime_dir: str | None, timeout: float | None, json_wanted: bool) -> None:
     """Stop the service, and tell how it ended.
 
-    It waits until what the service was made of is stopped, killed or left. Frames in hand get the time that limits.drain_timeout_s names. Exit codes: 0 stopped, 1 a process could not be
-    ended, 3 no service is running, 4 it has not ended within --timeout.
+    It waits until everything is stopped, killed or left; frames in hand get the time that limits.drain_timeout_s
+    names. Exit codes: 0 stopped, 1 a process could not be ended, 3 no service is running, 4 it has not ended within
+    --timeout.
     """
     from .stopping import run_stop
 
