@@ -21,7 +21,6 @@ from .values import strict_json
 MAX_DATA_BYTES = 1 << 24
 """The largest header that a system can be configured to take; data of more fits into none."""
 MAX_DEPTH = 64
-MAX_ITEMS = 1_000_000
 MAX_INT_BITS = 1024
 
 
@@ -57,24 +56,25 @@ def cbor_value(data: bytes) -> tuple[Any] | None:
         value = cbor2.CBORDecoder(stream, max_depth=MAX_DEPTH).decode()
         # With bytes left after the first item, it is something else that begins like CBOR.
         if stream.tell() == len(data):
-            return (_Plain().of(value),)
+            return (_Plain(len(data)).of(value),)
     return None
 
 
 class _Plain:
     """Turns any value of CBOR into what JSON has; what JSON has not becomes a text.
 
-    A reply of few bytes can refer to its parts again and again, so the items are counted.
+    Parts of a value may refer to others again and again, so that a short reply would be endless JSON. One that does not
+    takes a byte for each item and for each of its letters at least, and so ``room`` is the length of the reply.
     """
 
-    def __init__(self) -> None:
-        self._left = MAX_ITEMS
+    def __init__(self, room: int) -> None:
+        self._room = room
 
     def of(self, value: Any) -> Any:
-        """Return the value for JSON; raises :class:`ValueError` when it has too many items."""
-        self._left -= 1
-        if self._left < 0:
-            raise ValueError(f"more than {MAX_ITEMS:,} items")
+        """Return the value for JSON; raises :class:`ValueError` when it has more in it than it can have."""
+        self._room -= 1 + (len(value) if isinstance(value, (str, bytes)) else 0)
+        if self._room < 0:
+            raise ValueError("it repeats itself")
         match value:
             case None | bool() | str():
                 return value
@@ -91,7 +91,8 @@ class _Plain:
         return str(value)
 
     def _key(self, key: Any) -> str:
-        return key if isinstance(key, str) else json.dumps(self.of(key))
+        plain = self.of(key)
+        return plain if isinstance(plain, str) else json.dumps(plain)
 
 
 def _plain_text(data: bytes) -> str | None:

@@ -121,9 +121,7 @@ def test_statistics_fit_into_the_terminal(columns: int, expected: str, loaded: S
     assert expected in shown.text
 
 
-@pytest.mark.parametrize(
-    "arguments", [("top", "--once", "--interval", "0.1"), ("stats",), ("request", "echo", "grüße")]
-)
+@pytest.mark.parametrize("arguments", [("top", "--once", "--interval", "0.1"), ("stats",)])
 def test_a_terminal_without_our_letters_gets_others(arguments: tuple[str, ...], loaded: Service) -> None:
     """In an encoding that lacks them, letters and lines are replaced, and nothing breaks."""
     environment = {**loaded.environment, "PYTHONIOENCODING": "ascii"}
