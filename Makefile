@@ -3,6 +3,8 @@ PYTHON ?= python3
 PYTHONS ?= python3.11 python3.12 python3.13
 VENV ?= .venv
 PYTEST_ARGS ?=
+# Most tests wait for processes most of the time. JOBS=0 runs them in one process, for a debugger.
+JOBS ?= 3
 BASE ?= unix
 
 BIN := $(VENV)/bin
@@ -45,7 +47,7 @@ lint: $(VENV)/dev.stamp links ## ruff, mypy --strict and the direction of import
 
 # `pytest`, not `python -m pytest`: that would put the checkout on the path and hide an import of a bare folder name.
 suite: $(VENV)/dev.stamp compile ## the tests alone, with coverage; PYTEST_ARGS="-k mailbox" narrows them
-	$(BIN)/pytest --cov $(PYTEST_ARGS)
+	$(BIN)/pytest --cov -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 # Most of these tests sleep most of the time. What fails is tried again by itself: their patience is short, and other
 # programs may be at work.

@@ -55,23 +55,25 @@ class AsyncReceipt:
         """Why the frame was refused or its fate is unknown; ``None`` if neither is the case."""
         return self._receipt.error
 
-    async def wait_accepted(self, timeout: float | None = None) -> None:
+    async def wait_accepted(self, timeout: float | None = None, *, asked: float | None = None) -> None:
         """Wait up to ``timeout`` seconds (``None``: for ever) until the frame is accepted.
+
+        ``asked`` is the time to name when it is over, where a part of it was spent before.
 
         Raises the refusal, or :class:`DispatchTimeout` (the frame may still be accepted then).
         """
-        await self._wait(lambda: self._receipt.decided, "acceptance", timeout)
+        await self._wait(lambda: self._receipt.decided, "acceptance", timeout, asked)
         self._receipt.raise_refusal()
 
-    async def outcome(self, timeout: float | None = None) -> Outcome:
-        """Wait up to ``timeout`` seconds (``None``: for ever) for the outcome.
+    async def outcome(self, timeout: float | None = None, *, asked: float | None = None) -> Outcome:
+        """Wait up to ``timeout`` seconds (``None``: for ever) for the outcome; ``asked`` as above.
 
         Raises the refusal, :class:`SystemStopped` or :class:`DispatchTimeout`.
         """
-        await self._wait(lambda: self._receipt.done, "an outcome", timeout)
+        await self._wait(lambda: self._receipt.done, "an outcome", timeout, asked)
         return self._receipt.result()
 
-    async def _wait(self, ready: Callable[[], bool], what: str, timeout: float | None) -> None:
+    async def _wait(self, ready: Callable[[], bool], what: str, timeout: float | None, asked: float | None) -> None:
         if ready():
             return
         self._bridge.check()
@@ -85,7 +87,7 @@ class AsyncReceipt:
         finally:
             self._waits.remove(wait)
         if not ready():
-            late = self._receipt.late(what, timeout)
+            late = self._receipt.late(what, timeout if asked is None else asked)
             late.receipt = self
             raise late
 

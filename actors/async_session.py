@@ -117,7 +117,7 @@ class AsyncSession:
             if isinstance(entry, Waiter):
                 entry = await self.result(entry, self.left(deadline), timeout)
             receipt = AsyncReceipt(entry, self._bridge)
-            await receipt.wait_accepted(self.left(deadline))
+            await receipt.wait_accepted(self.left(deadline), asked=timeout)
         except SystemStopped:
             raise
         except NyxPluginError as error:

@@ -184,7 +184,7 @@ class AsyncPluginSystem:
         session, timeout = self._here, self._dispatch_s(timeout)
         deadline = session.deadline(timeout)
         receipt = await session.enter(frame_type, header, deadline, timeout)
-        await receipt.wait_accepted(session.left(deadline))
+        await receipt.wait_accepted(session.left(deadline), asked=timeout)
         return receipt
 
     def dispatch_nowait(self, frame_type: int, header: Header) -> AsyncReceipt:
@@ -215,7 +215,7 @@ class AsyncPluginSystem:
         session, timeout = self._here, self._dispatch_s(timeout)
         deadline = session.deadline(timeout)
         receipt = await session.enter(frame_type, header, deadline, timeout)
-        return reply_of(receipt.plugin_id, await receipt.outcome(session.left(deadline)))
+        return reply_of(receipt.plugin_id, await receipt.outcome(session.left(deadline), asked=timeout))
 
     async def drain(self, timeout: float | None = None) -> None:
         """Wait up to ``timeout`` seconds until every frame sent from here has its outcome.

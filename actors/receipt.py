@@ -93,20 +93,22 @@ class Receipt:
         """Why the frame was refused or its fate is unknown; ``None`` if neither is the case."""
         return self._error
 
-    def wait_accepted(self, timeout: float | None = None) -> None:
+    def wait_accepted(self, timeout: float | None = None, *, asked: float | None = None) -> None:
         """Wait up to ``timeout`` seconds (``None``: for ever) until the frame is accepted.
+
+        ``asked`` is the time to name when it is over, where a part of it was spent before.
 
         Raises the refusal, or :class:`DispatchTimeout` (the frame may still be accepted then).
         """
-        self._wait(lambda: self.decided, "acceptance", timeout)
+        self._wait(lambda: self.decided, "acceptance", timeout, asked)
         self.raise_refusal()
 
-    def outcome(self, timeout: float | None = None) -> Outcome:
-        """Wait up to ``timeout`` seconds (``None``: for ever) for the outcome.
+    def outcome(self, timeout: float | None = None, *, asked: float | None = None) -> Outcome:
+        """Wait up to ``timeout`` seconds (``None``: for ever) for the outcome; ``asked`` as above.
 
         Raises the refusal, :class:`SystemStopped` or :class:`DispatchTimeout`.
         """
-        self._wait(lambda: self.done, "an outcome", timeout)
+        self._wait(lambda: self.done, "an outcome", timeout, asked)
         return self.result()
 
     # Without waiting.
@@ -162,7 +164,7 @@ class Receipt:
         if self._on_change is not None:
             self._on_change()
 
-    def _wait(self, ready: Callable[[], bool], what: str, timeout: float | None) -> None:
+    def _wait(self, ready: Callable[[], bool], what: str, timeout: float | None, asked: float | None) -> None:
         if ready():
             return
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -170,5 +172,5 @@ class Receipt:
             while not ready():
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
-                    raise self.late(what, timeout)
+                    raise self.late(what, timeout if asked is None else asked)
                 self._changed.wait(left)

@@ -191,7 +191,7 @@ class PluginSystem:
         timeout = checked_seconds(timeout, self._settings.limits.dispatch_timeout_s)
         deadline = time.monotonic() + timeout
         receipt = self._offer_waiting(frame_type, header, deadline, timeout)
-        receipt.wait_accepted(max(0.0, deadline - time.monotonic()))
+        receipt.wait_accepted(max(0.0, deadline - time.monotonic()), asked=timeout)
         return receipt
 
     def dispatch_nowait(self, frame_type: int, header: Header) -> Receipt:
@@ -239,7 +239,7 @@ class PluginSystem:
         timeout = checked_seconds(timeout, self._settings.limits.dispatch_timeout_s)
         deadline = time.monotonic() + timeout
         receipt = self._offer_waiting(frame_type, header, deadline, timeout)
-        outcome = receipt.outcome(max(0.0, deadline - time.monotonic()))
+        outcome = receipt.outcome(max(0.0, deadline - time.monotonic()), asked=timeout)
         return reply_of(receipt.plugin_id, outcome)
 
     def drain(self, timeout: float | None = None) -> None:
@@ -364,7 +364,7 @@ class PluginSystem:
         try:
             if isinstance(item, Waiter):
                 item = self._session.result(item, deadline - time.monotonic(), timeout)
-            item.wait_accepted(max(0.0, deadline - time.monotonic()))
+            item.wait_accepted(max(0.0, deadline - time.monotonic()), asked=timeout)
         except SystemStopped:
             raise
         except NyxPluginError as error:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         InvalidFrameType,
         MailboxFull,
         ManifestError,
+        NotStarted,
         PermissionDenied,
         PluginFailed,
         PluginNotLoaded,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         ServiceNotRunning,
         ServiceRunning,
         SystemStopped,
+        WrongLoop,
     )
     from .header import split_header
     from .sdk import Context, Frame, Plugin
@@ -47,6 +49,7 @@ __all__ = [
     "InvalidFrameType",
     "MailboxFull",
     "ManifestError",
+    "NotStarted",
     "NyxPluginError",
     "PermissionDenied",
     "Plugin",
@@ -61,6 +64,7 @@ __all__ = [
     "StreamDecoder",
     "StreamFrame",
     "SystemStopped",
+    "WrongLoop",
     "close_frame",
     "split_header",
 ]

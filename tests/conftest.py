@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +48,19 @@ def no_process_survives() -> Iterator[None]:
     assert not left, f"processes left behind: {[Path(f'/proc/{pid}/cmdline').read_bytes() for pid in left]}"
 
 
+@pytest.fixture(scope="session")
+def short_folder() -> Iterator[Callable[[], Path]]:
+    """Return a function that makes folders with short paths, as sockets need them; they are gone after the run."""
+    with ExitStack() as stack:
+        yield lambda: Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nyx")))
+
+
 @pytest.fixture
-def runtime_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the directory in which all runtime directories of this test lie."""
-    base = tmp_path / "run"
-    base.mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base))
-    return base
+def runtime_base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return the directory in which all runtime directories of this test lie: its path is short, as sockets need it."""
+    with tempfile.TemporaryDirectory(prefix="nyx") as base:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", base)
+        yield Path(base)
 
 
 @pytest.fixture

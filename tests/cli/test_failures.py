@@ -205,12 +205,13 @@ def test_a_runtime_directory_too_long_for_sockets_is_named(
 
 @pytest.mark.parametrize("key", ["state_dir", "runtime_dir"])
 def test_a_directory_that_cannot_be_written_is_named(
-    key: str, transport: str, tmp_path: Path, config: Write, failing: Callable[..., str]
+    key: str, transport: str, short_folder: Callable[[], Path], config: Write, failing: Callable[..., str]
 ) -> None:
     """A state or runtime directory below a regular file ends the start, with exit code 3."""
-    (tmp_path / "file").write_text("")
-    said = failing(config(f'[system]\n{key} = "file/below"\n'), "--transport", transport, code=3)
-    assert str(tmp_path / "file/below") in said and said.endswith("Not a directory")
+    below = short_folder() / "file" / "below"
+    below.parent.write_text("")
+    said = failing(config(f'[system]\n{key} = "{below}"\n'), "--transport", transport, code=3)
+    assert str(below) in said and said.endswith("Not a directory")
 
 
 # The exit code.

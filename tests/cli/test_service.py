@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,14 +29,6 @@ bundle = "builtin:missing"
 """
 
 Shell = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def runtime_base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return a directory with a short path: a service's own lies in it, and that of the actors in there."""
-    with tempfile.TemporaryDirectory(prefix="nyx") as base:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", base)
-        yield Path(base)
 
 
 @pytest.fixture(autouse=True)

@@ -122,13 +122,13 @@ class PluginLog(logging.Handler):
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PluginSystem]:
+def shared(short_folder: Callable[[], Path]) -> Iterator[PluginSystem]:
     """Run one system for all tests of a file that need no settings of their own, with a healthy plugin (1002) in it.
 
     Its backoff is so long that whoever is back within seconds was started again at once.
     """
     settings = Settings(
-        system=SystemSettings(runtime_dir=str(tmp_path_factory.mktemp("run"))),
+        system=SystemSettings(runtime_dir=str(short_folder())),
         limits=LimitSettings(mailbox_capacity=2000),
         supervision=SupervisionSettings(backoff_initial_s=30.0, backoff_max_s=30.0),
     )

@@ -111,6 +111,8 @@ def test_a_connection_gets_the_streams_it_asks_for(served: PluginSystem, fault: 
     with PluginSystem.connect() as all_of_it, PluginSystem.connect(streams=()) as nothing:
         wanted, unwanted = all_of_it.subscribe(), nothing.subscribe()
         served.load(fault("plugin_that_floods_emits", plugin_id=5))
+        while not nothing.is_plugin_loaded(5):
+            nothing.dispatch_stats()
         assert nothing.request(FrameType.DATA, data(5, b"1")) == b"done"
         found = [wanted.get(10.0) for _ in range(3)]
         assert Event(EventKind.READY, 5) in found

@@ -59,9 +59,9 @@ def check(error: BaseException | None, kind: type[NyxPluginError], text: str, **
 
 
 @pytest.fixture(scope="module", params=["unix", "inline"])
-def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PluginSystem]:
+def live(request: pytest.FixtureRequest, short_folder: Callable[[], Path]) -> Iterator[PluginSystem]:
     """Run one system for each transport, with two healthy plugins in it."""
-    base = tmp_path_factory.mktemp("run")
+    base = short_folder()
     settings = Settings(system=SystemSettings(transport=request.param, runtime_dir=str(base)))
     with PluginSystem(settings) as system:
         system.load("builtin:echo")
@@ -368,9 +368,9 @@ def test_config_error(start: Callable[[Path], Any], tmp_path: Path) -> None:
 
 @provokes(StartupError, OSError)
 @pytest.mark.parametrize("key", ["runtime_dir", "state_dir"])
-def test_startup_error_for_a_directory(key: str, transport: str, tmp_path: Path) -> None:
+def test_startup_error_for_a_directory(key: str, transport: str, short_folder: Callable[[], Path]) -> None:
     """A directory that can't be made is named, with the reason, and no process is left."""
-    blocked = tmp_path / "file" / "dir"
+    blocked = short_folder() / "file" / "dir"
     blocked.parent.write_text("in the way")
     settings = Settings(system=attrs.evolve(SystemSettings(transport=transport), **{key: str(blocked)}))
     with pytest.raises(StartupError) as caught:

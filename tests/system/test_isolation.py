@@ -26,9 +26,9 @@ TALLY = "/memfd:thespian-tally"
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(short_folder: Callable[[], Path]) -> Path:
     """Return the directory for everything of the system under test."""
-    return tmp_path_factory.mktemp("isolation")
+    return short_folder()
 
 
 @pytest.fixture(scope="module")

@@ -203,13 +203,14 @@ look("closed")
 """
 
 
-def test_nothing_is_left_in_the_temporary_directory_or_said_unasked(transport: str, tmp_path: Path) -> None:
+def test_nothing_is_left_in_the_temporary_directory_or_said_unasked(
+    transport: str, short_folder: Callable[[], Path]
+) -> None:
     """While a system runs, the directory holds at most one folder, under a name that nobody can foretell.
 
     Nothing is printed by a program that has not configured logging.
     """
-    folder = tmp_path / "tmp"
-    folder.mkdir()
+    folder = short_folder()
     environment = {
         name: value for name, value in os.environ.items() if name not in ("XDG_RUNTIME_DIR", "THESPLOG_FILE")
     }

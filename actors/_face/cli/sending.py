@@ -90,7 +90,7 @@ class Sending:
                 self.outcomes[str(self.outcome.kind)] += 1
 
     def _note(self, error: NyxPluginError) -> None:
-        self.error = self.error or (_in_all(error, self._limit) if isinstance(error, DispatchTimeout) else error)
+        self.error = self.error or error
 
 
 def send(system: PluginSystem, frame: Frame, count: int, wait: bool, timeout: float | None, json_wanted: bool) -> None:
@@ -107,10 +107,7 @@ def send(system: PluginSystem, frame: Frame, count: int, wait: bool, timeout: fl
 
 def ask(system: PluginSystem, frame: Frame, timeout: float | None, raw: bool, json_wanted: bool) -> None:
     """Request, and print the reply."""
-    try:
-        reply = system.request(frame.frame_type, frame.header, timeout)
-    except DispatchTimeout as error:
-        raise _in_all(error, _limit(system, timeout)) from None
+    reply = system.request(frame.frame_type, frame.header, timeout)
     if raw:
         sys.stdout.buffer.write(reply or b"")
         sys.stdout.buffer.flush()
@@ -122,11 +119,6 @@ def ask(system: PluginSystem, frame: Frame, timeout: float | None, raw: bool, js
 
 def _limit(system: PluginSystem, timeout: float | None) -> float:
     return system.settings.limits.dispatch_timeout_s if timeout is None else timeout
-
-
-def _in_all(error: DispatchTimeout, limit: float) -> DispatchTimeout:
-    """Name the time that all waits had together: the last of them was given what the others had left over."""
-    return DispatchTimeout(error.plugin_id, error.what, limit)
 
 
 def _reply_fields(reply: bytes | None) -> dict[str, Any]:

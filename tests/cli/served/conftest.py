@@ -92,9 +92,9 @@ def served(folder: Path) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def shared_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def shared_service(short_folder: Callable[[], Path]) -> Iterator[Service]:
     """Return the service that the tests of one module share, since its start takes longer than most of them."""
-    with served(tmp_path_factory.mktemp("shared")) as found:
+    with served(short_folder()) as found:
         yield found
 
 

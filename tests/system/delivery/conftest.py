@@ -88,9 +88,9 @@ class Gate:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], PluginSystem]]:
+def running(short_folder: Callable[[], Path]) -> Iterator[Callable[[str], PluginSystem]]:
     """Return what gives the one system of each transport that the tests here share."""
-    base, systems = tmp_path_factory.mktemp("run"), {}
+    base, systems = short_folder(), {}
 
     def on(transport: str) -> PluginSystem:
         if transport not in systems:
