@@ -108,9 +108,9 @@ def service(shared_service: Service) -> Iterator[Service]:
 
 
 @pytest.fixture
-def own_service(tmp_path: Path) -> Iterator[Service]:
+def own_service(short_folder: Callable[[], Path]) -> Iterator[Service]:
     """Return a running service that the test may end."""
-    with served(tmp_path) as found:
+    with served(short_folder()) as found:
         yield found
 
 
@@ -133,9 +133,11 @@ class Terminal:
         self.raw = b""
         self._stream = pyte.ByteStream(self.screen)
         self.resize(columns, lines)
+        # These would go before the size of the window.
+        inherited = {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")}
         self.process = subprocess.Popen(
             [sys.executable, "-c", _IN_TERMINAL, *command],
-            env={**environment, "TERM": "xterm-256color"},
+            env={**inherited, "TERM": "xterm-256color"},
             stdin=self._slave,
             stdout=self._slave,
             stderr=self._slave,

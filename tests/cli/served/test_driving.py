@@ -113,7 +113,7 @@ def test_nobody_reads_the_output(loaded: Service) -> None:
     assert process.wait(40) == 1
 
 
-@pytest.mark.parametrize(("columns", "expected"), [(160, "1002  echo "), (60, "echo (1002), ready\n  0 accepted, ")])
+@pytest.mark.parametrize(("columns", "expected"), [(120, "1002  echo "), (60, "echo (1002), ready\n  0 accepted, ")])
 def test_statistics_fit_into_the_terminal(columns: int, expected: str, loaded: Service, terminal: Any) -> None:
     """Where the table has no room, each plugin has lines of its own."""
     shown = terminal(loaded, "stats", columns=columns)
