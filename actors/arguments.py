@@ -121,8 +121,15 @@ def load_spec(plugin: PluginSettings, number: int) -> LoadSpec:
     if faults:
         raise ConfigError(f"of {plugin.bundle}", faults)
     bundle = plugin.bundle if plugin.bundle.startswith("builtin:") else str(Path(plugin.bundle).absolute())
-    config = dict(plugin.config)
-    return LoadSpec(bundle, plugin.id, plugin.capacity, plugin.capacity_bytes, plugin.permissions, config)
+    return LoadSpec(
+        bundle,
+        plugin.id,
+        plugin.capacity,
+        plugin.capacity_bytes,
+        plugin.permissions,
+        dict(plugin.config),
+        plugin.sandbox,
+    )
 
 
 def _names(names: Iterable[str], what: str) -> tuple[str, ...]:

@@ -43,7 +43,12 @@ class Guard(ActorProcess):
 
     def _decide(self, message: m.DecidePolicy) -> m.PolicyDecided:
         limits = self._settings.limits
-        verdict = decide(message.request, self._settings.ceiling, default_wall_time_s=limits.wall_time_s)
+        verdict = decide(
+            message.request,
+            self._settings.ceiling,
+            override=message.override,
+            default_wall_time_s=limits.wall_time_s,
+        )
         if not isinstance(verdict, Policy):
             return m.PolicyDecided(message.load_id, None, PolicyRefused(message.plugin_id, verdict))
         self._policies[message.plugin_id] = verdict

@@ -255,7 +255,8 @@ class Roster:
     def _decide_policy(self, load_id: int, plugin: Plugin) -> None:
         life = plugin.life
         assert life.manifest is not None
-        self._root.send(self._root.essential["guard"], m.DecidePolicy(load_id, life.plugin_id, life.manifest.sandbox))
+        question = m.DecidePolicy(load_id, life.plugin_id, life.manifest.sandbox, life.spec.sandbox)
+        self._root.send(self._root.essential["guard"], question)
 
     def _register(self, load_id: int, plugin: Plugin) -> None:
         life = plugin.life

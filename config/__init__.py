@@ -11,12 +11,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .errors import ConfigError, DocumentError, Fault, NyxPluginError, StartupError
     from .loading import load_settings
+    from .sandbox import Ceiling, SandboxOverride, SandboxRequest
     from .settings import (
-        Ceiling,
         LimitSettings,
         LoggingSettings,
         PluginSettings,
-        SandboxRequest,
         ServiceSettings,
         Settings,
         SupervisionSettings,
@@ -32,6 +31,7 @@ __all__ = [
     "LoggingSettings",
     "NyxPluginError",
     "PluginSettings",
+    "SandboxOverride",
     "SandboxRequest",
     "ServiceSettings",
     "Settings",
@@ -41,7 +41,11 @@ __all__ = [
     "load_settings",
 ]
 
-_ERRORS = {"ConfigError", "DocumentError", "Fault", "NyxPluginError", "StartupError"}
+_MODULES = {
+    "errors": ("ConfigError", "DocumentError", "Fault", "NyxPluginError", "StartupError"),
+    "loading": ("load_settings",),
+    "sandbox": ("Ceiling", "SandboxOverride", "SandboxRequest"),
+}
 
 
 def __getattr__(name: str) -> object:
@@ -49,7 +53,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    module = "errors" if name in _ERRORS else "loading" if name == "load_settings" else "settings"
+    module = next((module for module, names in _MODULES.items() if name in names), "settings")
     return getattr(import_module(f".{module}", __name__), name)
 
 

@@ -145,10 +145,12 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
         _replace(data.get("system"), key, anchor)
     _replace(data.get("service"), "dashboard_token_file", anchor)
     _replace(data.get("logging"), "levels", _dotted)
-    for key in ("read_paths", "write_paths"):
-        _replace(data.get("ceiling"), key, anchor_each)
-    plugins = data.get("plugins")
-    for plugin in plugins if isinstance(plugins, list) else ():
+    found = data.get("plugins")
+    plugins = [plugin for plugin in found if isinstance(plugin, dict)] if isinstance(found, list) else []
+    for key in ("read_paths", "write_paths", "deny_read_paths", "deny_write_paths"):
+        for table in (data.get("ceiling"), *(plugin.get("sandbox") for plugin in plugins)):
+            _replace(table, key, anchor_each)
+    for plugin in plugins:
         _replace(plugin, "bundle", anchor)
     return data
 

@@ -13,10 +13,12 @@ from attrs import field
 from . import checks
 from .checks import MIB
 from .errors import ConfigError, Fault
-from .network import listening_address, network_rule
+from .network import listening_address
+from .sandbox import Ceiling, SandboxOverride, wall_time
 
 Transport = Literal["unix", "inline"]
 LogFormat = Literal["text", "json"]
+Enforcement = Literal["full", "partial", "cooperative"]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 
 MAX_PLUGIN_ID = 2**32 - 1
@@ -26,13 +28,6 @@ capacity_bytes = checks.whole(4096, 1024 * MIB)
 max_restarts = checks.whole(0, 1_000_000)
 restart_window = checks.positive_seconds
 
-_memory = checks.whole(16 * MIB, 1024 * 1024 * MIB)
-_cpu_seconds = checks.whole(1, 31_536_000)
-_wall_time = checks.number(0.001, 3600)
-_open_files = checks.whole(16, 1_048_576)
-_paths = checks.each(checks.absolute_path)
-_network = checks.each(network_rule)
-_environment = checks.each(checks.text("[A-Za-z_][A-Za-z0-9_]{0,254}", "the name of an environment variable"))
 _permissions = checks.each(checks.text("[a-z][a-z0-9_]{0,63}", "a permission ([a-z][a-z0-9_]*)"))
 _logger_name = checks.text(r"[\w.-]{1,255}", "the name of a logger")
 _log_level = checks.one_of(*get_args(LogLevel))
@@ -49,6 +44,7 @@ class SystemSettings:
     start_timeout_s: float = field(default=10.0, validator=checks.positive_seconds)
     stop_timeout_s: float = field(default=3.0, validator=checks.seconds)
     load_timeout_s: float = field(default=10.0, validator=checks.positive_seconds)
+    require_enforcement: Enforcement = field(default="full", validator=checks.one_of(*get_args(Enforcement)))
 
 
 @attrs.frozen
@@ -63,7 +59,7 @@ class LimitSettings:
     event_queue: int = field(default=1000, validator=checks.whole(1, 1_000_000))
     dispatch_timeout_s: float = field(default=5.0, validator=checks.seconds)
     drain_timeout_s: float = field(default=5.0, validator=checks.seconds)
-    wall_time_s: float = field(default=5.0, validator=_wall_time)
+    wall_time_s: float = field(default=5.0, validator=wall_time)
     log_lines_per_s: int = field(default=100, validator=checks.whole(0, 1_000_000))
 
     def __attrs_post_init__(self) -> None:
@@ -82,49 +78,20 @@ class LimitSettings:
 
 @attrs.frozen
 class SupervisionSettings:
-    """How often a plugin may be restarted within a window, and how long to wait before each restart (seconds)."""
+    """How often a plugin may be restarted or break its bounds within a window, and the pauses between (seconds)."""
 
     max_restarts: int = field(default=5, validator=max_restarts)
     within_s: float = field(default=60.0, validator=restart_window)
     backoff_initial_s: float = field(default=0.1, validator=checks.seconds)
     backoff_max_s: float = field(default=30.0, validator=checks.seconds)
     jitter: float = field(default=0.1, validator=checks.number(0, 1))
+    max_violations: int = field(default=10, validator=checks.whole(0, 1_000_000))
 
     def __attrs_post_init__(self) -> None:
         """Refuse a first pause that is longer than the longest."""
         if self.backoff_initial_s > self.backoff_max_s:
             reason = f"must be at most backoff_max_s ({self.backoff_max_s:g}), not {self.backoff_initial_s:g}"
             raise ConfigError("SupervisionSettings", [Fault("backoff_initial_s", reason)])
-
-
-@attrs.frozen
-class Ceiling:
-    """The most that the operator allows any plugin. ``None`` is no limit; an empty list allows nothing."""
-
-    read_paths: tuple[str, ...] = field(default=(), validator=_paths)
-    write_paths: tuple[str, ...] = field(default=(), validator=_paths)
-    network: tuple[str, ...] = field(default=(), validator=_network)
-    memory_bytes: int | None = field(default=None, validator=checks.optional(_memory))
-    cpu_seconds: int | None = field(default=None, validator=checks.optional(_cpu_seconds))
-    wall_time_s: float = field(default=60.0, validator=_wall_time)
-    open_files: int = field(default=256, validator=_open_files)
-    environment: tuple[str, ...] = field(default=(), validator=_environment)
-    subprocesses: bool = field(default=False, validator=checks.flag)
-
-
-@attrs.frozen
-class SandboxRequest:
-    """What a bundle asks for. ``None`` takes the ceiling's value; an empty list or ``False`` asks for nothing."""
-
-    read_paths: tuple[str, ...] = field(default=(), validator=_paths)
-    write_paths: tuple[str, ...] = field(default=(), validator=_paths)
-    network: tuple[str, ...] = field(default=(), validator=_network)
-    memory_bytes: int | None = field(default=None, validator=checks.optional(_memory))
-    cpu_seconds: int | None = field(default=None, validator=checks.optional(_cpu_seconds))
-    wall_time_s: float | None = field(default=None, validator=checks.optional(_wall_time))
-    open_files: int | None = field(default=None, validator=checks.optional(_open_files))
-    environment: tuple[str, ...] = field(default=(), validator=_environment)
-    subprocesses: bool = field(default=False, validator=checks.flag)
 
 
 @attrs.frozen
@@ -155,6 +122,9 @@ class PluginSettings:
     capacity_bytes: int | None = field(default=None, validator=checks.optional(capacity_bytes))
     permissions: tuple[str, ...] | None = field(default=None, validator=checks.optional(_permissions))
     config: dict[str, Any] = field(factory=dict, validator=checks.plain_table)
+    sandbox: SandboxOverride | None = field(
+        default=None, validator=checks.optional(checks.instance_of(SandboxOverride))
+    )
 
 
 @attrs.frozen

@@ -15,7 +15,7 @@ from ..config import checks, settings
 from ..config.checks import Check, shown, shown_key
 from ..config.documents import parse_toml, structure
 from ..config.errors import ConfigError, Fault
-from ..config.settings import SandboxRequest
+from ..config.sandbox import SandboxRequest
 from .errors import ManifestError
 from .permissions import ALL_PERMISSIONS
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any
 
 import attrs
 from attrs import field
 
 from ..config.checks import absolute_path, each, shown
 from ..config.network import NetworkRule, network_rule, parse_rule
-from ..config.settings import Ceiling, SandboxRequest
+from ..config.sandbox import Ceiling, SandboxOverride, SandboxRequest
 
 CONTROL_PREFIX = b"SBX:"
 _CONNECT = "SBX:CONNECT "
 _OPEN = "SBX:OPEN "
 _SHOWN_ITEMS = 8
+_DENIALS = ("deny_read_paths", "deny_write_paths", "deny_network")
 
-N = TypeVar("N", int, float)
+MANIFEST = "manifest"
+PLUGIN_ENTRY = "plugin entry"
+CEILING = "ceiling"
+DEFAULT = "default"
+"""The origins of a policy's values."""
 
 
 def _resolved(paths: Iterable[str]) -> tuple[str, ...]:
@@ -28,7 +33,7 @@ def _resolved(paths: Iterable[str]) -> tuple[str, ...]:
 
 @attrs.frozen
 class Policy:
-    """What one plugin may touch. ``None`` is no limit; an empty list allows nothing.
+    """What one plugin may touch. ``None`` is no limit; an empty list allows nothing. Deny wins over allow.
 
     Paths are resolved once, here: were they resolved again at each check, a plugin that can write
     could turn one of its own folders into a link to elsewhere.
@@ -36,75 +41,152 @@ class Policy:
 
     read_paths: tuple[str, ...] = field(default=(), converter=_resolved)
     write_paths: tuple[str, ...] = field(default=(), converter=_resolved)
+    """These may be read as well."""
     network: tuple[str, ...] = field(default=(), validator=each(network_rule))
     memory_bytes: int | None = None
     cpu_seconds: int | None = None
     wall_time_s: float = 60.0
+    """For each frame."""
     open_files: int = 256
     environment: tuple[str, ...] = ()
+    """Names of the environment variables that the worker sees."""
     subprocesses: bool = False
+    threads: int | None = None
+    scratch_bytes: int = 0
+    """The size of the worker's private folder for temporary files; 0 is none."""
+    packages: tuple[str, ...] = ()
+    """Installed top-level packages that may be imported besides the standard library and cbor2."""
+    deny_read_paths: tuple[str, ...] = field(default=(), converter=_resolved)
+    deny_write_paths: tuple[str, ...] = field(default=(), converter=_resolved)
+    deny_network: tuple[str, ...] = field(default=(), validator=each(network_rule))
+    origins: Mapping[str, str] = field(factory=dict, eq=False)
+    """Where each value came from: ``manifest``, ``plugin entry``, ``ceiling``, ``default``, or several with commas."""
+
+    def explain(self) -> tuple[PolicyLine, ...]:
+        """Every value with where it came from."""
+        names = [field.name for field in attrs.fields(Policy) if field.name != "origins"]
+        return tuple(PolicyLine(name, getattr(self, name), self.origins.get(name, DEFAULT)) for name in names)
+
+
+@attrs.frozen
+class PolicyLine:
+    """One value of a policy, and where it came from."""
+
+    key: str
+    value: Any
+    origin: str
 
 
 def decide(
-    request: SandboxRequest, ceiling: Ceiling, *, default_wall_time_s: float | None = None
+    request: SandboxRequest,
+    ceiling: Ceiling,
+    *,
+    override: SandboxOverride | None = None,
+    default_wall_time_s: float | None = None,
 ) -> Policy | tuple[str, ...]:
     """The policy for ``request``, never wider than ``ceiling``; or every reason why it is refused.
 
-    Numbers that the request leaves open take the ceiling's value, but the wall time takes ``default_wall_time_s``
-    where that is given and smaller. Lists that it leaves empty stay empty.
+    What ``override`` says replaces what is requested. Numbers that both leave open take the ceiling's value, but the
+    wall time takes ``default_wall_time_s`` where that is given and smaller. Lists that they leave empty stay empty.
+    Whatever one of the three denies is denied.
     """
-    reasons = tuple(_reasons(request, ceiling))
-    if reasons:
+    asked = _asked(request, override or SandboxOverride())
+    if reasons := tuple(_reasons(asked, ceiling)):
         return reasons
-    wall_time_s = min(ceiling.wall_time_s, default_wall_time_s or ceiling.wall_time_s)
+    values = {name: _granted(item, getattr(ceiling, name)) for name, item in asked.items()}
+    if asked["wall_time_s"].value is None and (default_wall_time_s or ceiling.wall_time_s) < ceiling.wall_time_s:
+        values["wall_time_s"] = _Sourced(default_wall_time_s, DEFAULT)
+    values |= {name: _denied(name, request, override, ceiling) for name in _DENIALS}
     return Policy(
-        read_paths=request.read_paths,
-        write_paths=request.write_paths,
-        network=request.network,
-        memory_bytes=_granted(request.memory_bytes, ceiling.memory_bytes),
-        cpu_seconds=_granted(request.cpu_seconds, ceiling.cpu_seconds),
-        wall_time_s=wall_time_s if request.wall_time_s is None else request.wall_time_s,
-        open_files=ceiling.open_files if request.open_files is None else request.open_files,
-        environment=request.environment,
-        subprocesses=request.subprocesses,
+        **{name: item.value for name, item in values.items()},
+        origins={name: item.origin for name, item in values.items()},
     )
 
 
-def _granted(asked: N | None, limit: N | None) -> N | None:
-    return limit if asked is None else asked
+@attrs.frozen
+class _Sourced:
+    """A value, and where it came from."""
+
+    value: Any
+    origin: str
 
 
-def _reasons(request: SandboxRequest, ceiling: Ceiling) -> Iterator[str]:
-    yield from _paths_outside("read_paths", request.read_paths, ceiling.read_paths)
-    yield from _paths_outside("write_paths", request.write_paths, ceiling.write_paths)
-    yield from _rules_outside(request.network, ceiling.network)
-    yield from _above("memory_bytes", request.memory_bytes, ceiling.memory_bytes)
-    yield from _above("cpu_seconds", request.cpu_seconds, ceiling.cpu_seconds)
-    yield from _above("wall_time_s", request.wall_time_s, ceiling.wall_time_s)
-    yield from _above("open_files", request.open_files, ceiling.open_files)
-    for name in request.environment:
-        if name not in ceiling.environment:
-            yield f"environment: {name!r} is not in the ceiling's ({_listed(ceiling.environment)})"
-    if request.subprocesses and not ceiling.subprocesses:
-        yield "subprocesses: true is asked for, and the ceiling says false"
+def _asked(request: SandboxRequest, override: SandboxOverride) -> dict[str, _Sourced]:
+    """What is asked for, without what is denied."""
+    asked = {}
+    for item in attrs.fields(SandboxRequest):
+        value, replaced = getattr(request, item.name), getattr(override, item.name)
+        if replaced is not None:
+            asked[item.name] = _Sourced(replaced, PLUGIN_ENTRY)
+        else:
+            asked[item.name] = _Sourced(value, MANIFEST if value != item.default else DEFAULT)
+    return {name: item for name, item in asked.items() if name not in _DENIALS}
 
 
-def _paths_outside(key: str, asked: Iterable[str], allowed: tuple[str, ...]) -> Iterator[str]:
+def _granted(asked: _Sourced, limit: object) -> _Sourced:
+    return _Sourced(limit, CEILING) if asked.value is None else asked
+
+
+def _denied(name: str, request: SandboxRequest, override: SandboxOverride | None, ceiling: Ceiling) -> _Sourced:
+    found = {
+        origin: getattr(source, name) or ()
+        for origin, source in ((CEILING, ceiling), (PLUGIN_ENTRY, override), (MANIFEST, request))
+        if source is not None and getattr(source, name)
+    }
+    items = dict.fromkeys(item for denied in found.values() for item in denied)
+    return _Sourced(tuple(items), ", ".join(found) or DEFAULT)
+
+
+def _reasons(asked: Mapping[str, _Sourced], ceiling: Ceiling) -> Iterator[str]:
+    for name, item in asked.items():
+        label = f"{name} ({PLUGIN_ENTRY})" if item.origin == PLUGIN_ENTRY else name
+        for reason in _CHECKS[name](item.value, getattr(ceiling, name)):
+            yield f"{label}: {reason}"
+
+
+def _paths_outside(asked: Iterable[str], allowed: tuple[str, ...]) -> Iterator[str]:
     roots = _resolved(allowed)
     for path in asked:
         if not is_within(os.path.realpath(path), roots):
-            yield f"{key}: {path!r} is not within the ceiling's ({_listed(allowed)})"
+            yield f"{path!r} is not within the ceiling's ({_listed(allowed)})"
 
 
 def _rules_outside(asked: tuple[str, ...], allowed: tuple[str, ...]) -> Iterator[str]:
     for text in asked:
         if not any(rule.covers(parse_rule(text)) for rule in _rules(allowed)):
-            yield f"network: {text!r} is not covered by the ceiling's ({_listed(allowed)})"
+            yield f"{text!r} is not covered by the ceiling's ({_listed(allowed)})"
 
 
-def _above(key: str, asked: float | None, limit: float | None) -> Iterator[str]:
+def _names_outside(asked: Iterable[str], allowed: tuple[str, ...]) -> Iterator[str]:
+    for name in asked:
+        if name not in allowed:
+            yield f"{name!r} is not in the ceiling's ({_listed(allowed)})"
+
+
+def _above(asked: float | None, limit: float | None) -> Iterator[str]:
     if asked is not None and limit is not None and asked > limit:
-        yield f"{key}: {asked:,} is above the ceiling's {limit:,}"
+        yield f"{asked:,} is above the ceiling's {limit:,}"
+
+
+def _switched_on(asked: bool, allowed: bool) -> Iterator[str]:
+    if asked and not allowed:
+        yield "true is asked for, and the ceiling says false"
+
+
+_CHECKS: dict[str, Callable[[Any, Any], Iterator[str]]] = {
+    "read_paths": _paths_outside,
+    "write_paths": _paths_outside,
+    "network": _rules_outside,
+    "memory_bytes": _above,
+    "cpu_seconds": _above,
+    "wall_time_s": _above,
+    "open_files": _above,
+    "environment": _names_outside,
+    "subprocesses": _switched_on,
+    "threads": _above,
+    "scratch_bytes": _above,
+    "packages": _names_outside,
+}
 
 
 def is_within(path: str, roots: Iterable[str]) -> bool:

@@ -21,7 +21,8 @@ from .actors.receipt import Outcome
 from .actors.subscription import Subscription
 from .actors.system import PluginInfo, PluginSystem
 from .config.errors import NyxPluginError
-from .config.settings import Ceiling, SandboxRequest, Settings
+from .config.sandbox import Ceiling, SandboxRequest
+from .config.settings import Settings
 from .plugins.bundle import read_manifest
 from .plugins.errors import PluginFailed
 from .plugins.wire import FrameType, PluginHeader
@@ -279,4 +280,7 @@ def _raised(ceiling: Ceiling, request: SandboxRequest) -> Ceiling:
         open_files=max(ceiling.open_files, request.open_files or 0),
         environment=ceiling.environment + request.environment,
         subprocesses=ceiling.subprocesses or request.subprocesses,
+        threads=max(ceiling.threads, request.threads or 0),
+        scratch_bytes=max(ceiling.scratch_bytes, request.scratch_bytes),
+        packages=ceiling.packages + request.packages,
     )

@@ -6,7 +6,8 @@ from typing import TypeAlias
 
 import attrs
 
-from ...config.settings import SandboxRequest, Settings
+from ...config.sandbox import SandboxOverride, SandboxRequest
+from ...config.settings import Settings
 from .._thespian import Address
 from .values import Question, Registration
 
@@ -107,6 +108,7 @@ class DecidePolicy:
     load_id: int
     plugin_id: int
     request: SandboxRequest
+    override: SandboxOverride | None = None
 
 
 @attrs.frozen

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from ...config.sandbox import SandboxOverride
 from ...plugins.policy import Policy
 from .._thespian import Address
 from ..events import ALL_STREAMS
@@ -30,6 +31,7 @@ class LoadSpec:
     capacity_bytes: int | None = None
     permissions: tuple[str, ...] | None = None
     config: Mapping[str, Any] = attrs.field(factory=dict)
+    sandbox: SandboxOverride | None = None
 
 
 @attrs.frozen

@@ -102,12 +102,15 @@ def test_check_without_a_file_says_what_is_missing(invoke: Invoke, config: Write
 def test_show_prints_toml_with_origins(invoke: Invoke, config: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is printed loads again to the same values, and each has its origin beside it."""
     monkeypatch.setenv("NYX_PLUGINS_LIMITS_EVENT_QUEUE", "9")
-    path = config('[limits]\nmailbox_capacity = 7\n[[plugins]]\nbundle = "builtin:echo"\nconfig = { a = ["x", 1.5] }\n')
+    path = config(
+        '[limits]\nmailbox_capacity = 7\n[[plugins]]\nbundle = "builtin:echo"\nconfig = { a = ["x", 1.5] }\n'
+        "sandbox = { threads = 3 }\n"
+    )
     result = invoke("config", "show", path)
     assert (result.exit_code, result.stderr) == (0, "")
     data = tomllib.loads(result.stdout)
     assert (data["limits"]["mailbox_capacity"], data["limits"]["event_queue"]) == (7, 9)
-    assert data["plugins"] == [{"bundle": "builtin:echo", "config": {"a": ["x", 1.5]}}]
+    assert data["plugins"] == [{"bundle": "builtin:echo", "config": {"a": ["x", 1.5]}, "sandbox": {"threads": 3}}]
     lines = {line.partition(" = ")[0]: line.rpartition("# ")[2] for line in result.stdout.splitlines()}
     assert lines["mailbox_capacity"] == f"{path}:2"
     assert lines["event_queue"] == "NYX_PLUGINS_LIMITS_EVENT_QUEUE"

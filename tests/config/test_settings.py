@@ -16,6 +16,7 @@ from nyx_plugins.config import (
     LimitSettings,
     LoggingSettings,
     PluginSettings,
+    SandboxOverride,
     SandboxRequest,
     ServiceSettings,
     Settings,
@@ -23,6 +24,7 @@ from nyx_plugins.config import (
     SystemSettings,
 )
 from nyx_plugins.config.checks import Check
+from nyx_plugins.plugins.policy import Policy
 
 SECTIONS = [
     SystemSettings,
@@ -32,6 +34,7 @@ SECTIONS = [
     LoggingSettings,
     ServiceSettings,
     SandboxRequest,
+    SandboxOverride,
     PluginSettings,
     Settings,
 ]
@@ -76,6 +79,18 @@ OUT_OF_RANGE: list[tuple[type, str, object]] = [
     (PluginSettings, "capacity_bytes", 4095),
     (PluginSettings, "permissions", ("Control",)),
     (PluginSettings, "config", {"a": {1, 2}}),
+    (PluginSettings, "sandbox", {"threads": 1}),
+    (SystemSettings, "require_enforcement", "none"),
+    (SupervisionSettings, "max_violations", -1),
+    (Ceiling, "threads", 0),
+    (Ceiling, "scratch_bytes", -1),
+    (Ceiling, "packages", ("numpy.linalg",)),
+    (Ceiling, "deny_read_paths", ("x",)),
+    (Ceiling, "deny_write_paths", ("x",)),
+    (Ceiling, "deny_network", ("::1",)),
+    (SandboxRequest, "scratch_bytes", None),
+    (SandboxOverride, "network", ("::1",)),
+    (SandboxOverride, "subprocesses", 0),
     (LoggingSettings, "format", "xml"),
     (LoggingSettings, "level", "INFO"),
     (LoggingSettings, "levels", {"nyx_plugins": "loud"}),
@@ -126,9 +141,12 @@ def test_settings_are_frozen(cls: Any) -> None:
         setattr(build(cls), attrs.fields(cls)[0].name, None)
 
 
-def test_request_and_ceiling_have_the_same_fields() -> None:
-    """Whatever can be asked for has a ceiling, and the other way round."""
-    assert [field.name for field in attrs.fields(SandboxRequest)] == [field.name for field in attrs.fields(Ceiling)]
+def test_request_ceiling_and_policy_have_the_same_fields() -> None:
+    """Whatever can be asked for has a ceiling and can be set for one plugin, and the other way round."""
+    names = [field.name for field in attrs.fields(Ceiling)]
+    assert [field.name for field in attrs.fields(SandboxRequest)] == names
+    assert [field.name for field in attrs.fields(SandboxOverride)] == names
+    assert [field.name for field in attrs.fields(Policy)] == [*names, "origins"]
 
 
 def test_a_mailbox_smaller_than_one_header_is_refused() -> None:

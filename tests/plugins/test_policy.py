@@ -37,7 +37,7 @@ def test_who_asks_for_nothing_gets_the_limits_and_no_access() -> None:
     """Numbers left open take the ceiling's value, lists stay empty."""
     ceiling = Ceiling(("/a",), ("/b",), ("*",), 64 * MIB, 9, 7.0, 99, ("TZ",), subprocesses=True)
     assert decide(SandboxRequest(), ceiling) == Policy(
-        memory_bytes=64 * MIB, cpu_seconds=9, wall_time_s=7.0, open_files=99
+        memory_bytes=64 * MIB, cpu_seconds=9, wall_time_s=7.0, open_files=99, threads=64
     )
 
 
@@ -53,14 +53,23 @@ def test_exactly_the_ceiling_is_granted() -> None:
         open_files=99,
         environment=("TZ",),
         subprocesses=True,
+        threads=9,
+        scratch_bytes=5,
+        packages=("numpy",),
+        deny_read_paths=("/a/x",),
+        deny_write_paths=("/b/x",),
+        deny_network=("y",),
     )
-    assert attrs.asdict(granted(SandboxRequest(**values), Ceiling(**values))) == values
+    policy = granted(SandboxRequest(**values), Ceiling(**values))
+    assert {name: value for name, value in attrs.asdict(policy).items() if name != "origins"} == values
 
 
 def test_every_excess_is_a_reason_with_culprit_limit_and_value() -> None:
     """A refusal lists everything that is asked for in excess."""
-    request = SandboxRequest(("/etc",), ("/b/../etc",), ("evil:80",), 65 * MIB, 10, 8.0, 100, ("PATH",), True)
-    ceiling = Ceiling(("/a", "/b"), ("/b",), ("x:80",), 64 * MIB, 9, 7.5, 99, ("TZ",))
+    request = SandboxRequest(
+        ("/etc",), ("/b/../etc",), ("evil:80",), 65 * MIB, 10, 8.0, 100, ("PATH",), True, 65, 2000, ("os", "numpy")
+    )
+    ceiling = Ceiling(("/a", "/b"), ("/b",), ("x:80",), 64 * MIB, 9, 7.5, 99, ("TZ",), False, 64, 1000, ("numpy",))
     assert refused(request, ceiling) == (
         "read_paths: '/etc' is not within the ceiling's (/a, /b)",
         "write_paths: '/b/../etc' is not within the ceiling's (/b)",
@@ -71,6 +80,9 @@ def test_every_excess_is_a_reason_with_culprit_limit_and_value() -> None:
         "open_files: 100 is above the ceiling's 99",
         "environment: 'PATH' is not in the ceiling's (TZ)",
         "subprocesses: true is asked for, and the ceiling says false",
+        "threads: 65 is above the ceiling's 64",
+        "scratch_bytes: 2,000 is above the ceiling's 1,000",
+        "packages: 'os' is not in the ceiling's (numpy)",
     )
 
 
@@ -210,7 +222,8 @@ def test_a_decided_policy_is_never_wider_than_the_ceiling(
 def test_a_request_below_its_own_ceiling_is_granted_as_asked(request: SandboxRequest) -> None:
     """Nothing is refused that the operator allows word for word."""
     values = attrs.asdict(request)
-    values["wall_time_s"], values["open_files"] = request.wall_time_s or 60.0, request.open_files or 256
+    defaults = attrs.asdict(Ceiling())
+    values = {name: defaults[name] if value is None else value for name, value in values.items()}
     policy = granted(request, Ceiling(**values))
     assert (policy.network, policy.environment) == (request.network, request.environment)
     assert policy.read_paths == tuple(map(os.path.realpath, request.read_paths))

@@ -21,7 +21,7 @@ from nyx_plugins import (
     Settings,
 )
 from nyx_plugins.actors.processes import descendants
-from nyx_plugins.config.settings import Ceiling
+from nyx_plugins.config import Ceiling
 
 HANDSHAKE, DATA, CONTROL, ERROR = 0x51, 0x52, 0x53, 0x54
 

@@ -77,7 +77,7 @@ def _plugin_faults(item: Planned, others: list[Planned], settings: Settings) -> 
     for other in others:
         if other.plugin_id == item.plugin_id:
             yield Fault(item.place, f"must have an id of its own, not {item.plugin_id} of {other.place}")
-    policy = decide(item.manifest.sandbox, settings.ceiling, default_wall_time_s=settings.limits.wall_time_s)
+    policy = decide(item.manifest.sandbox, settings.ceiling, override=item.plugin.sandbox)
     if isinstance(policy, tuple):
         for reason in policy:
             yield Fault(f"{item.place}.bundle", f"asks for more than the ceiling allows: {reason}")

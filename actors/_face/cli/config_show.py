@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import attrs
 import click
 
 from ..config.loading import load_with_origins
@@ -90,6 +91,8 @@ def _lines(settings: Iterable[Setting]) -> Iterator[str]:
 
 
 def _shown_value(setting: Setting) -> Any:
+    if attrs.has(type(setting.value)):
+        return {name: value for name, value in attrs.asdict(setting.value).items() if value is not None}
     is_free = setting.key.startswith("plugins[") and setting.key.endswith(".config")
     return hidden(setting.value) if is_free else setting.value
 
