@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from ..plugins.access import check_control
 from ..plugins.errors import (
     InvalidFrameType,
     PermissionDenied,
@@ -19,7 +20,6 @@ from ..plugins.errors import (
 )
 from ..plugins.header import split_header
 from ..plugins.permissions import PERMISSION_OF_FRAME_TYPE
-from ..plugins.policy import check_control
 from .messages import Route
 
 CONTROL = 0x53

@@ -1,44 +1,63 @@
-"""Network rules (``host``, ``host:port``, ``[v6]``, ``[v6]:port``, and ``*`` for any), and addresses to listen on."""
+"""Network rules (host, ``*.domain``, address, range or ``*``, with or without a port), and addresses to listen on."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 import attrs
 
 from .checks import check, shown
+from .hosts import is_special, is_within, parse_host, parse_range, range_of
 
 ANY = "*"
-_FORMS = "host, host:port, [v6], [v6]:port or *"
-_RULE = re.compile(r"(?P<host>\[[^\[\]%]{2,45}\]|[^\[\]:]{1,253})(?::(?P<port>[1-9][0-9]{0,4}))?", re.ASCII)
+_WILDCARD = "*."
+_FORMS = "host, *.host, v4, v4/8, [v6], [v6/8] or *, maybe :port"
+_RULE = re.compile(r"(?P<host>\[[^\[\]%]{2,49}\]|[^\[\]:]{1,253})(?::(?P<port>[0-9]{1,6}))?", re.ASCII)
 _ADDRESS = re.compile(r"(?P<host>\[[^\[\]%]{2,45}\]|[^\[\]:]{1,253}):(?P<port>0|[1-9][0-9]{0,4})", re.ASCII)
-_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 
 
 @attrs.frozen
 class NetworkRule:
-    """A host in lower case (IPv6 in its shortest form, without brackets; ``*`` is any) and a port, or any port."""
+    """A host and a port, or any port.
+
+    The host is a name in lower case and ASCII, ``*.domain`` for all below it, an address or a range in its shortest
+    form without brackets, or ``*`` for any.
+    """
 
     host: str
     port: int | None = None
 
     def covers(self, other: NetworkRule) -> bool:
-        """Whether everything that ``other`` allows is allowed by this rule."""
-        return self.host == ANY or (self.host == other.host and self.port in (None, other.port))
+        """Whether everything that ``other`` allows is allowed by this rule.
+
+        Private addresses are allowed by rules that name them only: not by ``*``, and not by a range that holds others.
+        """
+        return self.denies(other) and (is_special(self.host) or not is_special(other.host))
+
+    def denies(self, other: NetworkRule) -> bool:
+        """Whether everything that ``other`` says is denied when this rule stands in a list of what is denied."""
+        return self.port in (None, other.port) and self._includes(other.host)
+
+    @property
+    def is_target(self) -> bool:
+        """Whether it names one host and one port, so that it can be connected to."""
+        return self.port is not None and "*" not in self.host and "/" not in self.host
+
+    def _includes(self, host: str) -> bool:
+        if self.host in (ANY, host):
+            return True
+        if self.host.startswith(_WILDCARD):
+            return range_of(host) is None and host.endswith(self.host[1:])
+        outer, inner = range_of(self.host), range_of(host)
+        return outer is not None and inner is not None and is_within(inner, outer)
 
 
 def parse_rule(text: str) -> NetworkRule:
     """The rule that ``text`` spells. Raises ValueError with the reason when it spells none."""
-    if text == ANY:
-        return NetworkRule(ANY)
     found = _RULE.fullmatch(text)
     if found is None:
-        raise ValueError(f"must be {_FORMS} (ports 1 to 65,535), not {shown(text)}")
-    port = found["port"]
-    if port is not None and int(port) > 0xFFFF:
-        raise ValueError(f"must have a port from 1 to 65,535, not {int(port):,}")
-    return NetworkRule(_host(found["host"]), None if port is None else int(port))
+        raise ValueError(f"must be {_FORMS}, not {shown(text)}")
+    return NetworkRule(_rule_host(found["host"]), None if found["port"] is None else _port(found["port"]))
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -48,19 +67,27 @@ def parse_address(text: str) -> tuple[str, int]:
         raise ValueError(
             f"must be host:port or [v6]:port (ports 0 to 65,535; 0 is any that is free), not {shown(text)}"
         )
-    return _host(found["host"]), int(found["port"])
+    return str(parse_host(found["host"])), int(found["port"])
 
 
-def _host(text: str) -> str:
-    if text.startswith("["):
-        try:
-            return ipaddress.IPv6Address(text[1:-1]).compressed
-        except ValueError:
-            raise ValueError(f"must have an IPv6 address in brackets, not {shown(text)}") from None
-    name = text.lower().removesuffix(".")
-    if all(_LABEL.fullmatch(label) for label in name.split(".")):
-        return name
-    raise ValueError(f"must have a host name in ASCII or an address, not {shown(text)}")
+def _port(text: str) -> int:
+    if text.startswith("0") or int(text) > 0xFFFF:
+        raise ValueError(f"must have a port from 1 to 65,535, not {text}")
+    return int(text)
+
+
+def _rule_host(text: str) -> str:
+    if text == ANY:
+        return ANY
+    if text.startswith(_WILDCARD):
+        domain = str(parse_host(text.removeprefix(_WILDCARD)))
+        if range_of(domain) is not None:
+            raise ValueError(f"must have a domain after '*.', not {shown(domain)}")
+        return f"{_WILDCARD}{domain}"
+    if "/" in text:
+        found = parse_range(text.removeprefix("[").removesuffix("]"))
+        return str(found if found.num_addresses > 1 else found.network_address)
+    return str(parse_host(text))
 
 
 def _reason(value: object) -> str | None:

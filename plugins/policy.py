@@ -1,4 +1,4 @@
-"""Policies: what a plugin may touch. Decided from request and ceiling; control frames are checked against them."""
+"""Policies: what a plugin may touch, decided from what its bundle asks for, its entry and the ceiling."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ from typing import Any
 import attrs
 from attrs import field
 
-from ..config.checks import absolute_path, each, shown
+from ..config.checks import each
 from ..config.network import NetworkRule, network_rule, parse_rule
 from ..config.sandbox import Ceiling, SandboxOverride, SandboxRequest
 
-CONTROL_PREFIX = b"SBX:"
-_CONNECT = "SBX:CONNECT "
-_OPEN = "SBX:OPEN "
 _SHOWN_ITEMS = 8
 _DENIALS = ("deny_read_paths", "deny_write_paths", "deny_network")
 
@@ -142,25 +139,42 @@ def _reasons(asked: Mapping[str, _Sourced], ceiling: Ceiling) -> Iterator[str]:
         label = f"{name} ({PLUGIN_ENTRY})" if item.origin == PLUGIN_ENTRY else name
         for reason in _CHECKS[name](item.value, getattr(ceiling, name)):
             yield f"{label}: {reason}"
+        for reason in _refused(name, item.value, ceiling):
+            yield f"{label}: {reason}"
+
+
+def _refused(name: str, asked: Any, ceiling: Ceiling) -> Iterator[str]:
+    """What is asked for and denied as a whole; what is denied in part is granted without that part."""
+    match name:
+        case "read_paths" | "write_paths":
+            denied = getattr(ceiling, f"deny_{name}")
+            culprits = [path for path in asked if is_within(os.path.realpath(path), _resolved(denied))]
+        case "network":
+            denied = ceiling.deny_network
+            culprits = [text for text in asked if any(rule.denies(parse_rule(text)) for rule in rules(denied))]
+        case _:
+            return
+    for culprit in culprits:
+        yield f"{culprit!r} is denied by the ceiling's deny_{name} ({listed(denied)})"
 
 
 def _paths_outside(asked: Iterable[str], allowed: tuple[str, ...]) -> Iterator[str]:
     roots = _resolved(allowed)
     for path in asked:
         if not is_within(os.path.realpath(path), roots):
-            yield f"{path!r} is not within the ceiling's ({_listed(allowed)})"
+            yield f"{path!r} is not within the ceiling's ({listed(allowed)})"
 
 
 def _rules_outside(asked: tuple[str, ...], allowed: tuple[str, ...]) -> Iterator[str]:
     for text in asked:
-        if not any(rule.covers(parse_rule(text)) for rule in _rules(allowed)):
-            yield f"{text!r} is not covered by the ceiling's ({_listed(allowed)})"
+        if not any(rule.covers(parse_rule(text)) for rule in rules(allowed)):
+            yield f"{text!r} is not covered by the ceiling's ({listed(allowed)})"
 
 
 def _names_outside(asked: Iterable[str], allowed: tuple[str, ...]) -> Iterator[str]:
     for name in asked:
         if name not in allowed:
-            yield f"{name!r} is not in the ceiling's ({_listed(allowed)})"
+            yield f"{name!r} is not in the ceiling's ({listed(allowed)})"
 
 
 def _above(asked: float | None, limit: float | None) -> Iterator[str]:
@@ -195,51 +209,12 @@ def is_within(path: str, roots: Iterable[str]) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _rules(network: tuple[str, ...]) -> tuple[NetworkRule, ...]:
+def rules(network: tuple[str, ...]) -> tuple[NetworkRule, ...]:
+    """The rules that a network list spells."""
     return tuple(parse_rule(text) for text in network)
 
 
-def check_control(policy: Policy, data: bytes) -> str | None:
-    """Why ``policy`` denies the control data; ``None`` when it allows them, or when they don't begin with ``SBX:``."""
-    if not data.startswith(CONTROL_PREFIX):
-        return None
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        return f"the request must be UTF-8, which byte 0x{data[error.start]:02x} at offset {error.start} is not"
-    if text.startswith(_CONNECT):
-        return _check_connect(policy, text.removeprefix(_CONNECT))
-    if text.startswith(_OPEN):
-        return _check_open(policy, text.removeprefix(_OPEN))
-    return f"the request must be 'SBX:CONNECT host:port' or 'SBX:OPEN path', not {shown(text)}"
-
-
-def _check_connect(policy: Policy, target: str) -> str | None:
-    try:
-        wanted = parse_rule(target)
-    except ValueError as error:
-        return f"the target {error}"
-    if wanted.port is None:
-        return f"the target must be host:port, not {shown(target)}"
-    rules = _rules(policy.network)
-    if any(rule.covers(wanted) for rule in rules):
-        return None
-    known_host = any(rule.host == wanted.host for rule in rules)
-    culprit = f"port {wanted.port} of host {wanted.host!r}" if known_host else f"host {wanted.host!r}"
-    return f"{culprit} is not in the network list ({_listed(policy.network)})"
-
-
-def _check_open(policy: Policy, path: str) -> str | None:
-    for fault in absolute_path.faults(path):
-        return f"the path {fault.reason}"
-    resolved = os.path.realpath(path)
-    if is_within(resolved, policy.read_paths + policy.write_paths):
-        return None
-    whence = "" if resolved == path else f" (which is {resolved!r})"
-    lists = f"read paths: {_listed(policy.read_paths)}; write paths: {_listed(policy.write_paths)}"
-    return f"path {shown(path)}{whence} is not in the allowed paths ({lists})"
-
-
-def _listed(items: tuple[str, ...]) -> str:
+def listed(items: tuple[str, ...]) -> str:
+    """A list as reasons show it: the first few items."""
     rest = len(items) - _SHOWN_ITEMS
     return (", ".join(items[:_SHOWN_ITEMS]) or "none") + (f" and {rest} more" if rest > 0 else "")

@@ -47,7 +47,7 @@ def test_all_faults_are_listed_with_their_lines(invoke: Invoke, config: Write, m
         f"Error: {path} has 4 faults:",
         "  NYX_PLUGINS_LIMITS_EVENT_QUEUE: must be an integer, not a string ('many')",
         "  limits.mailbox_capacty: unknown key; did you mean 'mailbox_capacity'? (line 3)",
-        "  ceiling.network[1]: must be host, host:port, [v6], [v6]:port or * (ports 1 to 65,535), not '::1' (line 5)",
+        "  ceiling.network[1]: must be host, *.host, v4, v4/8, [v6], [v6/8] or *, maybe :port, not '::1' (line 5)",
         "  plugins[0].bundle: is missing (line 7)",
     ]
 

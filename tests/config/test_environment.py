@@ -88,7 +88,7 @@ def test_all_faults_name_their_variable_beside_those_of_the_file(tmp_path: Path)
     }
     assert sorted(faults(environ, path)) == [
         "'NYX_PLUGINS_\\x1b': unknown environment variable",
-        "NYX_PLUGINS_CEILING_NETWORK[1]: must be host, host:port, [v6], [v6]:port or * (ports 1 to 65,535), not '::1'",
+        "NYX_PLUGINS_CEILING_NETWORK[1]: must be host, *.host, v4, v4/8, [v6], [v6/8] or *, maybe :port, not '::1'",
         "NYX_PLUGINS_LIMITS_MAILBOX_CAPACITY: must be an integer, not a string ('many')",
         "NYX_PLUGINS_LIMITS_MAX_REPLY_BYTES: must be a whole number from 0 to 67,108,864, not -1",
         "NYX_PLUGINS_SYSTEM_TRANSPORTS: unknown environment variable; did you mean NYX_PLUGINS_SYSTEM_TRANSPORT?",

@@ -231,7 +231,7 @@ def test_all_faults_of_a_file_are_listed(tmp_path: Path) -> None:
         "limits.mailbox_capacty: unknown key; did you mean 'mailbox_capacity'?",
         "supervision: must be a table, not an integer (5)",
         "ceiling.read_paths: must be an array, not a string ('/srv')",
-        "ceiling.network[0]: must be host, host:port, [v6], [v6]:port or * (ports 1 to 65,535), not '::1'",
+        "ceiling.network[0]: must be host, *.host, v4, v4/8, [v6], [v6/8] or *, maybe :port, not '::1'",
         "plugins[0].bundle: must be a string, not an integer (5)",
         "plugins[1].id: must be a whole number from 0 to 4,294,967,295, not -1",
         "plugins[1].bundle: is missing",

@@ -126,7 +126,7 @@ def test_ten_faults_are_listed_with_key_and_reason() -> None:
         "not 'contrl'; did you mean 'control'?",
         "capacity: must be a whole number from 1 to 100,000, not 0",
         "restart.policy: must be one of 'permanent', 'transient', 'temporary', not a string ('always')",
-        "sandbox.network[0]: must be host, host:port, [v6], [v6]:port or * (ports 1 to 65,535), not '::1'",
+        "sandbox.network[0]: must be host, *.host, v4, v4/8, [v6], [v6/8] or *, maybe :port, not '::1'",
         "version: is missing",
         "vertion: unknown key; did you mean 'version'?",
     ]

@@ -76,8 +76,8 @@ def test_integration_1_lifecycle(system: PluginSystem) -> None:
 
 def test_integration_2_sandbox(make_system: Callable[..., PluginSystem], fault: Callable[..., Path]) -> None:
     """A plugin with a permissive policy gets data frames, and control frames that its policy allows."""
-    system = make_system(Settings(ceiling=Ceiling(network=("*",), read_paths=("/",))))
-    system.load(fault("obedient_plugin", '[sandbox]\nnetwork = ["*"]\nread_paths = ["/"]\n', plugin_id=88))
+    system = make_system(Settings(ceiling=Ceiling(network=("*", "127.0.0.1"), read_paths=("/",))))
+    system.load(fault("obedient_plugin", '[sandbox]\nnetwork = ["*", "127.0.0.1"]\nread_paths = ["/"]\n', plugin_id=88))
     assert system.request(DATA, header(88, b"through")) == b"through"
     assert system.dispatch(CONTROL, header(88, b"SBX:CONNECT 127.0.0.1:80")).outcome(LONG_S).kind == "processed"
     assert system.plugin_stats(88).permission_violations == 0
