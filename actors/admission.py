@@ -16,6 +16,7 @@ from ..plugins.errors import (
     PluginFailed,
     PluginNotLoaded,
     PluginNotRegistered,
+    PluginQuarantined,
     SandboxViolation,
 )
 from ..plugins.header import split_header
@@ -64,6 +65,8 @@ def _preflight(route: Route, data: bytes) -> None:
 
 
 def _not_accepting(route: Route) -> Exception:
+    if route.state == "quarantined":
+        return PluginQuarantined(route.plugin_id, "its worker has broken its bounds too often")
     if route.state == "failed":
         return PluginFailed(route.plugin_id, "it was given up after too many failures", "dispatch")
     return PluginNotLoaded(route.plugin_id, route.state)

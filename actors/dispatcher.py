@@ -176,7 +176,9 @@ class Dispatcher(ActorProcess):
             return
         self.send(target.actor, m.NoteViolations(refusal.count))
         if refusal.violation is not None and self._guard is not None:
-            self.send(self._guard, m.ReportViolation(target.route.plugin_id, refusal.violation, refusal.count))
+            self.send(
+                self._guard, m.ReportViolation(target.route.plugin_id, refusal.violation, refusal.count, by_sender=True)
+            )
 
     # Credit.
 

@@ -26,6 +26,7 @@ class EventKind(enum.StrEnum):
     FAILED = "failed"
     UNLOADED = "unloaded"
     VIOLATION = "violation"
+    QUARANTINED = "quarantined"
 
 
 @attrs.frozen
@@ -74,8 +75,9 @@ class PluginStats:
     ``accepted == processed + failed + dead_lettered + in_mailbox``, where ``messages_processed`` counts the frames
     that a handler has seen to its end (``processed + failed``) and ``errors`` those whose handler raised.
 
-    ``latency`` begins anew with each plugin actor; the process ids are those of the plugin actor and of the worker
-    (``None`` while there is none, and on ``inline``).
+    ``permission_violations`` counts refused frames, for which their senders are to blame; ``violations`` what the
+    worker tried beyond its bounds. That and ``latency`` begin anew with each plugin actor; the process ids are its own
+    and the worker's (``None`` while there is none, and on ``inline``).
     """
 
     messages_processed: int
@@ -96,3 +98,4 @@ class PluginStats:
     latency: LatencyHistogram
     actor_pid: int
     worker_pid: int | None
+    violations: int = 0

@@ -1,8 +1,8 @@
-"""The sandbox guard: decides what each plugin may touch, and keeps count of what was asked for beyond it."""
+"""The sandbox guard: decides what each plugin may touch, and counts what its worker tries beyond it."""
 
 from __future__ import annotations
 
-from collections import Counter
+import time
 from typing import assert_never
 
 from ..config.settings import Settings
@@ -10,6 +10,7 @@ from ..plugins.errors import PolicyRefused
 from ..plugins.policy import Policy, decide
 from . import messages as m
 from ._thespian import ActorProcess, Address
+from .violations import ViolationLog
 
 
 class Guard(ActorProcess):
@@ -19,8 +20,10 @@ class Guard(ActorProcess):
         super().__init__()
         self._settings: Settings
         self._parent: Address = None
-        self._policies: dict[int, Policy] = {}
-        self._violations: Counter[int] = Counter()
+        self._loads: dict[int, int] = {}
+        """The load of each plugin that has a policy."""
+        self._violations: dict[int, ViolationLog] = {}
+        self._quarantined: set[int] = set()
 
     def receive(self, message: m.GuardMessage, sender: Address) -> None:
         """Handle one message."""
@@ -34,8 +37,9 @@ class Guard(ActorProcess):
             case m.DecidePolicy():
                 self.send(sender, self._decide(message))
             case m.ForgetPolicy():
-                self._policies.pop(message.plugin_id, None)
+                self._loads.pop(message.plugin_id, None)
                 self._violations.pop(message.plugin_id, None)
+                self._quarantined.discard(message.plugin_id)
             case m.ReportViolation():
                 self._report(message)
             case _:
@@ -51,9 +55,20 @@ class Guard(ActorProcess):
         )
         if not isinstance(verdict, Policy):
             return m.PolicyDecided(message.load_id, None, PolicyRefused(message.plugin_id, verdict))
-        self._policies[message.plugin_id] = verdict
+        self._loads[message.plugin_id] = message.load_id
         return m.PolicyDecided(message.load_id, verdict, None)
 
     def _report(self, message: m.ReportViolation) -> None:
-        self._violations[message.plugin_id] += message.count
-        self.send(self._parent, m.ViolationNoted(message.plugin_id, message.request, message.count))
+        plugin_id = message.plugin_id
+        if plugin_id in self._quarantined:
+            return
+        self.send(self._parent, m.ViolationNoted(plugin_id, message.request, message.count))
+        if message.by_sender or plugin_id not in self._loads:
+            return
+        limits = self._settings.supervision
+        log = self._violations.setdefault(plugin_id, ViolationLog())
+        if log.note(message.count, time.monotonic(), most=limits.max_violations, within_s=limits.within_s):
+            self._quarantined.add(plugin_id)
+            too_many = f"more than {limits.max_violations:,} violations within {limits.within_s:g} s"
+            reason = f"{too_many}, the last being {message.request!r}"
+            self.send(self._parent, m.ThresholdPassed(self._loads[plugin_id], reason))

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import attrs
 
 from ..config.errors import NyxPluginError
-from ..plugins.errors import PluginFailed
+from ..plugins.errors import PluginFailed, PluginQuarantined
 from ..plugins.manifest import Manifest
 from ..plugins.policy import Policy
 from .events import EventKind
@@ -32,6 +32,7 @@ class Stage(enum.StrEnum):
     PAUSED = "paused"
     RESTARTING = "restarting"
     FAILED = "failed"
+    QUARANTINED = "quarantined"
     CLOSING = "closing"
     DRAINING = "draining"
     UNDOING = "undoing"
@@ -39,6 +40,7 @@ class Stage(enum.StrEnum):
 
 
 LOADING = frozenset({Stage.PREPARING, Stage.DECIDING, Stage.REGISTERING, Stage.STARTING, Stage.OPENING})
+GIVEN_UP = frozenset({Stage.FAILED, Stage.QUARANTINED})
 ENDING = frozenset({Stage.CLOSING, Stage.DRAINING, Stage.UNDOING, Stage.GONE})
 
 
@@ -50,6 +52,7 @@ class Do(enum.Enum):
     SPAWN_ACTOR = enum.auto()
     SET_ROUTE = enum.auto()
     NOTE_STATE = enum.auto()
+    QUARANTINE = enum.auto()
     DRAIN = enum.auto()
     STOP_ACTOR = enum.auto()
     DROP_ROUTE = enum.auto()
@@ -103,6 +106,7 @@ class PluginLife:
     error: NyxPluginError | None = None
     drained: bool = False
     is_paused: bool = False
+    quarantine_reason: str = ""
     keep_row: bool = False
     """Whether the registration outlives the plugin, as when the whole system stops."""
     _restarts: RestartState = attrs.field(factory=RestartState)
@@ -185,7 +189,7 @@ class PluginLife:
     def worker_crashed(self, reason: str, restart_in_s: float | None) -> list[Directive]:
         """The worker ended; its plugin actor starts it again, or has given up."""
         crashed = Publish(EventKind.CRASHED, reason)
-        if self.stage in LOADING or self.stage in ENDING:
+        if self.stage in LOADING or self.stage in ENDING or self.stage is Stage.QUARANTINED:
             return [crashed]
         if restart_in_s is None:
             return [crashed, *self._fail(f"worker not restarted: {reason}")]
@@ -206,6 +210,15 @@ class PluginLife:
             return [Do.NOTE_STATE]
         return []
 
+    def threshold_passed(self, reason: str) -> list[Directive]:
+        """The worker has broken its bounds too often: it ends, and takes no more frames until it is loaded anew."""
+        if self.stage in LOADING:
+            return self.step_failed(PluginQuarantined(self.plugin_id, reason))
+        if self.stage in ENDING or self.stage in GIVEN_UP:
+            return []
+        self.stage, self.quarantine_reason = Stage.QUARANTINED, reason
+        return [Do.QUARANTINE, Do.NOTE_STATE, Do.SET_ROUTE, Publish(EventKind.QUARANTINED, reason)]
+
     def actor_exited(self, now: float, random: float) -> list[Directive]:
         """The plugin actor's process is gone."""
         self._actor_alive = False
@@ -216,7 +229,7 @@ class PluginLife:
         if self.stage in ENDING:
             return self._undo()
         crashed = Publish(EventKind.CRASHED, "plugin actor ended")
-        if self.stage is Stage.FAILED:
+        if self.stage in GIVEN_UP:
             # It was given up, and stays so; the dispatcher has to know that nobody is there.
             return [crashed, Do.SET_ROUTE]
         return [crashed, *self._restart(now, random)]

@@ -12,7 +12,7 @@ from typing import Any, assert_never
 
 import attrs
 
-from ..plugins.errors import MailboxFull, PluginFailed
+from ..plugins.errors import MailboxFull, PluginFailed, PluginQuarantined
 from ..plugins.worker.answers import Answer, Done, Emit, Log, Ready, StartFailed, Stopped
 from . import messages as m
 from ._thespian import ActorProcess, Address
@@ -49,6 +49,8 @@ class PluginActor(ActorProcess):
         self._ready = False
         self._was_ready = False
         self._given_up = ""
+        self._quarantined = False
+        self._violations = 0
         self._restart_state = RestartState()
         self._sent = 0
         self._batch_ends: deque[int] = deque()
@@ -87,6 +89,8 @@ class PluginActor(ActorProcess):
                 self._leave(message.session)
             case m.StartPlugin():
                 self._start(message, sender)
+            case m.Quarantine():
+                self._quarantine(message.reason)
             case m.DrainPlugin():
                 self._drain(message)
             case _:
@@ -194,7 +198,12 @@ class PluginActor(ActorProcess):
 
     def worker_misbehaved(self, what: str) -> None:
         """Report a breach of the protocol."""
-        self.send(self._plan.guard, m.ReportViolation(self._plan.plugin_id, f"worker protocol: {what}", 1))
+        self._violated(f"worker protocol: {what.removeprefix('worker protocol: ')}")
+
+    def _violated(self, request: str) -> None:
+        """Tell the guard what the worker tried; it decides when that is too much."""
+        self._violations += 1
+        self.send(self._plan.guard, m.ReportViolation(self._plan.plugin_id, request, 1))
 
     def worker_gone(self, reason: str, normal: bool) -> None:
         """Decide what follows the worker's end."""
@@ -256,7 +265,9 @@ class PluginActor(ActorProcess):
     def _overflow(self, session: int, seqs: Iterable[int]) -> None:
         box, plugin_id = self._box, self._plan.plugin_id
         error: BaseException = MailboxFull(plugin_id, box.depth, box.capacity)
-        if self._given_up:
+        if self._quarantined:
+            error = PluginQuarantined(plugin_id, self._given_up)
+        elif self._given_up:
             error = PluginFailed(plugin_id, self._given_up, "dispatch")
         elif box.depth < box.capacity:
             error = MailboxFull(plugin_id, box.bytes_held, box.capacity_bytes, "bytes")
@@ -386,6 +397,16 @@ class PluginActor(ActorProcess):
     def _dead_letter_all(self, reason: str) -> None:
         self._finish([DeadLetter(reason)] * self._box.depth)
 
+    def _quarantine(self, reason: str) -> None:
+        """Nothing more goes to the worker or comes from it."""
+        self._given_up, self._quarantined = reason, True
+        self.cancel_alarm("restart")
+        if self._mailbox is not None:
+            self._settle_suspects("quarantined")
+            self._drop_worker()
+            self._dead_letter_all("quarantined")
+            self._continue_drain()
+
     def _drop_worker(self) -> None:
         self._ready = False
         self._batch_ends.clear()
@@ -488,10 +509,13 @@ class PluginActor(ActorProcess):
             latency=self._latency.histogram(),
             actor_pid=os.getpid(),
             worker_pid=(self._worker.pid or None) if self._worker is not None else None,
+            violations=self._violations,
             **box,
         )
 
     def _state(self) -> str:
+        if self._quarantined:
+            return "quarantined"
         if self._given_up:
             return "failed"
         if self._paused:

@@ -218,6 +218,8 @@ class Roster:
                 return life.restart_failed(_as_ours(life.plugin_id, message.error))
             case m.WorkerCrashed():
                 return life.worker_crashed(message.reason, message.restart_in_s)
+            case m.ThresholdPassed():
+                return life.threshold_passed(message.reason)
             case m.PluginDrained():
                 self._unloaded[life.plugin_id] = message.dead_lettered
                 return life.plugin_drained(message.unload_error or "")
@@ -289,6 +291,16 @@ class Roster:
     def _note_state(self, load_id: int, plugin: Plugin) -> None:
         self._root.send(self._root.essential["registry"], m.NoteState(plugin.life.plugin_id, plugin.life.state))
 
+    def _quarantine(self, load_id: int, plugin: Plugin) -> None:
+        self._root.cancel_alarm(("restart", load_id))
+        if plugin.actor is None:
+            return
+        self._root.send(plugin.actor, m.Quarantine(plugin.life.quarantine_reason))
+        if not plugin.announced:
+            # It will not say any more that it is ready, and frames for the epoch of the last one would wait for ever.
+            plugin.announced = True
+            plugin.life.route = self._new_route(plugin.life)
+
     def _drain(self, load_id: int, plugin: Plugin) -> None:
         reason = "system stopped" if self._stopping else "unloaded"
         self._root.send(plugin.actor, m.DrainPlugin(plugin.drain_s, reason))
@@ -340,6 +352,7 @@ class Roster:
         Do.SPAWN_ACTOR: _spawn_actor,
         Do.SET_ROUTE: _set_route,
         Do.NOTE_STATE: _note_state,
+        Do.QUARANTINE: _quarantine,
         Do.DRAIN: _drain,
         Do.STOP_ACTOR: _stop_actor,
         Do.DROP_ROUTE: _drop_route,

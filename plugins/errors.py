@@ -124,6 +124,17 @@ class PluginFailed(NyxPluginError, RuntimeError):
         super().__init__(f"plugin {plugin_id} failed ({step}): {reason}")
 
 
+class PluginQuarantined(NyxPluginError, PermissionError):
+    """The plugin's worker has broken its bounds too often (``reason``) and was ended. Mend it, then load it again."""
+
+    def __init__(self, plugin_id: int, reason: str) -> None:
+        self.plugin_id = plugin_id
+        self.reason = reason
+        super().__init__(
+            f"plugin {plugin_id} is quarantined: {reason}; see its events and its log, mend it, then unload and load it"
+        )
+
+
 class SystemStopped(NyxPluginError, RuntimeError):
     """The system has stopped (``reason`` says why). Start a new one."""
 

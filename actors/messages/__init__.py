@@ -28,6 +28,7 @@ from .to_plugin import (
     Fence,
     NoteViolations,
     PluginMessage,
+    Quarantine,
     StartPlugin,
 )
 from .to_services import (
@@ -84,6 +85,7 @@ from .to_supervisor import (
     StepFailed,
     StopSystem,
     SupervisorMessage,
+    ThresholdPassed,
     Unloaded,
     UnloadPlugin,
     ViolationNoted,
@@ -153,6 +155,7 @@ __all__ = [
     "PluginsAtRest",
     "PolicyDecided",
     "PrepareBundle",
+    "Quarantine",
     "Question",
     "Refusal",
     "Register",
@@ -182,6 +185,7 @@ __all__ = [
     "Submit",
     "SupervisorMessage",
     "SystemStopping",
+    "ThresholdPassed",
     "UnloadPlugin",
     "Unloaded",
     "Unregister",

@@ -58,6 +58,13 @@ class NoteViolations:
 
 
 @attrs.frozen
+class Quarantine:
+    """Supervisor to plugin actor: end the worker for good, for this reason, and finish what is in the mailbox."""
+
+    reason: str
+
+
+@attrs.frozen
 class DrainPlugin:
     """Supervisor to plugin actor: finish what is in the mailbox, stop the worker; answered with PluginDrained."""
 
@@ -72,6 +79,7 @@ PluginMessage: TypeAlias = (
     | NoteViolations
     | GetPluginStats
     | PausePlugin
+    | Quarantine
     | DrainPlugin
     | SessionJoined
     | SessionLeft

@@ -125,6 +125,8 @@ class ReportViolation:
     plugin_id: int
     request: str
     count: int
+    by_sender: bool = False
+    """Whether the sender of a control frame asked for it, for which its plugin is not to blame."""
 
 
 LoaderMessage: TypeAlias = PrepareBundle

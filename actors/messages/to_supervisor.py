@@ -196,6 +196,14 @@ class ViolationNoted:
 
 
 @attrs.frozen
+class ThresholdPassed:
+    """Guard to supervisor: the worker of this load has broken its bounds too often, as ``reason`` tells."""
+
+    load_id: int
+    reason: str
+
+
+@attrs.frozen
 class Booted:
     """Supervisor to host: all essential actors are up."""
 
@@ -235,4 +243,5 @@ SupervisorMessage: TypeAlias = (
     | RouteSet
     | RouteDropped
     | ViolationNoted
+    | ThresholdPassed
 )

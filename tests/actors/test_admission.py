@@ -15,6 +15,7 @@ from nyx_plugins.plugins.errors import (
     PluginFailed,
     PluginNotLoaded,
     PluginNotRegistered,
+    PluginQuarantined,
     SandboxViolation,
 )
 from nyx_plugins.plugins.policy import Policy
@@ -60,7 +61,12 @@ def test_an_unknown_plugin_owes_a_close_where_the_frame_is_required() -> None:
 
 @pytest.mark.parametrize(
     ("state", "error"),
-    [("starting", PluginNotLoaded), ("draining", PluginNotLoaded), ("failed", PluginFailed)],
+    [
+        ("starting", PluginNotLoaded),
+        ("draining", PluginNotLoaded),
+        ("failed", PluginFailed),
+        ("quarantined", PluginQuarantined),
+    ],
 )
 def test_a_plugin_that_takes_no_frames_says_its_state(state: str, error: type[Exception]) -> None:
     """State comes before permission."""

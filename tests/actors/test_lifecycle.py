@@ -13,7 +13,7 @@ from nyx_plugins.actors.events import EventKind
 from nyx_plugins.actors.lifecycle import Directive, Do, PluginLife, Publish, RestartIn, Stage
 from nyx_plugins.actors.messages import LoadSpec, Registration, Route
 from nyx_plugins.actors.restart import RestartPolicy
-from nyx_plugins.plugins.errors import PluginFailed
+from nyx_plugins.plugins.errors import PluginFailed, PluginQuarantined
 from nyx_plugins.plugins.manifest import Manifest
 from nyx_plugins.plugins.policy import Policy
 
@@ -176,6 +176,53 @@ def test_a_failed_plugin_can_be_unloaded() -> None:
     assert Do.ANSWER_UNLOAD in said
 
 
+QUARANTINE = [Do.QUARANTINE, Do.NOTE_STATE, Do.SET_ROUTE, Publish(EventKind.QUARANTINED, "too many")]
+
+
+@pytest.mark.parametrize("crash", [None, 0.0], ids=["running", "restarting"])
+def test_a_plugin_that_breaks_its_bounds_too_often_is_quarantined(crash: float | None) -> None:
+    """Its worker is ended, senders learn of it, and nothing that was under way brings it back."""
+    life = life_at(Stage.READY)
+    if crash is not None:
+        life.worker_crashed("killed", crash)
+    assert life.threshold_passed("too many") == QUARANTINE
+    assert life.threshold_passed("too many") == []
+    assert life.worker_crashed("killed", 0.0) == [Publish(EventKind.CRASHED, "killed")]
+    assert life.worker_crashed("killed", None) == [Publish(EventKind.CRASHED, "killed")]
+    assert life.worker_restarted() == life.restart_due() == life.paused(True) == life.paused(False) == []
+    assert life.actor_ready(ROUTE) == life.route_set() == life.restart_failed(FAILURE) == []
+    assert life.actor_exited(0.0, 0.5) == [Publish(EventKind.CRASHED, "plugin actor ended"), Do.SET_ROUTE]
+    assert life.state == "quarantined"
+
+
+def test_a_quarantined_plugin_can_be_unloaded() -> None:
+    """As any other: it is drained, which takes no time, and removed."""
+    life = life_at(Stage.READY)
+    life.threshold_passed("too many")
+    assert life.unload() == [Do.NOTE_STATE, Do.SET_ROUTE]
+    assert life.route_set() == [Do.DRAIN]
+    assert Do.ANSWER_UNLOAD in confirm(life, life.plugin_drained())
+
+
+@pytest.mark.parametrize("stage", [Stage.STARTING, Stage.OPENING])
+def test_a_plugin_that_breaks_its_bounds_while_it_is_loaded_is_not_loaded(stage: Stage) -> None:
+    """The load fails with the reason, and all is undone."""
+    life = life_at(stage)
+    said = confirm(life, life.threshold_passed("too many"))
+    assert isinstance(life.error, PluginQuarantined)
+    assert Do.ANSWER_LOAD in said
+    assert life.stage is Stage.GONE
+
+
+def test_who_is_given_up_or_on_its_way_out_is_not_quarantined() -> None:
+    """A failed plugin stays failed, and an unload goes on."""
+    failed, leaving = life_at(Stage.READY), life_at(Stage.READY)
+    failed.worker_crashed("killed", None)
+    leaving.unload()
+    assert failed.threshold_passed("too many") == leaving.threshold_passed("too many") == []
+    assert (failed.state, leaving.state) == ("failed", "draining")
+
+
 def test_a_worker_that_comes_back_leaves_a_paused_plugin_paused() -> None:
     """Pausing outlives a crash of the worker."""
     life = life_at(Stage.READY)
@@ -195,6 +242,7 @@ EVENTS: list[Callable[[PluginLife], list[Directive]]] = [
     lambda life: life.worker_crashed("killed", 0.0),
     lambda life: life.worker_crashed("killed", None),
     PluginLife.worker_restarted,
+    lambda life: life.threshold_passed("too many"),
     PluginLife.unload,
     PluginLife.plugin_drained,
     PluginLife.drain_timed_out,

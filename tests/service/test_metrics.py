@@ -106,6 +106,7 @@ def test_everything_that_statistics_show_is_there(fake: Any, stats: Any, serve: 
         "dead_lettered": "frames_dead_lettered_total",
         "bytes_processed": "processed_bytes_total",
         "permission_violations": "permission_violations_total",
+        "violations": "violations_total",
         "restarts": "restarts_total",
         "in_mailbox": "mailbox_frames",
         "peak": "mailbox_peak_frames",
@@ -149,7 +150,7 @@ def test_the_state_is_one_of_all(fake: Any, stats: Any, serve: Serve) -> None:
         for (name, labels), value in values.items()
         if name == "plugin_state"
     }
-    assert [state for state, value in states.items() if value] == ["paused"] and len(states) == 7
+    assert [state for state, value in states.items() if value] == ["paused"] and len(states) == 8
 
 
 def test_a_plugin_without_statistics_has_its_state(fake: Any, serve: Serve) -> None:

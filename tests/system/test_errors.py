@@ -17,7 +17,7 @@ from nyx_plugins import PluginHeader, PluginSystem, load_settings
 from nyx_plugins.actors.service_file import Claim
 from nyx_plugins.config import errors as config_errors
 from nyx_plugins.config.errors import ConfigError, DocumentError, NyxPluginError, StartupError
-from nyx_plugins.config.settings import Settings, SystemSettings
+from nyx_plugins.config.settings import Settings, SupervisionSettings, SystemSettings
 from nyx_plugins.plugins import errors as plugin_errors
 from nyx_plugins.plugins.errors import (
     AlreadyLoaded,
@@ -32,6 +32,7 @@ from nyx_plugins.plugins.errors import (
     PluginFailed,
     PluginNotLoaded,
     PluginNotRegistered,
+    PluginQuarantined,
     PolicyRefused,
     SandboxViolation,
     ServiceNotRunning,
@@ -260,6 +261,27 @@ def test_plugin_failed_because_it_was_given_up(
     for error in refusals(live, DATA, header(plugin_id)):
         assert isinstance(error, PluginFailed)
         assert (error.plugin_id, error.step) == (plugin_id, "dispatch")
+
+
+@provokes(PluginQuarantined, PermissionError)
+def test_plugin_quarantined(
+    make_system: Callable[..., PluginSystem], fault: Callable[..., Path], wait_event: Callable[..., Any], transport: str
+) -> None:
+    """Once a worker has broken its bounds too often, frames for its plugin are refused in every way of sending."""
+    if transport == "inline":
+        pytest.skip("a worker of its own is what can break the protocol")
+    system = make_system(Settings(supervision=SupervisionSettings(max_violations=0)))
+    system.load(fault("plugin_that_scribbles_on_its_socket"))
+    with system.subscribe() as events:
+        system.dispatch(DATA, header(1, b"!" + bytes(4)))
+        wait_event(events, "quarantined", 1)
+    with pytest.raises(PluginQuarantined):
+        system.request(DATA, header(1))
+    system.plugin_stats(1)
+    reason = "its worker has broken its bounds too often"
+    text = f"plugin 1 is quarantined: {reason}; see its events and its log, mend it, then unload and load it"
+    for error in refusals(system, DATA, header(1)):
+        check(error, PluginQuarantined, text, plugin_id=1, reason=reason)
 
 
 @provokes(SystemStopped, RuntimeError)

@@ -17,7 +17,7 @@ from .values import Whole
 @json_option("Print one JSON object on each line.")
 @place_options
 def events(emits: bool, count: int | None, timeout: float | None, json_wanted: bool, runtime_dir: str | None) -> None:
-    """Print what happens to plugins, from now on: loaded, ready, crashed, restarted, failed, unloaded, violation.
+    """Print what happens to plugins, from now on: loaded, ready, crashed, restarted, failed, quarantined and so on.
 
     Each line is there at once. The exit code is 0 after --count lines or --timeout seconds, and when nobody reads the
     output any more; 4 when the time was over before --count lines; 3 when the service stops; 130 after Ctrl-C.

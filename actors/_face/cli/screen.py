@@ -18,7 +18,14 @@ HELP = "q quit   1-9 s sort   r reverse   arrows PgUp PgDn scroll"
 EVENT_LINES = 6
 # Rows that are shown before any line is given to events.
 LEAST_ROWS = 6
-EVENT_STYLES = {"crashed": "red", "failed": "red", "violation": "yellow", "restarted": "yellow", "ready": "green"}
+EVENT_STYLES = {
+    "crashed": "red",
+    "failed": "red",
+    "quarantined": "red",
+    "violation": "yellow",
+    "restarted": "yellow",
+    "ready": "green",
+}
 
 
 @attrs.frozen

@@ -19,6 +19,7 @@ STATE_STYLES = {
     "paused": "yellow",
     "restarting": "yellow",
     "failed": "red",
+    "quarantined": "red",
     "registered": "dim",
 }
 # What is not a terminal is given as much room as it needs: programs cut for themselves.

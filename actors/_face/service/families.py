@@ -21,7 +21,7 @@ from ..actors.events import DispatchStats, PluginStats
 from ..actors.latency import LatencyHistogram
 from .snapshot import PluginSample, ProcessSample, Snapshot
 
-STATES = ("registered", "starting", "ready", "paused", "restarting", "failed", "draining")
+STATES = ("registered", "starting", "ready", "paused", "restarting", "failed", "quarantined", "draining")
 _PLUGIN = ("plugin_id", "plugin")
 _PROCESS = ("pid", "process")
 
@@ -35,6 +35,7 @@ _COUNTERS: tuple[tuple[str, str, Read], ...] = (
     ("frames_dead_lettered", "Accepted frames that no handler has seen to its end.", lambda s: s.dead_lettered),
     ("processed_bytes", "Header and data bytes of the frames that handlers have seen.", lambda s: s.bytes_processed),
     ("permission_violations", "Frames refused by permissions or by the policy.", lambda s: s.permission_violations),
+    ("violations", "What workers tried beyond their bounds, since their plugin actor began.", lambda s: s.violations),
     ("restarts", "Workers started again.", lambda s: s.restarts),
 )
 _GAUGES: tuple[tuple[str, str, Read], ...] = (

@@ -5,7 +5,7 @@ import { Details } from "./details.js";
 import { byId, element, setAttribute, setText, visible } from "./dom.js";
 import * as format from "./format.js";
 
-const STATES = ["failed", "restarting", "starting", "draining", "paused", "ready", "registered"];
+const STATES = ["quarantined", "failed", "restarting", "starting", "draining", "paused", "ready", "registered"];
 
 const positive = (value) => (value > 0 ? "warn" : null);
 

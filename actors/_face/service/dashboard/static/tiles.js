@@ -63,7 +63,7 @@ export class Tiles {
     for (const { state } of plugins) states.set(state, (states.get(state) ?? 0) + 1);
     const others = [...states].filter(([state]) => state !== "ready").map(([state, number]) => `${format.count(number)} ${state}`);
     const note = plugins.length === 0 ? "none loaded" : others.length === 0 ? "all ready" : others.join(", ");
-    this.#plugins.show(format.count(plugins.length), note, states.has("failed") ? "bad" : states.has("restarting") ? "warn" : null);
+    this.#plugins.show(format.count(plugins.length), note, states.has("failed") || states.has("quarantined") ? "bad" : states.has("restarting") ? "warn" : null);
   }
 
   #showUsage(users) {
