@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import json_option
+from .options import config_option, json_option
 from .values import ConfigItem, Seconds, Whole
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 EXIT_FAULTY = 1
 MAX_ID = 2**32 - 1
 _PROBE = b"probe"
+_ALWAYS = ("bundle", "policy_wanted", "json_wanted")
 
 
 @click.command(short_help="Write a new plugin that works, with its test.")
@@ -88,17 +89,31 @@ def _probe_option(name: str) -> Callable[[Any], Any]:
     show_default=True,
     help="How long loading, each handler (if the manifest does not say) and unloading may take.",
 )
+@click.option(
+    "--policy",
+    "policy_wanted",
+    is_flag=True,
+    help="Start nothing: show what the plugin would be allowed, and where each line comes from.",
+)
+@config_option("The configuration whose ceiling and plugin entries count for --policy.")
 @json_option("Print one JSON object.")
-def check(bundle: str, json_wanted: bool, **wanted: Any) -> None:
+def check(bundle: str, policy_wanted: bool, config: str | None, json_wanted: bool, **wanted: Any) -> None:
     """Check BUNDLE, a folder or a zip file with plugin.toml: load it, send each handler a frame, and unload it.
 
     It runs in a system of its own, in which it may have whatever its manifest asks for. The exit code is 0 when nothing
     went wrong, 1 when the plugin could not be loaded or a handler raised, crashed or hung, and 2 when the bundle or its
-    manifest is not valid.
+    manifest is not valid. With --policy it is 1 when the plugin asks for more than it would be allowed.
     """
-    from .findings import run_check
+    _check_options(policy_wanted)
+    if policy_wanted:
+        from .policies import run_policy
 
-    if not run_check(_trial(bundle, **wanted), json_wanted):
+        passed = run_policy(bundle, config, json_wanted)
+    else:
+        from .findings import run_check
+
+        passed = run_check(_trial(bundle, **wanted), json_wanted)
+    if not passed:
         click.get_current_context().exit(EXIT_FAULTY)
 
 
@@ -122,6 +137,17 @@ def pack(bundle: str, output: str | None, force: bool) -> None:
     click.echo(f"Packed {done.manifest.name} {one_line(done.manifest.version)}: {files}, {size(done.size)}.")
     click.echo(f"  {one_line(str(done.path))}")
     click.echo(f"  digest {done.digest}")
+
+
+def _check_options(policy_wanted: bool) -> None:
+    """Refuse options that would do nothing: those of a trial with ``--policy``, and ``--config`` without."""
+    context = click.get_current_context()
+    for param in context.command.params:
+        name = param.name or ""
+        is_given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if is_given and name not in _ALWAYS and (name == "config") is not policy_wanted:
+            rule = "is not for --policy, which starts nothing" if policy_wanted else "is for --policy only"
+            raise click.UsageError(f"{param.opts[0]} {rule}", context)
 
 
 def _trial(
