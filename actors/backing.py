@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -119,7 +118,7 @@ class OwnActors:
     def release(self) -> None:
         """Remove the runtime directory."""
         if self._runtime is not None:
-            shutil.rmtree(self._runtime, ignore_errors=True)
+            runtime_dir.remove(self._runtime)
             os.close(self._lock)
             self._runtime = None
 

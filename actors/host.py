@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import sys
 import time
@@ -75,7 +74,7 @@ class Host:
             left = sweep(SWEEP_S)
             if reason != CLOSED:
                 reason = self._own_reason() or reason
-            shutil.rmtree(self._runtime, ignore_errors=True)
+            runtime_dir.remove(self._runtime)
             output.close()
             self._reports.send(stopped=reason, killed=killed, left=left)
 
@@ -182,7 +181,7 @@ def main() -> None:
     line = _read_line(0)
     if not line:
         # The application ended before it had said what it wants; nobody else knows of its directory.
-        shutil.rmtree(sys.argv[1], ignore_errors=True)
+        runtime_dir.remove(Path(sys.argv[1]))
         sys.exit(1)
     plan = json.loads(line)
     # What Thespian writes into a file of its own goes where all processes print.

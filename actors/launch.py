@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -132,7 +131,7 @@ class HostProcess:
         if self._watcher is not None and self._watcher is not threading.current_thread():
             self._watcher.join(5.0)
         self._process.stdout.close()
-        shutil.rmtree(self._runtime, ignore_errors=True)
+        runtime_dir.remove(self._runtime)
         return self._stopped
 
     def _write(self, data: bytes) -> None:

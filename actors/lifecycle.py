@@ -99,6 +99,7 @@ class PluginLife:
     stage: Stage = Stage.PREPARING
     manifest: Manifest | None = None
     digest: str = ""
+    signed_by: str = ""
     directory: str = ""
     policy: Policy | None = None
     registration: Registration | None = None
@@ -131,11 +132,11 @@ class PluginLife:
 
     # Loading, step by step.
 
-    def bundle_prepared(self, manifest: Manifest, digest: str) -> list[Directive]:
+    def bundle_prepared(self, manifest: Manifest, digest: str, signed_by: str = "") -> list[Directive]:
         """The bundle's copy is in place."""
         if self.stage is not Stage.PREPARING:
             return []
-        self.manifest, self.digest = manifest, digest
+        self.manifest, self.digest, self.signed_by = manifest, digest, signed_by
         self.stage = Stage.DECIDING
         return [Do.DECIDE_POLICY]
 

@@ -29,7 +29,10 @@ def registration(life: PluginLife) -> m.Registration:
     assert life.manifest is not None
     manifest, wanted = life.manifest, life.spec.permissions
     asked = frozenset(manifest.permissions if wanted is None else wanted)
-    return m.Registration(life.plugin_id, manifest.name, manifest.version, life.digest, life.state, asked, asked)
+    return m.Registration(
+        *(life.plugin_id, manifest.name, manifest.version, life.digest, life.state, asked, asked),
+        signed_by=life.signed_by,
+    )
 
 
 def route(life: PluginLife, limits: LimitSettings, epoch: int) -> m.Route:
@@ -63,6 +66,7 @@ def start(
         manifest=life.manifest,
         policy=life.policy,
         directory=life.directory,
+        digest=life.digest,
         capacity=capacity(life.spec, life.manifest, boot.settings.limits),
         capacity_bytes=capacity_bytes(life.spec, life.manifest, boot.settings.limits),
         config=life.spec.config,

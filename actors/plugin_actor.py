@@ -12,7 +12,9 @@ from typing import Any, assert_never
 
 import attrs
 
-from ..plugins.errors import MailboxFull, PluginFailed, PluginQuarantined
+from ..config.errors import NyxPluginError
+from ..plugins.errors import BundleChanged, MailboxFull, PluginFailed, PluginQuarantined
+from ..plugins.integrity import check_copy
 from ..plugins.worker.answers import Answer, Done, Emit, Log, Ready, StartFailed, Stopped
 from . import messages as m
 from ._thespian import ActorProcess, Address
@@ -147,15 +149,22 @@ class PluginActor(ActorProcess):
 
     def _start_worker(self) -> None:
         plan = self._plan
+        bundle = Path(plan.directory, "bundle")
         self._sent = self._box.finished
         self._batch_ends.clear()
+        try:
+            check_copy(plan.plugin_id, bundle, plan.digest)
+        except BundleChanged as changed:
+            self._given_up = str(changed)
+            self._start_failed(str(changed), changed)
+            return
         self._worker = self._new_worker()
         self.alarm("start", plan.settings.system.load_timeout_s)
         self._worker.start(
             WorkerPlan(
                 plan.plugin_id,
                 plan.manifest.name,
-                str(Path(plan.directory, "bundle")),
+                str(bundle),
                 plan.manifest.entry_point,
                 plan.config,
                 plan.policy,
@@ -222,16 +231,15 @@ class PluginActor(ActorProcess):
         self.send(self._parent, m.PluginStarted(self._plan.load_id))
         self._pump()
 
-    def _start_failed(self, reason: str) -> None:
+    def _start_failed(self, reason: str, error: NyxPluginError | None = None) -> None:
         if self._was_ready:
             self._crashed(f"worker did not start: {reason}", normal=False)
             return
         self._drop_worker()
         self._streams.finish(self.myAddress)
         self._given_up = reason
-        self.send(
-            self._parent, m.PluginStartFailed(self._plan.load_id, PluginFailed(self._plan.plugin_id, reason, "start"))
-        )
+        failed = error or PluginFailed(self._plan.plugin_id, reason, "start")
+        self.send(self._parent, m.PluginStartFailed(self._plan.load_id, failed))
 
     def _done(self, message: Done) -> None:
         first = self._box.finished

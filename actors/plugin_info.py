@@ -24,6 +24,8 @@ class PluginInfo:
     permissions: frozenset[str]
     policy: Policy | None
     capacity: int | None
+    signed_by: str = ""
+    """The public key that has signed its bundle; empty when that is not signed, or nobody has checked it."""
 
 
 def info_of(row: Registration, route: Route | None) -> PluginInfo:
@@ -40,6 +42,7 @@ def info_of(row: Registration, route: Route | None) -> PluginInfo:
         row.granted,
         None if route is None else route.policy,
         None if route is None else route.capacity,
+        row.signed_by,
     )
 
 

@@ -23,9 +23,12 @@ CREATE TABLE IF NOT EXISTS plugins (
     digest TEXT NOT NULL,
     state TEXT NOT NULL,
     requested TEXT NOT NULL,
-    granted TEXT NOT NULL
+    granted TEXT NOT NULL,
+    signed_by TEXT NOT NULL DEFAULT ''
 ) STRICT
 """
+# Tables of earlier versions lack it.
+_ADD_SIGNED_BY = "ALTER TABLE plugins ADD COLUMN signed_by TEXT NOT NULL DEFAULT ''"
 
 
 class Registrations:
@@ -46,6 +49,8 @@ class Registrations:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute(_SCHEMA)
+        if "signed_by" not in [name for _, name, *_ in self._db.execute("PRAGMA table_info(plugins)")]:
+            self._db.execute(_ADD_SIGNED_BY)
         self._db.execute("UPDATE plugins SET state = ?", (AT_REST,))
 
     def close(self) -> None:
@@ -57,10 +62,9 @@ class Registrations:
         row = self._db.execute("SELECT * FROM plugins WHERE plugin_id = ?", (plugin_id,)).fetchone()
         if row is None:
             raise PluginNotRegistered(plugin_id)
-        number, name, version, digest, state, requested, granted = row
-        return m.Registration(
-            number, name, version, digest, state, frozenset(json.loads(requested)), frozenset(json.loads(granted))
-        )
+        number, name, version, digest, state, requested, granted, signed_by = row
+        permissions = frozenset(json.loads(requested)), frozenset(json.loads(granted))
+        return m.Registration(number, name, version, digest, state, *permissions, signed_by)
 
     def all(self) -> tuple[m.Registration, ...]:
         """Return every row, in the order of the ids."""
@@ -124,7 +128,8 @@ class Registrations:
     def _write(self, row: m.Registration) -> None:
         values = (row.plugin_id, row.name, row.version, row.digest, row.state)
         permissions = (json.dumps(sorted(row.requested)), json.dumps(sorted(row.granted)))
-        self._db.execute("INSERT OR REPLACE INTO plugins VALUES (?, ?, ?, ?, ?, ?, ?)", (*values, *permissions))
+        fields = (*values, *permissions, row.signed_by)
+        self._db.execute("INSERT OR REPLACE INTO plugins VALUES (?, ?, ?, ?, ?, ?, ?, ?)", fields)
 
     def _unmet(self, name: str, wanted: str) -> str | None:
         """Say what is missing of a requirement; ``None`` when a loaded plugin meets it."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import shutil
 import signal
 import time
 from collections import deque
@@ -28,7 +27,7 @@ from ..plugins.errors import (
     SystemStopped,
 )
 from . import messages as m
-from . import plans
+from . import plans, runtime_dir
 from ._thespian import ActorProcess, Address, same
 from .events import Event
 from .lifecycle import ENDING, LOADING, Directive, Do, PluginLife, Publish, RestartIn, Stage
@@ -157,7 +156,9 @@ class Roster:
                 plugin.order.loader = self._root.create(Loader)
                 plugin.order.loader_pid = self._root.pid_of_last_child()
             life = plugin.life
-            self._root.send(plugin.order.loader, m.PrepareBundle(load_id, life.spec.bundle, life.directory))
+            trusted = self._root.boot.settings.ceiling.trusted_keys
+            message = m.PrepareBundle(load_id, life.spec.bundle, life.directory, trusted)
+            self._root.send(plugin.order.loader, message)
             self._expect_progress(load_id)
 
     def _under_way(self) -> int:
@@ -165,7 +166,7 @@ class Roster:
 
     def _prepared(self, load_id: int, plugin: Plugin, message: m.BundlePrepared) -> list[Directive]:
         life = plugin.life
-        directives = life.bundle_prepared(message.manifest, message.digest)
+        directives = life.bundle_prepared(message.manifest, message.digest, message.signed_by)
         life.restart_policy = plans.restart_policy(message.manifest.restart, self._root.boot.settings.supervision)
         rival = self._find(life.plugin_id, besides=load_id)
         if rival is not None:
@@ -321,7 +322,7 @@ class Roster:
         self._root.send(self._root.essential["guard"], m.ForgetPolicy(plugin.life.plugin_id))
 
     def _remove_files(self, load_id: int, plugin: Plugin) -> None:
-        shutil.rmtree(plugin.life.directory, ignore_errors=True)
+        runtime_dir.remove_plugin(plugin.life.directory)
 
     def _answer_load(self, load_id: int, plugin: Plugin) -> None:
         life, order = plugin.life, plugin.order
@@ -436,7 +437,7 @@ class Roster:
         for load_id, plugin in reversed(unread[1:]):
             plugin.started = False
             self._root.cancel_alarm(("load", load_id))
-            shutil.rmtree(plugin.life.directory, ignore_errors=True)
+            runtime_dir.remove_plugin(plugin.life.directory)
             self._waiting.appendleft(load_id)
         for load_id, plugin in unread[:1]:
             order.preparing -= 1

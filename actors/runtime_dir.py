@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from ..plugins.integrity import unseal
 from .transports.unix import directory
 
 _PREFIX = "nyx-"
@@ -43,7 +44,20 @@ def remove_stale(base: Path) -> None:
     with contextlib.suppress(OSError):
         for path in base.glob(f"{_PREFIX}*"):
             if _NAME.fullmatch(path.name) and _is_stale(path):
-                shutil.rmtree(path, ignore_errors=True)
+                remove(path)
+
+
+def remove(runtime: Path) -> None:
+    """Remove a runtime directory, with the read-only copies of bundles in it."""
+    for copy in runtime.glob("plugins/*/bundle"):
+        unseal(copy)
+    shutil.rmtree(runtime, ignore_errors=True)
+
+
+def remove_plugin(directory: str) -> None:
+    """Remove the directory of one plugin, likewise."""
+    unseal(Path(directory, "bundle"))
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _is_stale(path: Path) -> bool:

@@ -15,6 +15,7 @@ from .environment import Overrides, blamed, read_overrides
 from .errors import ConfigError, Fault
 from .lines import key_lines, line_of
 from .origins import Origin
+from .sandbox import KEY_PREFIX
 from .settings import Settings
 
 BUILTIN_PREFIX = "builtin:"
@@ -134,7 +135,7 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Make paths in ``data`` absolute, and names whole. What has the wrong type stays, for ``structure`` to report."""
 
     def anchor(value: Any) -> Any:
-        if not isinstance(value, str) or not value or value.startswith(BUILTIN_PREFIX):
+        if not isinstance(value, str) or not value or value.startswith((BUILTIN_PREFIX, KEY_PREFIX)):
             return value
         return str(folder / os.path.expanduser(value))
 
@@ -150,6 +151,7 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     for key in ("read_paths", "write_paths", "deny_read_paths", "deny_write_paths"):
         for table in (data.get("ceiling"), *(plugin.get("sandbox") for plugin in plugins)):
             _replace(table, key, anchor_each)
+    _replace(data.get("ceiling"), "trusted_keys", anchor_each)
     for plugin in plugins:
         _replace(plugin, "bundle", anchor)
     return data

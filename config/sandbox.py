@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import re
+
 from attrs import field, frozen
 
 from . import checks
-from .checks import MIB
+from .checks import MIB, absolute_path, shown
 from .network import network_rule
+
+KEY_PREFIX = "ed25519:"
+
+
+def _trusted_key_reason(value: object) -> str | None:
+    if isinstance(value, str) and re.fullmatch(KEY_PREFIX + "[A-Za-z0-9+/]{43}=", value):
+        return None
+    if isinstance(value, str) and os.path.isabs(value) and not absolute_path.faults(value):
+        return None
+    return f"must be a public key ({KEY_PREFIX} and 44 characters) or the absolute path of a file, not {shown(value)}"
+
 
 wall_time = checks.number(0.001, 3600)
 _memory = checks.whole(16 * MIB, 1024 * 1024 * MIB)
@@ -18,6 +32,7 @@ _paths = checks.each(checks.absolute_path)
 _network = checks.each(network_rule)
 _environment = checks.each(checks.text("[A-Za-z_][A-Za-z0-9_]{0,254}", "the name of an environment variable"))
 _packages = checks.each(checks.text("[A-Za-z_][A-Za-z0-9_]{0,254}", "the name of a package as it is imported"))
+_trusted_keys = checks.each(checks.check(_trusted_key_reason))
 
 
 @frozen
@@ -39,6 +54,8 @@ class Ceiling:
     deny_read_paths: tuple[str, ...] = field(default=(), validator=_paths)
     deny_write_paths: tuple[str, ...] = field(default=(), validator=_paths)
     deny_network: tuple[str, ...] = field(default=(), validator=_network)
+    trusted_keys: tuple[str, ...] = field(default=(), validator=_trusted_keys)
+    """Public keys, and files of them; with any, only what one of them has signed is loaded."""
 
 
 @frozen

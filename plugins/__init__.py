@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from ..config.errors import NyxPluginError
     from .errors import (
         AlreadyLoaded,
+        BundleChanged,
         BundleError,
         DependencyMissing,
         DispatchTimeout,
         FrameError,
         InvalidFrameType,
+        KeyUnusable,
         MailboxFull,
         ManifestError,
         NotStarted,
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
         SandboxViolation,
         ServiceNotRunning,
         ServiceRunning,
+        SignatureError,
+        SigningUnavailable,
         SystemStopped,
         WrongLoop,
     )
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlreadyLoaded",
+    "BundleChanged",
     "BundleError",
     "Context",
     "DependencyMissing",
@@ -48,6 +53,7 @@ __all__ = [
     "FrameError",
     "FrameType",
     "InvalidFrameType",
+    "KeyUnusable",
     "MailboxFull",
     "ManifestError",
     "NotStarted",
@@ -63,6 +69,8 @@ __all__ = [
     "SandboxViolation",
     "ServiceNotRunning",
     "ServiceRunning",
+    "SignatureError",
+    "SigningUnavailable",
     "StreamDecoder",
     "StreamFrame",
     "SystemStopped",

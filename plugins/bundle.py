@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Generator, Iterator
@@ -11,25 +10,28 @@ from pathlib import Path
 
 import attrs
 
-from ..config.checks import MIB
 from ..config.loading import BUILTIN_PREFIX
 from .bundle_source import Budget, Entry, directory_entries, zip_entries
 from .errors import BundleError
+from .integrity import MAX_BYTES, MAX_FILES, content_digest, seal, unseal
 from .manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest, parse_manifest
 from .policy import is_within
+from .signature import MAX_SIGNATURE_BYTES, SIGNATURE_NAME
 
-MAX_FILES = 2000
-MAX_BYTES = 64 * MIB
 BUILTIN = Path(__file__).with_name("builtin")
 
 
 @attrs.frozen
 class StagedBundle:
-    """A checked copy of a bundle: its manifest, the SHA-256 of its content (hex), and the private directory."""
+    """A checked copy of a bundle: its manifest, the SHA-256 of its content (hex), and the private directory.
+
+    ``signature`` is what ``plugin.sig`` holds, which is no part of the content; nothing has been checked of it.
+    """
 
     manifest: Manifest
     digest: str
     directory: Path
+    signature: bytes | None = None
 
 
 def resolve_bundle(bundle: str | Path) -> Path:
@@ -52,16 +54,17 @@ def read_manifest(bundle: str | Path) -> Manifest:
     with _entries(resolve_bundle(bundle), Budget(source, MAX_FILES, MAX_BYTES)) as entries:
         for entry in entries:
             if entry.name == MANIFEST_NAME:
-                return parse_manifest(b"".join(_limited(entry, source)), _manifest_source(source))
+                content = b"".join(_limited(entry, MAX_MANIFEST_BYTES, source))
+                return parse_manifest(content, _manifest_source(source))
     raise BundleError(source, f"has no {MANIFEST_NAME}")
 
 
-def _limited(entry: Entry, source: str) -> Iterator[bytes]:
+def _limited(entry: Entry, limit: int, source: str) -> Iterator[bytes]:
     size = 0
     for chunk in entry.chunks():
         size += len(chunk)
-        if size > MAX_MANIFEST_BYTES:
-            raise BundleError(source, f"{MANIFEST_NAME} has more than {MAX_MANIFEST_BYTES:,} bytes")
+        if size > limit:
+            raise BundleError(source, f"{entry.name} has more than {limit:,} bytes")
         yield chunk
 
 
@@ -72,24 +75,32 @@ def _manifest_source(source: str) -> str:
 def stage_bundle(
     bundle: str | Path, target_dir: Path, *, max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES
 ) -> StagedBundle:
-    """Copy or unzip a bundle into ``target_dir``, which must be new or empty and becomes private (0700, files 0600).
+    """Copy or unzip a bundle into ``target_dir``, which must be new or empty and becomes private (0500, files 0400).
 
     Raises BundleError or ManifestError, and then removes ``target_dir``. Caches (``*.pyc``) and version control are
     left out; links, devices, names that lead outside or collide, and more than ``max_files`` files and folders or
-    ``max_bytes`` bytes are refused.
+    ``max_bytes`` bytes are refused. Remove the copy with :func:`remove_staged`.
     """
     source, path = str(bundle), resolve_bundle(bundle)
     _make_private(target_dir, path, source)
     try:
         with _entries(path, Budget(source, max_files, max_bytes)) as entries:
-            names = [_write(entry, target_dir, source) for entry in entries]
+            signature, names = _write_all(entries, target_dir, source)
         if MANIFEST_NAME not in names:
             raise BundleError(source, f"has no {MANIFEST_NAME}")
         manifest = parse_manifest((target_dir / MANIFEST_NAME).read_bytes(), _manifest_source(source))
-        return StagedBundle(manifest, _digest(target_dir, names), target_dir)
+        seal(target_dir)
+        digest = content_digest(target_dir, max_files=max_files, max_bytes=max_bytes)
+        return StagedBundle(manifest, digest, target_dir, signature)
     except BaseException:
-        shutil.rmtree(target_dir, ignore_errors=True)
+        remove_staged(target_dir)
         raise
+
+
+def remove_staged(directory: Path) -> None:
+    """Remove a staged copy, or what there is of it."""
+    unseal(directory)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _make_private(target: Path, path: Path, source: str) -> None:
@@ -108,29 +119,30 @@ def _entries(path: Path, budget: Budget) -> closing[Generator[Entry]]:
     return closing(directory_entries(path, budget) if os.path.isdir(path) else zip_entries(path, budget))
 
 
-def _write(entry: Entry, target: Path, source: str) -> str:
-    """Write one entry as a private file, and give its name."""
+def _write_all(entries: Iterator[Entry], target: Path, source: str) -> tuple[bytes | None, set[str]]:
+    """Write all but the signature, and give that and the names of what was written."""
+    signature, names = None, set()
+    for entry in entries:
+        if entry.name == SIGNATURE_NAME:
+            signature = b"".join(_limited(entry, MAX_SIGNATURE_BYTES, source))
+        else:
+            _write(entry, target, source)
+            names.add(entry.name)
+    return signature, names
+
+
+def _write(entry: Entry, target: Path, source: str) -> None:
+    """Write one entry as a private file."""
     try:
         _make_folders(target, entry.name)
-        descriptor = os.open(target / entry.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(target / entry.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with open(descriptor, "wb") as file:
             file.writelines(entry.chunks())
     except OSError as error:
         raise BundleError(source, f"file {entry.name!r} can't be staged in {target}: {error.strerror}") from error
-    return entry.name
 
 
 def _make_folders(target: Path, name: str) -> None:
     for part in name.split("/")[:-1]:
         target /= part
         target.mkdir(mode=0o700, exist_ok=True)
-
-
-def _digest(directory: Path, names: list[str]) -> str:
-    """SHA-256 over each file in the order of its UTF-8 name: length (u32) and name, length (u64) and content."""
-    digest = hashlib.sha256()
-    for name in sorted(name.encode() for name in names):
-        content = (directory / name.decode()).read_bytes()
-        digest.update(len(name).to_bytes(4, "big") + name + len(content).to_bytes(8, "big"))
-        digest.update(content)
-    return digest.hexdigest()

@@ -156,14 +156,19 @@ def _listing(folder: int, prefix: str, budget: Budget) -> tuple[list[str], list[
     """The names of the files and of the folders in ``folder``, sorted."""
     files: list[str] = []
     folders: list[str] = []
+    owner = os.fstat(folder).st_uid
     with os.scandir(folder) as found:
         for item in found:
             name = prefix + item.name
             if not budget.admit(name):
                 continue
-            mode = item.stat(follow_symlinks=False).st_mode
+            found_item = item.stat(follow_symlinks=False)
+            mode = found_item.st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 raise budget.refused(f"{name!r} is {_kind(mode)}, not a file or a folder")
+            if stat.S_ISREG(mode) and found_item.st_nlink > 1 and found_item.st_uid != owner:
+                # Installers link files of their own; who links another's wants to have read what is not theirs.
+                raise budget.refused(f"{name!r} is a hard link to a file of another user")
             (files if stat.S_ISREG(mode) else folders).append(item.name)
     return sorted(files), sorted(folders)
 

@@ -8,18 +8,20 @@ import secrets
 import stat
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import attrs
 from packaging.version import Version
 
 from ..config.errors import NyxPluginError
-from .bundle import StagedBundle, resolve_bundle, stage_bundle
+from .bundle import BUILTIN, StagedBundle, resolve_bundle, stage_bundle
 from .errors import BundleError
 from .manifest import Manifest
 from .policy import is_within
+from .signature import SIGNATURE_NAME, Signature, read_signature
 
 # A zip can't say less; the real times would differ from one checkout to the next.
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
@@ -51,32 +53,66 @@ def pack(bundle: str | Path, output: str | Path | None = None, *, replace: bool 
     """Check a bundle as for loading, and write it as a zip that has its digest, whole or not at all.
 
     Without ``output`` it is NAME-VERSION.zip in the current directory, or beside the bundle when that is the current
-    directory. Raises :class:`BundleError`, :class:`ManifestError`, and :class:`PackingError` when ``output`` can't be
-    written, is there (unless ``replace``), or lies in the bundle.
+    directory. A signature is kept. Raises :class:`BundleError`, :class:`ManifestError`, :class:`SignatureError` when
+    the bundle has changed since it was signed, and :class:`PackingError` when ``output`` can't be written, is there
+    (unless ``replace``), or lies in the bundle.
     """
+    source = str(bundle)
     with _staged(bundle, "bundle") as staged:
         target = _target(resolve_bundle(bundle), output, staged.manifest, replace)
+        read_signature(source, staged.digest, staged.signature)
         files = _files(staged.directory)
-        _check_entry_point(str(bundle), staged.manifest, files)
-        content = zipped(files, staged.directory)
-        _check_same(content, staged)
+        _check_entry_point(source, staged.manifest, files)
+        content = _zipped_as_bundle(staged, files, staged.signature)
     _write(content, target, replace)
     return Packed(target, staged.manifest, staged.digest, len(files), len(content))
 
 
-def zipped(names: Iterable[str], directory: Path) -> bytes:
-    """Zip these files of ``directory``: in order of their UTF-8 names, all with the same time and mode.
+@attrs.frozen
+class Signed:
+    """A bundle that was signed: where it is, its manifest, and its signature."""
+
+    path: Path
+    manifest: Manifest
+    signature: Signature
+
+
+def sign_bundle(bundle: str | Path, sign: Callable[[StagedBundle], Signature]) -> Signed:
+    """Put what ``sign`` makes of a checked copy into the bundle: a directory gets a file, a zip is packed again.
+
+    Nobody ever sees half of it. Raises :class:`BundleError`, :class:`ManifestError` and :class:`PackingError`.
+    """
+    path = Path(os.path.realpath(resolve_bundle(bundle)))
+    if path.is_relative_to(os.path.realpath(BUILTIN)):
+        raise BundleError(str(bundle), "comes with this package and can't be signed")
+    with _staged(bundle, "bundle") as staged:
+        signature = sign(staged)
+        if path.is_dir():
+            _write(signature.encode(), path / SIGNATURE_NAME, replace=True)
+        else:
+            _write(_zipped_as_bundle(staged, _files(staged.directory), signature.encode()), path, replace=True)
+    return Signed(path, staged.manifest, signature)
+
+
+def zipped(names: Iterable[str], directory: Path, more: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
+    """Zip these files of ``directory``, and ``more``: in order of their UTF-8 names, all with the same time and mode.
 
     They are stored, not compressed: what deflate makes of the same bytes differs from one zlib to another.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(names, key=str.encode):
+        for name in sorted([*names, *more], key=str.encode):
             info = zipfile.ZipInfo(name, _EARLIEST)
             info.create_system = _UNIX
             info.external_attr = _MODE << 16
-            archive.writestr(info, (directory / name).read_bytes())
+            archive.writestr(info, more[name] if name in more else (directory / name).read_bytes())
     return buffer.getvalue()
+
+
+def _zipped_as_bundle(staged: StagedBundle, files: Iterable[str], signature: bytes | None) -> bytes:
+    content = zipped(files, staged.directory, {} if signature is None else {SIGNATURE_NAME: signature})
+    _check_same(content, staged)
+    return content
 
 
 @contextmanager

@@ -23,6 +23,8 @@ class StartPlugin:
     manifest: Manifest
     policy: Policy
     directory: str
+    digest: str
+    """Of the bundle's copy in there; checked before each start of a worker."""
     capacity: int
     capacity_bytes: int
     config: Mapping[str, Any]

@@ -14,11 +14,15 @@ from .values import Question, Registration
 
 @attrs.frozen
 class PrepareBundle:
-    """Supervisor to loader: copy this bundle into ``directory``; answered with BundlePrepared or StepFailed."""
+    """Supervisor to loader: copy this bundle into ``directory``; answered with BundlePrepared or StepFailed.
+
+    With any ``trusted_keys`` (public keys, or files of them), one of these must have signed it.
+    """
 
     load_id: int
     bundle: str
     directory: str
+    trusted_keys: tuple[str, ...] = ()
 
 
 @attrs.frozen

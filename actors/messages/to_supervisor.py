@@ -103,6 +103,7 @@ class BundlePrepared:
     load_id: int
     manifest: Manifest
     digest: str
+    signed_by: str = ""
 
 
 @attrs.frozen

@@ -61,6 +61,8 @@ class Registration:
     state: str
     requested: frozenset[str]
     granted: frozenset[str]
+    signed_by: str = ""
+    """The public key of its signature; empty when it has none, or nobody has checked it."""
 
 
 @attrs.frozen

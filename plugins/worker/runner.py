@@ -117,11 +117,14 @@ def load_plugin(bundle_dir: str, entry_point: str, ctx: Context, *, private: boo
     """
     known = set(sys.modules)
     sys.path.insert(0, bundle_dir)
+    # A cache of compiled code would change the bundle's copy.
+    dont_write, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         plugin = _plugin_class(entry_point)()
         plugin.ctx = ctx
         plugin.on_load(ctx)
     finally:
+        sys.dont_write_bytecode = dont_write
         if private:
             _forget(bundle_dir, known)
     return plugin

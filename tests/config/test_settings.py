@@ -143,7 +143,7 @@ def test_settings_are_frozen(cls: Any) -> None:
 
 def test_request_ceiling_and_policy_have_the_same_fields() -> None:
     """Whatever can be asked for has a ceiling and can be set for one plugin, and the other way round."""
-    names = [field.name for field in attrs.fields(Ceiling)]
+    names = [field.name for field in attrs.fields(Ceiling) if field.name != "trusted_keys"]
     assert [field.name for field in attrs.fields(SandboxRequest)] == names
     assert [field.name for field in attrs.fields(SandboxOverride)] == names
     assert [field.name for field in attrs.fields(Policy)] == [*names, "origins"]

@@ -80,7 +80,7 @@ def test_a_bundle_is_staged_whole(tmp_path: Path, make: Make) -> None:
 
 @both_kinds
 def test_staged_files_are_private(tmp_path: Path, make: Make) -> None:
-    """Directories are 0700 and files 0600, whatever the source and the umask say."""
+    """Nobody else can read the copy, and its owner can't write: folders are 0500 and files 0400, whatever the umask."""
     before = os.umask(0)
     try:
         staged = stage_bundle(make(tmp_path, FILES), tmp_path / "staged")
@@ -88,8 +88,8 @@ def test_staged_files_are_private(tmp_path: Path, make: Make) -> None:
         os.umask(before)
     modes = {stat.S_IMODE(path.stat().st_mode) for path in staged.directory.rglob("*") if path.is_file()}
     folders = {stat.S_IMODE(path.stat().st_mode) for path in staged.directory.rglob("*") if path.is_dir()}
-    assert (modes, folders) == ({0o600}, {0o700})
-    assert stat.S_IMODE(staged.directory.stat().st_mode) == 0o700
+    assert (modes, folders) == ({0o400}, {0o500})
+    assert stat.S_IMODE(staged.directory.stat().st_mode) == 0o500
 
 
 def test_the_digest_covers_names_lengths_and_bytes(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_an_empty_target_may_exist(tmp_path: Path) -> None:
     target = tmp_path / "staged"
     target.mkdir(mode=0o755)
     stage_bundle(make_folder(tmp_path, FILES), target)
-    assert stat.S_IMODE(target.stat().st_mode) == 0o700
+    assert stat.S_IMODE(target.stat().st_mode) == 0o500
 
 
 def test_a_target_with_content_is_refused_and_kept(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from ..config.lines import line_of
 from ..config.loading import lines_of_file, load_settings
 from ..config.settings import PluginSettings, Settings
 from ..plugins.bundle import read_manifest
-from ..plugins.errors import BundleError
+from ..plugins.errors import BundleError, KeyUnusable
+from ..plugins.keys import public_keys
 from ..plugins.manifest import Manifest
 from ..plugins.policy import decide
 from .failure import one_line
@@ -56,7 +57,7 @@ def check_configuration(file: str) -> tuple[list[Planned], list[Fault]]:
     except ConfigError as error:
         return [], list(error.faults)
     planned: list[Planned] = []
-    faults = list(_token_faults(settings))
+    faults = [*_token_faults(settings), *_key_faults(settings)]
     for number, plugin in enumerate(settings.plugins):
         try:
             load_spec(plugin, number)
@@ -81,6 +82,14 @@ def _plugin_faults(item: Planned, others: list[Planned], settings: Settings) -> 
     if isinstance(policy, tuple):
         for reason in policy:
             yield Fault(f"{item.place}.bundle", f"asks for more than the ceiling allows: {reason}")
+
+
+def _key_faults(settings: Settings) -> Iterator[Fault]:
+    for number, item in enumerate(settings.ceiling.trusted_keys):
+        try:
+            public_keys([item])
+        except KeyUnusable as error:
+            yield Fault(f"ceiling.trusted_keys[{number}]", str(error))
 
 
 def _token_faults(settings: Settings) -> Iterator[Fault]:

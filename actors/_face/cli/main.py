@@ -25,6 +25,7 @@ COMMANDS = {
     "dispatch": ("frames", "dispatch"),
     "events": ("events", "events"),
     "grant": ("plugins", "grant"),
+    "keygen": ("signing", "keygen"),
     "load": ("plugins", "load"),
     "new": ("authoring", "new"),
     "pack": ("authoring", "pack"),
@@ -34,11 +35,13 @@ COMMANDS = {
     "resume": ("plugins", "resume"),
     "revoke": ("plugins", "revoke"),
     "serve": ("serving", "serve"),
+    "sign": ("signing", "sign"),
     "stats": ("looking", "stats"),
     "status": ("looking", "status"),
     "stop": ("serving", "stop"),
     "top": ("top", "top"),
     "unload": ("plugins", "unload"),
+    "verify": ("signing", "verify"),
 }
 # How the help sorts them.
 TOPICS = {
@@ -49,6 +52,7 @@ TOPICS = {
     ),
     "Look at a running service": ("status", "stats", "top", "events"),
     "Write plugins": ("new", "check", "pack"),
+    "Sign plugins": ("keygen", "sign", "verify"),
     "Set up": ("config", "completion"),
 }
 
