@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,3 +100,24 @@ def test_requirements_are_met_by_plugins_that_are_ready(rows: Registrations) -> 
     rows.note_state(7, "failed")
     with pytest.raises(DependencyMissing):
         rows.add(guest, (("geo", ">=1.2"),))
+
+
+def test_a_table_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:
+    """What was registered before signatures were known is signed by nobody."""
+    path = str(tmp_path / "registry.sqlite")
+    with sqlite3.connect(path) as old:
+        old.execute(
+            "CREATE TABLE plugins (plugin_id INTEGER PRIMARY KEY, name TEXT NOT NULL, version TEXT NOT NULL,"
+            " digest TEXT NOT NULL, state TEXT NOT NULL, requested TEXT NOT NULL, granted TEXT NOT NULL) STRICT"
+        )
+        old.execute("""INSERT INTO plugins VALUES (7, 'geo', '1.4', 'ab', 'ready', '["control"]', '["control"]')""")
+    old.close()
+    for _ in range(2):
+        rows = Registrations(path)
+        assert (rows.get(7).name, rows.get(7).signed_by) == ("geo", "")
+        rows.close()
+
+
+def test_who_has_signed_comes_back(rows: Registrations) -> None:
+    """The key is kept with the digest."""
+    assert rows.add(attrs.evolve(ROW, signed_by="ed25519:x")).signed_by == rows.get(7).signed_by == "ed25519:x"

@@ -147,6 +147,7 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         [ceiling]
         read_paths = ["data", "/srv"]
         write_paths = ["out"]
+        trusted_keys = ["keys/a.pub", "ed25519:ESiheqjoa0gWxqEmzR/TnHEcuLj459gbjHYGc8pHEfM="]
         [service]
         dashboard_token_file = "token"
         [[plugins]]
@@ -159,6 +160,10 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert settings.system.state_dir == "/var/lib/nyx"
     assert settings.ceiling.read_paths == (str(tmp_path / "data"), "/srv")
     assert settings.ceiling.write_paths == (str(tmp_path / "out"),)
+    assert settings.ceiling.trusted_keys == (
+        str(tmp_path / "keys/a.pub"),
+        "ed25519:ESiheqjoa0gWxqEmzR/TnHEcuLj459gbjHYGc8pHEfM=",
+    )
     assert settings.service.dashboard_token_file == str(tmp_path / "token")
     assert [plugin.bundle for plugin in settings.plugins] == [str(tmp_path / "plugins/a.zip"), "builtin:echo"]
 

@@ -188,3 +188,11 @@ def test_two_plugins_with_one_id_are_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         Settings(plugins=plugins)
     assert [str(fault) for fault in caught.value.faults] == ["plugins[4].id: must be its own, not 7 of plugins[1]"]
+
+
+@pytest.mark.parametrize("item", ["keys.pub", "ed25519:x", "ed25519:" + "A" * 43 + "=\n", "", 5, "/a\0b"])
+def test_a_trusted_key_is_a_key_or_an_absolute_path(item: Any) -> None:
+    """Anything else is refused with what it should be."""
+    with pytest.raises(ConfigError, match=r"trusted_keys\[0\]: must be a public key .* or the absolute path of a file"):
+        Ceiling(trusted_keys=(item,))
+    Ceiling(trusted_keys=("/keys/a.pub", "ed25519:" + "A" * 43 + "="))
