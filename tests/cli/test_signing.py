@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -186,6 +188,21 @@ def test_a_folder_that_can_not_be_written_keeps_what_it_has(
     assert Path("greeter/plugin.sig").read_bytes() == before
     assert sorted(os.listdir()) == ["greeter", "me.key", "me.pub"]
     assert sorted(os.listdir("greeter")) == ["README.md", "plugin.py", "plugin.sig", "plugin.toml", "test_greeter.py"]
+
+
+def test_the_commands_of_the_document_work(invoke: Invoke) -> None:
+    """What docs/commands.md shows is what can be typed, in that order."""
+    root = Path(__file__).parents[2]
+    Path("shout").mkdir()
+    readme = (root / "README.md").read_text()
+    Path("shout/plugin.toml").write_text(re.findall(r"```toml\n(.*?)```", readme, re.S)[0])
+    Path("shout/plugin.py").write_text(re.findall(r"```python\n(.*?)```", readme, re.S)[1])
+    text = (root / "docs" / "commands.md").read_text().partition("## Signing plugins")[2]
+    [*lines] = re.findall(r"```sh\n(.*?)```", text, re.S)[0].splitlines()
+    assert len(lines) == 4
+    for line in lines:
+        program, *arguments = shlex.split(line, comments=True)
+        assert (program, invoke(*arguments).exit_code) == ("nyx-plugins", 0)
 
 
 def test_a_configuration_with_bad_keys_is_refused(invoke: Invoke, config: Callable[[str], Path]) -> None:

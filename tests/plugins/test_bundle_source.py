@@ -207,6 +207,22 @@ def test_links_in_directories_are_refused(tmp_path: Path, target: str) -> None:
     assert refusal(folder, tmp_path) == "'data/link' is a symbolic link, not a file or a folder"
 
 
+def test_hard_links_to_files_of_others_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may link another's file may not be able to read it; who loads the bundle may. One's own may be linked."""
+    folder = make_folder(tmp_path, FILES)
+    os.link(folder / "plugin.py", folder / "data" / "link.py")
+    stage_bundle(folder, tmp_path / "own")
+    real = os.fstat
+
+    def of_another(descriptor: int) -> os.stat_result:
+        fields = list(real(descriptor))
+        fields[stat.ST_UID] += 1
+        return os.stat_result(fields)
+
+    monkeypatch.setattr(os, "fstat", of_another)
+    assert refusal(folder, tmp_path) == "'plugin.py' is a hard link to a file of another user"
+
+
 @pytest.mark.parametrize("swap", ["file", "folder"])
 def test_a_file_or_folder_swapped_for_a_link_meanwhile_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swap: str

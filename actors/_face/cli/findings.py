@@ -79,6 +79,8 @@ def _print_plugin(checked: Checked, out: Console) -> None:
         memory = "" if checked.memory_bytes is None else f"; its worker has {size(checked.memory_bytes)} of memory"
         _print(out, f"Loaded in {seconds(checked.load_s)}, permissions: {joined(info.permissions)}{memory}.")
         _print(out, f"Digest: {info.digest}")
+        if info.signed_by:
+            _print(out, f"Signed by: {info.signed_by}")
         if not checked.handled:
             _print(out, "It has no permission for any frame, so that no handler is called.")
 
