@@ -128,8 +128,11 @@ def public_keys(items: Iterable[str]) -> frozenset[PublicKey]:
 def _keys_of(item: str) -> list[PublicKey]:
     if item.startswith(KEY_PREFIX):
         return [_parsed(item, item)]
+    content, mode = _read(item)
+    if mode & stat.S_IWOTH:
+        raise KeyUnusable(item, f"may be changed by anybody (mode {mode:04o}): chmod o-w it")
     try:
-        lines = _read(item)[0].decode().splitlines()
+        lines = content.decode().splitlines()
     except UnicodeDecodeError:
         raise KeyUnusable(item, "is no text file with public keys") from None
     texts = [text for line in lines if (text := line.partition("#")[0].strip())]

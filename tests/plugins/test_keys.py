@@ -148,6 +148,13 @@ def test_a_file_without_good_keys_trusts_nobody(tmp_path: Path, content: bytes, 
         public_keys([str(KEY), str(pem(tmp_path / "ring", content))])
 
 
+def test_a_list_that_anybody_may_change_trusts_nobody(tmp_path: Path) -> None:
+    """Else whoever has an account could add a key."""
+    with pytest.raises(KeyUnusable, match=r"may be changed by anybody \(mode 0646\): chmod o-w it"):
+        public_keys([str(pem(tmp_path / "ring", f"{KEY}\n".encode(), 0o646))])
+    assert public_keys([str(pem(tmp_path / "ring", f"{KEY}\n".encode(), 0o664))]) == {KEY}
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Who has installed only the core is told how to get the rest."""
     key = pem(tmp_path / "k", PrivateKey.generate().pem())
