@@ -205,12 +205,18 @@ def network_sockets() -> Iterator[int]:
 
 
 def test_all_files_are_private_to_the_owner(running: PluginSystem, base: Path) -> None:
-    """The runtime directory, the state directory and what is in them: 0700 and 0600, whatever the umask."""
+    """The runtime directory, the state directory and what is in them: 0700 and 0600, whatever the umask.
+
+    The copies of bundles are read-only besides: 0500 and 0400.
+    """
     [runtime] = (base / "run").iterdir()
     paths = [runtime, *runtime.rglob("*"), base / "state", *(base / "state").rglob("*")]
     assert len(paths) > 15
     modes = {str(path): stat.S_IMODE(path.lstat().st_mode) for path in paths}
-    assert {path: oct(mode) for path, mode in modes.items() if mode not in (0o700, 0o600)} == {}
+    copies = {str(path) for copy in runtime.glob("plugins/*/bundle") for path in (copy, *copy.rglob("*"))}
+    assert len(copies) >= 6
+    assert {path: oct(modes[path]) for path in copies if modes[path] not in (0o500, 0o400)} == {}
+    assert {path: oct(mode) for path, mode in modes.items() if path not in copies and mode not in (0o700, 0o600)} == {}
     assert {path.lstat().st_uid for path in paths} == {os.getuid()}
     assert sum(stat.S_ISSOCK(path.lstat().st_mode) for path in paths) >= 9
 
