@@ -23,7 +23,9 @@ import attrs
 from ..plugins.policy import Policy
 from ..plugins.worker import protocol
 from ..plugins.worker.answers import Answer, check_from_worker
-from ..plugins.worker.spawn import start_message, worker_command, worker_environment
+from ..plugins.worker.jail.plan import Orders
+from ..plugins.worker.spawn import start_message, worker_command
+from .confinement import confinement
 
 _READ_BYTES = 1 << 18
 _MARK = struct.Struct("<QQ")
@@ -128,6 +130,7 @@ class WorkerLink:
         self.pid = 0
         self._owner = owner
         self._watching = watching
+        self._directory = page.parent
         self._page: MarkPage | None = MarkPage(page)
         self._max_reply_bytes = max_reply_bytes
         self._max_results = max_results
@@ -146,18 +149,21 @@ class WorkerLink:
         ours, theirs = socket.socketpair()
         self._output, output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(output, True)
-        with theirs:
+        with theirs, confinement(plan.policy, plan.bundle, self._directory) as jail:
+            fd = theirs.fileno()
             self._process = subprocess.Popen(
-                worker_command(theirs.fileno(), self._page.fd),
-                env=worker_environment(plan.policy.environment),
+                worker_command(fd, self._page.fd, plan.policy.packages),
+                env=jail.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                pass_fds=(theirs.fileno(), self._page.fd),
+                pass_fds=(fd, self._page.fd, *jail.descriptors()),
                 cwd="/",
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )
+        for path in jail.missing:
+            self._owner.worker_output(f"path {path!r} of the policy does not exist: it can't be granted")
         os.close(output)
         self.pid = self._process.pid
         ours.setblocking(False)
@@ -167,7 +173,7 @@ class WorkerLink:
         # A child that the plugin forked may hold the socket: its end of file alone would not tell.
         self._ended = os.pidfd_open(self.pid)
         self._watching.watch(self._ended, self._process_ended)
-        self._send(_start_message(plan))
+        self._send(_start_message(plan, jail.orders(self.pid, (fd,)), jail.grants.scratch))
 
     def send_batch(self, first_index: int, frames: Sequence[tuple[int, bytes]]) -> None:
         """Hand over frames, the first of which has this ring index."""
@@ -303,7 +309,7 @@ class WorkerLink:
         self._output = self._ended = -1
 
 
-def _start_message(plan: WorkerPlan) -> protocol.Message:
+def _start_message(plan: WorkerPlan, jail: Orders, scratch: str) -> protocol.Message:
     return start_message(
         plugin_id=plan.plugin_id,
         name=plan.name,
@@ -311,9 +317,8 @@ def _start_message(plan: WorkerPlan) -> protocol.Message:
         entry_point=plan.entry_point,
         config=plan.config,
         max_reply_bytes=plan.max_reply_bytes,
-        memory_bytes=plan.policy.memory_bytes,
-        open_files=plan.policy.open_files,
-        cpu_seconds=plan.policy.cpu_seconds,
+        jail=jail,
+        scratch=scratch,
     )
 
 

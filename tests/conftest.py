@@ -15,9 +15,14 @@ import pytest
 
 from nyx_plugins import PluginHeader, PluginSystem
 from nyx_plugins.actors.processes import become_subreaper, descendants, reap
+from nyx_plugins.config.sandbox import Ceiling
 from nyx_plugins.config.settings import Settings
 
 FAULTS = Path(__file__).parent / "faults"
+# What some faults need of their jail. Each test has a directory of its own below this one.
+_TEMPORARY = tempfile.gettempdir()
+_NEEDS = {"obedient_plugin": f'read_paths = ["{_TEMPORARY}"]', "plugin_that_forks": "subprocesses = true"}
+_CEILING = Ceiling(read_paths=(_TEMPORARY,), write_paths=(_TEMPORARY,), subprocesses=True)
 TRANSPORTS = ("unix", "inline")
 
 # A shell that starts the tests in the background lets them ignore SIGINT, and programs that they start would do so too.
@@ -69,7 +74,7 @@ def make_system(transport: str, runtime_base: Path) -> Iterator[Callable[..., Pl
     systems: list[PluginSystem] = []
 
     def make(settings: Settings | None = None, **options: Any) -> PluginSystem:
-        system = PluginSystem(settings or Settings(), **{"transport": transport, **options})
+        system = PluginSystem(settings or Settings(ceiling=_CEILING), **{"transport": transport, **options})
         systems.append(system)
         return system
 
@@ -87,16 +92,17 @@ def system(make_system: Callable[..., PluginSystem]) -> PluginSystem:
 
 @pytest.fixture
 def fault(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that makes a bundle of ``tests/faults/NAME.py``, with extra lines in its manifest."""
+    """Return a function that makes a bundle of ``tests/faults/NAME.py``, with extra lines in manifest and sandbox."""
 
-    def make(name: str, manifest: str = "", plugin_id: int = 1) -> Path:
+    def make(name: str, manifest: str = "", plugin_id: int = 1, sandbox: str = "") -> Path:
         bundle = tmp_path / f"{name}-{plugin_id}"
         bundle.mkdir()
         (bundle / "plugin.py").write_text((FAULTS / f"{name}.py").read_text())
         (bundle / "plugin.toml").write_text(
             f'id = {plugin_id}\nname = "{name}"\nversion = "1.0.0"\napi_version = 1\n'
             'entry_point = "plugin:Fault"\n'
-            'permissions = ["handshake", "data_access", "control", "error_reporting"]\n' + manifest
+            f'permissions = ["handshake", "data_access", "control", "error_reporting"]\n{manifest}'
+            f"{'' if '[sandbox]' in manifest else '[sandbox]'}\n{sandbox or _NEEDS.get(name, '')}\n"
         )
         return bundle
 

@@ -10,6 +10,7 @@ from select import poll
 
 from ..sdk import Context
 from . import protocol
+from .jail import put_on
 from .outbox import Outbox
 from .runner import Runner, load_plugin
 
@@ -73,7 +74,7 @@ class Worker:
         self._outbox.send([protocol.READY])
 
     def _load(self, fields: Mapping[str, Any]) -> Runner:
-        _apply_limits(fields["limits"])
+        put_on(fields["jail"])
         _watch_host(self._fd)
         max_reply_bytes = fields["max_reply_bytes"]
         ctx = Context(
@@ -127,7 +128,7 @@ class Worker:
 
 def main(fd: int, page_fd: int) -> NoReturn:
     """Run a worker on the inherited descriptors: the socket, and the page, which is closed once it is mapped."""
-    # The host decides when a worker ends, not a Ctrl-C that its whole terminal gets.
+    # Until the jail is on: the host decides when a worker ends, not a Ctrl-C that its whole terminal gets.
     from _signal import SIG_IGN, SIGINT, signal  # type: ignore[import-not-found]  # signal itself imports enum
 
     signal(SIGINT, SIG_IGN)
@@ -154,27 +155,6 @@ def _untracked(fd: int) -> mmap:
     # Nothing else runs yet: mmap got the number that was free a moment ago.
     os.close(duplicate)
     return page
-
-
-def _apply_limits(limits: Mapping[str, int | None]) -> None:
-    if not any(limits.values()):
-        return
-    import resource
-
-    for limit, key, extra in (
-        (resource.RLIMIT_DATA, "memory_bytes", 0),
-        (resource.RLIMIT_NOFILE, "open_files", 0),
-        # At the soft limit the kernel sends SIGXCPU, which may be caught; at the hard one it kills.
-        (resource.RLIMIT_CPU, "cpu_seconds", 1),
-    ):
-        value = limits[key]
-        if value is not None:
-            resource.setrlimit(limit, _within(value, value + extra, resource.getrlimit(limit)[1]))
-
-
-def _within(soft: int, hard: int, ceiling: int) -> tuple[int, int]:
-    """Keep a limit under the hard limit in force (-1: none), which can't be raised."""
-    return (soft, hard) if ceiling < 0 else (min(soft, ceiling), min(hard, ceiling))
 
 
 def _watch_host(fd: int) -> None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _ROOT = __name__.partition(".")[0]
 _ALWAYS = (_ROOT, f"{_ROOT}.config", f"{_ROOT}.plugins", "cbor2")
 _BOOTSTRAP = os.path.join(os.path.dirname(__file__), "bootstrap.py")
-_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+# Its threads would each take address space for nothing: a worker's handlers run one at a time.
+_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def worker_command(sock_fd: int, page_fd: int, extra_packages: Sequence[str] = ()) -> list[str]:
@@ -39,12 +40,22 @@ def prepare() -> None:
     for name in _ALWAYS[:-1]:
         folder = os.path.dirname(_location(name))
         compileall.compile_dir(folder, maxlevels=0, quiet=2)
-    compileall.compile_dir(os.path.dirname(__file__), maxlevels=0, quiet=2)
+    compileall.compile_dir(os.path.dirname(__file__), maxlevels=1, quiet=2)
 
 
-def worker_environment(names: Iterable[str] = ()) -> dict[str, str]:
-    """Build a worker's environment: a fixed ``PATH`` and ``LANG``, and those of ``names`` that are set here."""
-    return _ENVIRONMENT | {name: os.environ[name] for name in names if name in os.environ}
+def worker_environment(names: Iterable[str] = (), scratch: str = "") -> dict[str, str]:
+    """Build a worker's environment: a few fixed variables, those of ``names`` that are set here, and ``TMPDIR``."""
+    temporary = {"TMPDIR": scratch} if scratch else {}
+    return _ENVIRONMENT | {name: os.environ[name] for name in names if name in os.environ} | temporary
+
+
+def code_paths(bundle: str, packages: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return what a worker has to be able to read to run a bundle: it, the SDK, cbor2 and the packages.
+
+    Raises :class:`ModuleNotFoundError` for a package that is not installed.
+    """
+    root, *others = (_location(name) for name in (*_ALWAYS, *packages))
+    return (bundle, root, *map(_with_its_folder, others))
 
 
 def start_message(
@@ -55,11 +66,10 @@ def start_message(
     entry_point: str,
     config: Mapping[str, Any],
     max_reply_bytes: int,
-    memory_bytes: int | None = None,
-    open_files: int | None = None,
-    cpu_seconds: int | None = None,
+    jail: Sequence[tuple[str, Any]] = (),
+    scratch: str = "",
 ) -> Message:
-    """Build START. Dates in ``config`` become ISO text.
+    """Build START; ``jail`` is what each layer is told, in order. Dates in ``config`` become ISO text.
 
     Raises :class:`ProtocolError` for a value that plain CBOR can't hold.
     """
@@ -70,7 +80,8 @@ def start_message(
         "entry_point": entry_point,
         "config": _plain(config, "config"),
         "max_reply_bytes": max_reply_bytes,
-        "limits": {"memory_bytes": memory_bytes, "open_files": open_files, "cpu_seconds": cpu_seconds},
+        "jail": _plain(jail, "jail"),
+        "scratch": scratch,
     }
     return [START, fields]
 
@@ -81,6 +92,10 @@ def _location(name: str) -> str:
     if spec is None or not spec.has_location or spec.origin is None:
         raise ModuleNotFoundError(f"no package {name!r} that a worker could import is installed", name=name)
     return spec.origin
+
+
+def _with_its_folder(origin: str) -> str:
+    return os.path.dirname(origin) if os.path.basename(origin).startswith("__init__.") else origin
 
 
 def _plain(value: Any, key: str) -> Any:

@@ -8,6 +8,7 @@ import logging
 import os
 import queue
 import select
+import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,7 @@ import pytest
 from nyx_plugins import PluginSystem
 from nyx_plugins.actors.processes import children, descendants, process_name
 from nyx_plugins.actors.subscription import Subscription
+from nyx_plugins.config.sandbox import Ceiling
 from nyx_plugins.config.settings import LimitSettings, Settings, SupervisionSettings, SystemSettings
 
 _ids = itertools.count(5000)
@@ -131,6 +133,7 @@ def shared(short_folder: Callable[[], Path]) -> Iterator[PluginSystem]:
         system=SystemSettings(runtime_dir=str(short_folder())),
         limits=LimitSettings(mailbox_capacity=2000),
         supervision=SupervisionSettings(backoff_initial_s=30.0, backoff_max_s=30.0),
+        ceiling=Ceiling(write_paths=(tempfile.gettempdir(),), subprocesses=True),
     )
     with PluginSystem(settings) as system:
         system.load("builtin:echo")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +15,13 @@ import attrs
 import pytest
 
 from nyx_plugins import PluginHeader, PluginSystem
+from nyx_plugins.config.sandbox import Ceiling
 from nyx_plugins.config.settings import LimitSettings, Settings, SupervisionSettings
 from nyx_plugins.plugins.errors import PluginFailed
 
 DATA = 0x52
 
-SETTINGS = Settings(limits=LimitSettings(mailbox_capacity=2000))
+SETTINGS = Settings(limits=LimitSettings(mailbox_capacity=2000), ceiling=Ceiling(write_paths=(tempfile.gettempdir(),)))
 
 JOURNAL = '''
 from nyx_plugins.plugins import Plugin
@@ -44,7 +46,7 @@ def journaled(fault: Callable[..., Path], plugin_id: int, tmp_path: Path) -> Cal
     journal = tmp_path / "journal"
 
     def load(system: PluginSystem, name: str, manifest: str = "") -> Callable[[], list[bytes]]:
-        bundle = fault(name, manifest, plugin_id)
+        bundle = fault(name, manifest, plugin_id, f'write_paths = ["{tmp_path}"]')
         (bundle / "journaling.py").write_text(JOURNAL)
         toml = bundle / "plugin.toml"
         toml.write_text(toml.read_text().replace("plugin:Fault", "journaling:Fault"))

@@ -25,11 +25,13 @@ LIMIT_S = 5.0
 APPLICATION = """
 import os, select, signal, sys
 from nyx_plugins import PluginHeader, PluginSystem
+from nyx_plugins.config.sandbox import Ceiling
+from nyx_plugins.config.settings import Settings
 
 how, *bundles = sys.argv[1:]
 # Ignored where tests run in the background of a shell.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-system = PluginSystem()
+system = PluginSystem(Settings(ceiling=Ceiling(subprocesses=True)))
 for bundle in ["builtin:echo", *bundles]:
     system.load(bundle)
 

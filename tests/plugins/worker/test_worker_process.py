@@ -20,6 +20,7 @@ from nyx_plugins.plugins import header as header_module
 from nyx_plugins.plugins import sdk
 from nyx_plugins.plugins.worker import main, protocol, spawn
 from nyx_plugins.plugins.worker.answers import Answer, Done, Emit, Log, Ready, StartFailed, Stopped, check_from_worker
+from nyx_plugins.plugins.worker.jail import plan
 
 WAIT_S = 20.0
 MAX_REPLY_BYTES = 100_000
@@ -222,14 +223,14 @@ def test_a_plugin_gets_all_of_cbor2(ready: Start) -> None:
 
 
 def test_the_environment_is_clean(ready: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker sees a fixed PATH and LANG, and those variables that it is allowed, if they are set."""
+    """A worker sees a few fixed variables, and those that it is allowed, if they are set."""
     monkeypatch.setenv("SECRET", "s3cret")
     monkeypatch.setenv("ALLOWED", "yes")
     worker = ready(
         "def on_data(self, frame): return repr(sorted(os.environ.items())).encode()", environment=("ALLOWED", "UNSET")
     )
-    expected = [("ALLOWED", "yes"), ("LANG", "C.UTF-8"), ("PATH", "/usr/local/bin:/usr/bin:/bin")]
-    assert worker.reply() == repr(expected).encode()
+    fixed = [("LANG", "C.UTF-8"), ("OPENBLAS_NUM_THREADS", "1"), ("PATH", "/usr/local/bin:/usr/bin:/bin")]
+    assert worker.reply() == repr([("ALLOWED", "yes"), *fixed]).encode()
 
 
 OPEN = """
@@ -285,15 +286,22 @@ def on_data(self, frame):
 """
 
 
+def limits(**grants: Any) -> list[tuple[str, Any]]:
+    """Order the layer of limits alone."""
+    return [("limits", plan.limits(plan.Grants(**grants)))]
+
+
 def test_limits_are_set(ready: Start) -> None:
     """The limits of START are in force before the plugin is loaded."""
-    worker = ready(LIMITS, memory_bytes=1 << 30, open_files=40, cpu_seconds=30)
+    worker = ready(LIMITS, jail=limits(memory_bytes=1 << 30, open_files=40, cpu_seconds=30))
     assert worker.reply() == repr([(1 << 30, 1 << 30), (40, 40), (30, 31)]).encode()
 
 
 def test_too_much_memory_fails_the_frame(ready: Start) -> None:
     """A handler that wants more than the limit gets a MemoryError; the worker goes on."""
-    worker = ready("def on_data(self, frame): return b'%d' % len(bytearray(int(frame.data)))", memory_bytes=1 << 28)
+    worker = ready(
+        "def on_data(self, frame): return b'%d' % len(bytearray(int(frame.data)))", jail=limits(memory_bytes=1 << 28)
+    )
     assert worker.reply(b"1000000000") == ["MemoryError", ""]
     assert worker.reply(b"1000") == b"1000"
 
@@ -652,7 +660,7 @@ def test_dates_in_a_configuration_become_text() -> None:
         max_reply_bytes=10,
     )[1]
     assert fields["config"] == {"when": ["2024-02-29", "01:02:00"]}
-    assert fields["limits"] == {"memory_bytes": None, "open_files": None, "cpu_seconds": None}
+    assert (fields["jail"], fields["scratch"]) == ([], "")
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, 1 << 64, [{"deep": 2j}]])

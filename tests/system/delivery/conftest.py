@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from nyx_plugins import MailboxFull, NyxPluginError, PluginHeader, PluginSystem, Receipt, Settings
+from nyx_plugins.config.sandbox import Ceiling
 from nyx_plugins.config.settings import SystemSettings
 
 HANDSHAKE, DATA = 0x51, 0x52
@@ -94,7 +96,8 @@ def running(short_folder: Callable[[], Path]) -> Iterator[Callable[[str], Plugin
 
     def on(transport: str) -> PluginSystem:
         if transport not in systems:
-            settings = Settings(SystemSettings(runtime_dir=str(base)))
+            ceiling = Ceiling(read_paths=(tempfile.gettempdir(),))
+            settings = Settings(SystemSettings(runtime_dir=str(base)), ceiling=ceiling)
             systems[transport] = PluginSystem(settings, transport=transport)
         return systems[transport]
 
