@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -23,6 +24,7 @@ class Confinement:
     environment: dict[str, str]
     ruleset: int | None
     """The descriptor of the Landlock ruleset, which the worker has to inherit."""
+    network: tuple[str, ...]
     missing: tuple[str, ...]
     """Paths of the policy that do not exist."""
 
@@ -33,6 +35,17 @@ class Confinement:
     def orders(self, pid: int, keeps: tuple[int, ...]) -> Orders:
         """Return what each layer in the process ``pid``, a child of this one, is told."""
         return orders(self.grants, Worker(pid, os.getpid(), keeps), self.ruleset)
+
+    def explanation(self) -> dict[str, Any]:
+        """Return what the worker's error messages are made of."""
+        grants = self.grants
+        scratch = (grants.scratch,) if grants.scratch else ()
+        return {
+            "read_paths": grants.read_paths,
+            "write_paths": grants.write_paths + scratch,
+            "network": self.network,
+            "subprocesses": grants.subprocesses,
+        }
 
 
 @contextlib.contextmanager
@@ -48,7 +61,7 @@ def confinement(policy: Policy, bundle: str, directory: Path) -> Iterator[Confin
     grants = _grants(policy, code_paths(bundle, policy.packages), scratch, tuple(environment))
     fd, missing = ruleset(grants)
     try:
-        yield Confinement(grants, environment, fd, missing)
+        yield Confinement(grants, environment, fd, policy.network, missing)
     finally:
         if fd is not None:
             os.close(fd)

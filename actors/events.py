@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import attrs
 
+from .deaths import Death
 from .latency import LatencyHistogram
 
 EVENTS = "events"
@@ -77,7 +78,8 @@ class PluginStats:
 
     ``permission_violations`` counts refused frames, for which their senders are to blame; ``violations`` what the
     worker tried beyond its bounds. That and ``latency`` begin anew with each plugin actor; the process ids are its own
-    and the worker's (``None`` while there is none, and on ``inline``).
+    and the worker's (``None`` while there is none, and on ``inline``). ``last_death``
+    is the end of the last worker that it has lost.
     """
 
     messages_processed: int
@@ -99,3 +101,4 @@ class PluginStats:
     actor_pid: int
     worker_pid: int | None
     violations: int = 0
+    last_death: Death | None = None

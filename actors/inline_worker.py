@@ -8,6 +8,7 @@ from ..plugins.sdk import Context
 from ..plugins.worker.answers import Done, Emit, Emitted, Log, LogLine, Ready, StartFailed, Stopped
 from ..plugins.worker.protocol import describe
 from ..plugins.worker.runner import Runner, load_plugin
+from .deaths import exited
 from .worker_link import Owner, WorkerPlan
 
 
@@ -38,7 +39,7 @@ class InlineWorker:
             try:
                 result = self._runner.run(*frame)
             except SystemExit as error:
-                self._owner.worker_gone(f"exited with code {error.code}", error.code in (None, 0))
+                self._owner.worker_gone(exited(error.code if isinstance(error.code, int) else 1 if error.code else 0))
                 return
             self._owner.from_worker(Done(index, [result]))
             if self._runner is None:
@@ -51,6 +52,9 @@ class InlineWorker:
     def mark(self) -> tuple[int, int]:
         """Return the frame last started."""
         return self._mark
+
+    def exceeded(self) -> None:
+        """Nothing is limited here."""
 
     def kill(self) -> None:
         """Let go of the plugin."""

@@ -20,6 +20,7 @@ from . import messages as m
 from ._thespian import ActorProcess, Address
 from .answers import ANSWERS, Answers
 from .deadline import Deadline
+from .deaths import Cause, Death
 from .events import PluginStats
 from .inline_worker import InlineWorker
 from .latency import LatencyMeter
@@ -28,7 +29,7 @@ from .plans import restart_policy
 from .processes import become_subreaper, sweep
 from .restart import Restart, RestartState, decide
 from .results import DeadLetter, Failed, ReplyLost, Result
-from .streams import INFO, Streams
+from .streams import ERROR, INFO, Streams
 from .worker_link import Worker, WorkerLink, WorkerPlan
 
 # Frames and bytes of one batch for the worker; while one is under way the next is already in its socket.
@@ -37,6 +38,8 @@ BATCH_BYTES = 1 << 20
 BATCHES_UNDER_WAY = 2
 # How long killing what a plugin left behind may hold up its plugin actor, in seconds.
 SWEEP_S = 1.0
+# How often a worker's memory, threads and scratch directory are looked at, in seconds.
+LOOK_S = 0.5
 
 
 class PluginActor(ActorProcess):
@@ -68,6 +71,7 @@ class PluginActor(ActorProcess):
         self._answers: Answers
         self._latency: LatencyMeter
         self._adopts = False
+        self._last_death: Death | None = None
 
     def receive(self, message: m.PluginMessage, sender: Address) -> None:
         """Handle one message, the frequent ones first."""
@@ -214,14 +218,15 @@ class PluginActor(ActorProcess):
         self._violations += 1
         self.send(self._plan.guard, m.ReportViolation(self._plan.plugin_id, request, 1))
 
-    def worker_gone(self, reason: str, normal: bool) -> None:
+    def worker_gone(self, death: Death) -> None:
         """Decide what follows the worker's end."""
+        self._note_death(death)
         if self._draining is not None and self._box.depth == 0:
-            self._stopped(f"its worker {reason}" if self._ready else None)
+            self._stopped(f"its worker {death}" if self._ready else None)
         elif self._was_ready:
-            self._crashed(f"worker {reason}", normal)
+            self._crashed(death)
         else:
-            self._start_failed(f"its worker {reason} before it was ready")
+            self._start_failed(f"its worker {death} before it was ready")
 
     def _became_ready(self) -> None:
         self.cancel_alarm("start")
@@ -229,11 +234,12 @@ class PluginActor(ActorProcess):
             return
         self._ready = self._was_ready = True
         self.send(self._parent, m.PluginStarted(self._plan.load_id))
+        self._check_consumption()
         self._pump()
 
     def _start_failed(self, reason: str, error: NyxPluginError | None = None) -> None:
         if self._was_ready:
-            self._crashed(f"worker did not start: {reason}", normal=False)
+            self._end_worker(Death(Cause.EXIT, f"did not start: {reason}"))
             return
         self._drop_worker()
         self._streams.finish(self.myAddress)
@@ -245,7 +251,7 @@ class PluginActor(ActorProcess):
         first = self._box.finished
         if message.first_index != first or not self._ready or first + len(message.results) > self._sent:
             self.worker_misbehaved(f"results for frames {message.first_index}.. where {first}.. were due")
-            self._crashed("worker answered frames that it was not given", normal=False)
+            self._end_worker(Death(Cause.PROTOCOL, "answered frames that it was not given"))
             return
         self._finish([Failed(*result) if isinstance(result, (list, tuple)) else result for result in message.results])
         while self._batch_ends and self._batch_ends[0] <= self._box.finished:
@@ -340,7 +346,7 @@ class PluginActor(ActorProcess):
             return
         allowed = self._deadline.exceeded(*self._mark(self._worker), self._box.finished, time.monotonic())
         if allowed is not None:
-            self._crashed(f"worker exceeded its wall time of {allowed:g} s per frame", normal=False)
+            self._end_worker(Death(Cause.DEADLINE, f"exceeded its wall time of {allowed:g} s per frame"))
             return
         self._ticking = True
         self.alarm("tick", self._deadline.interval_s)
@@ -361,6 +367,8 @@ class PluginActor(ActorProcess):
                 self._start_failed(f"its worker was not ready within {timeout:g} s")
             case "restart":
                 self._start_worker()
+            case "look":
+                self._check_consumption()
             case "drain":
                 self._give_up_draining()
             case "stop":
@@ -371,11 +379,32 @@ class PluginActor(ActorProcess):
 
     # Crashes.
 
-    def _crashed(self, reason: str, normal: bool) -> None:
+    def _check_consumption(self) -> None:
+        if not self._ready or self._worker is None:
+            return
+        death = self._worker.exceeded()
+        if death is None:
+            self.alarm("look", LOOK_S)
+        else:
+            self._end_worker(death)
+
+    def _end_worker(self, death: Death) -> None:
+        """End the worker for a reason that is not in its status."""
+        self._note_death(death)
+        self._crashed(death)
+
+    def _note_death(self, death: Death) -> None:
+        self._last_death = death
+        if not death.normal:
+            self._log(ERROR, f"worker {death} (cause: {death.cause})")
+            self._streams.flush(self.myAddress)
+
+    def _crashed(self, death: Death) -> None:
         """Settle what the worker had in hand, and start it again if its policy allows."""
-        self._settle_suspects(_reason_of(reason))
+        reason = f"worker {death}"
+        self._settle_suspects(f"{'deadline' if death.cause is Cause.DEADLINE else 'crash'}: {reason}")
         self._drop_worker()
-        after_s = None if self._given_up else self._restart_after(normal)
+        after_s = None if self._given_up else self._restart_after(death.normal)
         self.send(self._parent, m.WorkerCrashed(self._plan.load_id, reason, after_s))
         if after_s is None:
             self._given_up = self._given_up or reason
@@ -418,7 +447,7 @@ class PluginActor(ActorProcess):
     def _drop_worker(self) -> None:
         self._ready = False
         self._batch_ends.clear()
-        for name in ("start", "tick"):
+        for name in ("start", "tick", "look"):
             self.cancel_alarm(name)
         self._ticking = False
         if self._worker is not None:
@@ -518,6 +547,7 @@ class PluginActor(ActorProcess):
             actor_pid=os.getpid(),
             worker_pid=(self._worker.pid or None) if self._worker is not None else None,
             violations=self._violations,
+            last_death=self._last_death,
             **box,
         )
 
@@ -529,7 +559,3 @@ class PluginActor(ActorProcess):
         if self._paused:
             return "paused"
         return "ready" if self._ready else "restarting"
-
-
-def _reason_of(reason: str) -> str:
-    return f"deadline: {reason}" if "wall time" in reason else f"crash: {reason}"

@@ -14,7 +14,7 @@ from .outlet import Batch, Outlet
 
 STREAM_BYTES = 1 << 20
 MAX_LINE_CHARS = 4096
-INFO = 20
+INFO, ERROR = 20, 40
 WARNING = 30
 
 

@@ -25,13 +25,17 @@ from ..plugins.worker import protocol
 from ..plugins.worker.answers import Answer, check_from_worker
 from ..plugins.worker.jail.plan import Orders
 from ..plugins.worker.spawn import start_message, worker_command
-from .confinement import confinement
+from .confinement import Confinement, confinement
+from .consumption import Consumption
+from .deaths import Cause, Death, told_by_kernel
 
 _READ_BYTES = 1 << 18
 _MARK = struct.Struct("<QQ")
 _PR_SET_PDEATHSIG = 1
 # All that a socket can hold; a child of the worker could go on for ever.
 _LAST_READS = 16
+# A worker that closed its socket has this long to end, in seconds.
+_ENDING_S = 0.2
 # Once killed, a process needs this long at the most, in seconds, unless the kernel holds it.
 _REAP_S = 5.0
 
@@ -52,8 +56,8 @@ class Owner(Protocol):
     def from_worker(self, message: Answer) -> None:
         """Take one message, already checked."""
 
-    def worker_gone(self, reason: str, normal: bool) -> None:
-        """Take note that the worker has ended; ``normal`` says that it exited with code 0."""
+    def worker_gone(self, death: Death) -> None:
+        """Take note that the worker has ended, and why."""
 
     def worker_output(self, line: str) -> None:
         """Take one line that the worker wrote to standard output or standard error."""
@@ -91,6 +95,9 @@ class Worker(Protocol):
 
     def mark(self) -> tuple[int, int]:
         """Return (ring index, count) of the frames last started; a count of 0 means none."""
+
+    def exceeded(self) -> Death | None:
+        """Why the worker has to be ended now; ``None`` when it holds no more than its policy allows."""
 
     def kill(self) -> None:
         """End it now and release everything. Idempotent; ``worker_gone`` is not called."""
@@ -138,6 +145,8 @@ class WorkerLink:
         self._unsent = bytearray()
         self._line = b""
         self._process: subprocess.Popen[bytes] | None = None
+        self._consumption: Consumption | None = None
+        self._cpu_limit_s: int | None = None
         self._socket: socket.socket | None = None
         self._output = -1
         self._ended = -1
@@ -170,10 +179,12 @@ class WorkerLink:
         self._socket = ours
         self._watching.watch(ours.fileno(), self._socket_ready)
         self._watching.watch(self._output, self._output_ready)
+        self._cpu_limit_s = plan.policy.cpu_seconds
+        self._consumption = Consumption(self.pid, plan.policy, Path(jail.grants.scratch))
         # A child that the plugin forked may hold the socket: its end of file alone would not tell.
         self._ended = os.pidfd_open(self.pid)
         self._watching.watch(self._ended, self._process_ended)
-        self._send(_start_message(plan, jail.orders(self.pid, (fd,)), jail.grants.scratch))
+        self._send(_start_message(plan, jail, jail.orders(self.pid, (fd,))))
 
     def send_batch(self, first_index: int, frames: Sequence[tuple[int, bytes]]) -> None:
         """Hand over frames, the first of which has this ring index."""
@@ -186,6 +197,10 @@ class WorkerLink:
     def mark(self) -> tuple[int, int]:
         """Return what the worker says it has started."""
         return (0, 0) if self._page is None else self._page.read()
+
+    def exceeded(self) -> Death | None:
+        """Look at what the worker holds."""
+        return None if self._consumption is None else self._consumption.exceeded()
 
     def kill(self) -> None:
         """Kill the worker's process group, reap it, close everything."""
@@ -255,7 +270,7 @@ class WorkerLink:
                     return
         except protocol.ProtocolError as error:
             self._owner.worker_misbehaved(str(error))
-            self._gone(f"broke the protocol: {error}")
+            self._gone(Death(Cause.PROTOCOL, f"broke the protocol: {error}"))
 
     def _output_ready(self, events: int) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -269,18 +284,26 @@ class WorkerLink:
 
     # Ending.
 
-    def _gone(self, reason: str = "") -> None:
-        process = self._process
-        if process is None:
+    def _gone(self, death: Death | None = None) -> None:
+        if self._process is None:
             return
-        if not reason:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                # It closed its socket, most often because it is ending: then its own exit code tells why.
-                process.wait(0.2)
-        ended = process.returncode is not None
-        normal = process.returncode == 0
+        # It closed its socket, most often because it is ending: then its own end tells why.
+        ended = None if death else self._reaped(_ENDING_S)
         self._end()
-        self._owner.worker_gone(reason or (_cause(process.returncode) if ended else "closed its socket"), normal)
+        self._owner.worker_gone(death or ended or Death(Cause.PROTOCOL, "closed its socket"))
+
+    def _reaped(self, timeout_s: float) -> Death | None:
+        """Wait for the process's end, and say how it came; ``None`` when it does not come, or was noted before."""
+        process = self._process
+        if process is None or process.returncode is not None or not _readable(self._ended, timeout_s):
+            return None
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except ChildProcessError:
+            process.returncode = -signal.SIGKILL
+            return None
+        process.returncode = os.waitstatus_to_exitcode(status)
+        return told_by_kernel(status, usage.ru_utime + usage.ru_stime, self._cpu_limit_s)
 
     def _drain_output(self) -> None:
         """Take what the worker printed last, which is no more than a pipe holds."""
@@ -291,12 +314,11 @@ class WorkerLink:
             self._owner.worker_output(line.decode("utf-8", "replace"))
 
     def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
+        if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_REAP_S)
+                os.killpg(self.pid, signal.SIGKILL)
+            self._reaped(_REAP_S)
+            self._process = None
             self._drain_output()
         if self._socket is not None:
             self._watching.unwatch(self._socket.fileno())
@@ -309,7 +331,7 @@ class WorkerLink:
         self._output = self._ended = -1
 
 
-def _start_message(plan: WorkerPlan, jail: Orders, scratch: str) -> protocol.Message:
+def _start_message(plan: WorkerPlan, jail: Confinement, orders: Orders) -> protocol.Message:
     return start_message(
         plugin_id=plan.plugin_id,
         name=plan.name,
@@ -317,18 +339,16 @@ def _start_message(plan: WorkerPlan, jail: Orders, scratch: str) -> protocol.Mes
         entry_point=plan.entry_point,
         config=plan.config,
         max_reply_bytes=plan.max_reply_bytes,
-        jail=jail,
-        scratch=scratch,
+        jail=orders,
+        scratch=jail.grants.scratch,
+        policy=jail.explanation(),
     )
 
 
-def _cause(code: int | None) -> str:
-    if code is None or code >= 0:
-        return f"exited with code {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"
+def _readable(fd: int, timeout_s: float) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

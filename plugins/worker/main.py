@@ -12,11 +12,12 @@ from ..sdk import Context
 from . import protocol
 from .jail import put_on
 from .outbox import Outbox
+from .refusals import Refusals
 from .runner import Runner, load_plugin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, NoReturn
 
 _CHUNK_BYTES = 65_536
@@ -34,6 +35,7 @@ class Worker:
         self._reader = protocol.MessageReader(max_depth=_MAX_DEPTH)
         self._outbox = Outbox(fd)
         self._runner: Runner | None = None
+        self._describe: Callable[[BaseException], list[str]] = protocol.describe
 
     def run(self) -> NoReturn:
         """Serve until STOP, the end of the socket, or what a plugin raises to end its process; never returns."""
@@ -69,12 +71,16 @@ class Worker:
             self._runner = self._load(fields)
         except BaseException as error:
             self._log_traceback()
-            self._outbox.send([protocol.START_FAILED, *protocol.describe(error)])
+            self._outbox.send([protocol.START_FAILED, *self._describe(error)])
             _end(1)
         self._outbox.send([protocol.READY])
 
     def _load(self, fields: Mapping[str, Any]) -> Runner:
         put_on(fields["jail"])
+        if fields["policy"]:
+            refusals = Refusals(fields["policy"])
+            refusals.watch()
+            self._describe = refusals.describe
         _watch_host(self._fd)
         max_reply_bytes = fields["max_reply_bytes"]
         ctx = Context(
@@ -85,7 +91,8 @@ class Worker:
             log=self._outbox.log,
             max_emit_bytes=max_reply_bytes,
         )
-        return Runner(load_plugin(fields["bundle"], fields["entry_point"], ctx), max_reply_bytes)
+        plugin = load_plugin(fields["bundle"], fields["entry_point"], ctx)
+        return Runner(plugin, max_reply_bytes, self._describe)
 
     def _log_traceback(self) -> None:
         import traceback

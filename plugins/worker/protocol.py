@@ -1,7 +1,7 @@
 """What travels between a plugin actor and its worker: a u32 big-endian length, then one CBOR array.
 
 =============  ==============================================================================================
-START          ``[1, {plugin_id, name, bundle, entry_point, config, max_reply_bytes, jail, scratch}]``
+START          ``[1, {plugin_id, name, bundle, entry_point, config, max_reply_bytes, jail, scratch, policy}]``
 BATCH          ``[2, first_index, [[frame_type, header], ...]]``: frames of consecutive ring indices
 STOP           ``[3]``
 READY          ``[11]``

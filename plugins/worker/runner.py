@@ -27,8 +27,11 @@ _ANY_LENGTH = 1 << 32
 class Runner:
     """Runs frames through one plugin. No :class:`Exception` of a handler leaves it; what ends a program does."""
 
-    def __init__(self, plugin: Plugin, max_reply_bytes: int) -> None:
+    def __init__(
+        self, plugin: Plugin, max_reply_bytes: int, describe: Callable[[BaseException], list[str]] = describe
+    ) -> None:
         self._plugin = plugin
+        self._describe = describe
         self._max_reply_bytes = max_reply_bytes
         self._on_batch = plugin.on_batch
         self._handlers: dict[int, Callable[[Frame], bytes | None]] = {
@@ -47,7 +50,7 @@ class Runner:
                 raise InvalidFrameType(frame_type)
             reply = handler(Frame(frame_type, flags, data))
         except Exception as error:
-            return describe(error)
+            return self._describe(error)
         return None if reply is None else self._checked(reply)
 
     @property
@@ -72,7 +75,7 @@ class Runner:
             try:
                 _, flags, data = split_header(header, _ANY_LENGTH)
             except Exception as error:
-                results[place] = describe(error)
+                results[place] = self._describe(error)
             else:
                 frames.append(Frame(frame_type, flags, data))
                 places.append(place)
@@ -85,7 +88,7 @@ class Runner:
         try:
             self._plugin.on_unload()
         except Exception as error:
-            return ": ".join(describe(error))
+            return ": ".join(self._describe(error))
         return None
 
     def _batch_replies(self, frames: list[Frame]) -> list[Result]:
@@ -96,7 +99,7 @@ class Runner:
             if len(replies) != len(frames):
                 raise ValueError(f"on_batch returned {len(replies)} replies for {len(frames)} frames")
         except Exception as error:
-            return [describe(error)] * len(frames)
+            return [self._describe(error)] * len(frames)
         return [None if reply is None else self._checked(reply) for reply in replies]
 
     def _checked(self, reply: object) -> Result:

@@ -68,8 +68,11 @@ def start_message(
     max_reply_bytes: int,
     jail: Sequence[tuple[str, Any]] = (),
     scratch: str = "",
+    policy: Mapping[str, Any] | None = None,
 ) -> Message:
-    """Build START; ``jail`` is what each layer is told, in order. Dates in ``config`` become ISO text.
+    """Build START; ``jail`` is what each layer is told, in order; ``policy`` explains refusals.
+
+    Dates in ``config`` become ISO text.
 
     Raises :class:`ProtocolError` for a value that plain CBOR can't hold.
     """
@@ -82,6 +85,7 @@ def start_message(
         "max_reply_bytes": max_reply_bytes,
         "jail": _plain(jail, "jail"),
         "scratch": scratch,
+        "policy": _plain(policy, "policy"),
     }
     return [START, fields]
 
