@@ -347,6 +347,8 @@ PROCESSES = (
     Call("execve", 59, 221, ALLOW),
     Call("execveat", 322, 281, ALLOW),
     Call("arch_prctl", 158, None, ALLOW),
+    Call("setpgid", 109, 154, ALLOW),
+    Call("setsid", 112, 157, ALLOW),
 )
 
 
