@@ -6,8 +6,9 @@ import time
 from typing import assert_never
 
 from ..config.settings import Settings
-from ..plugins.errors import PolicyRefused
+from ..plugins.errors import EnforcementTooWeak, PolicyRefused
 from ..plugins.policy import Policy, decide
+from ..plugins.worker.jail.level import enforcement
 from . import messages as m
 from ._thespian import ActorProcess, Address
 from .violations import ViolationLog
@@ -46,6 +47,9 @@ class Guard(ActorProcess):
                 assert_never(message)
 
     def _decide(self, message: m.DecidePolicy) -> m.PolicyDecided:
+        weakness = self._weakness(message.plugin_id)
+        if weakness is not None:
+            return m.PolicyDecided(message.load_id, None, weakness)
         limits = self._settings.limits
         verdict = decide(
             message.request,
@@ -57,6 +61,13 @@ class Guard(ActorProcess):
             return m.PolicyDecided(message.load_id, None, PolicyRefused(message.plugin_id, verdict))
         self._loads[message.plugin_id] = message.load_id
         return m.PolicyDecided(message.load_id, verdict, None)
+
+    def _weakness(self, plugin_id: int) -> EnforcementTooWeak | None:
+        """Why this machine can't confine the plugin as required. On ``inline`` nobody promises that anything is."""
+        required, found = self._settings.system.require_enforcement, enforcement()
+        if self._settings.system.transport == "inline" or found.reaches(required):
+            return None
+        return EnforcementTooWeak(plugin_id, found.level, required, found.reasons())
 
     def _report(self, message: m.ReportViolation) -> None:
         plugin_id = message.plugin_id

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from ..config.settings import LimitSettings
 from ..plugins.errors import DispatchTimeout, SystemStopped
+from ..plugins.worker.jail.level import Enforcement
 from . import messages as m
 from ._thespian import Address
 from .events import ALL_STREAMS
@@ -91,6 +92,12 @@ class Session:
             ready = self._wait_for(lambda: self._directory is not None and self._traffic.version >= 0, timeout)
         if not ready:
             raise DispatchTimeout(None, "an answer of the system", timeout)
+
+    @property
+    def enforcement(self) -> Enforcement:
+        """How well plugins are confined."""
+        assert self._directory is not None
+        return self._directory.enforcement
 
     def fail(self, reason: str) -> None:
         """End everything pending with :class:`SystemStopped`. Idempotent; the first reason stands."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from ..plugins.worker.jail.level import NOTHING, enforcement
 from . import messages as m
 from ._thespian import ActorProcess, Address, same
 from .dispatcher import Dispatcher
@@ -122,7 +123,8 @@ class Supervisor(ActorProcess):
         self.sessions[message.session] = joined
         if EVENTS in message.streams:
             self._outlet.subscribe(message.session)
-        self.send(message.reply_to, m.Attached(self.essential["dispatcher"], self.essential["registry"]))
+        enforced = NOTHING if self.boot.settings.system.transport == "inline" else enforcement()
+        self.send(message.reply_to, m.Attached(self.essential["dispatcher"], self.essential["registry"], enforced))
         self._tell_all(joined)
 
     def _watch_client(self, message: m.Attach) -> bool:

@@ -17,6 +17,7 @@ from ..config.errors import NyxPluginError, StartupError
 from ..config.loading import load_settings
 from ..config.settings import PluginSettings, Settings
 from ..plugins.errors import DispatchTimeout, SystemStopped
+from ..plugins.worker.jail.level import Enforcement
 from . import messages as m
 from . import questions
 from .arguments import checked_capacity, checked_frames, checked_id, checked_seconds, checked_streams
@@ -289,6 +290,11 @@ class PluginSystem:
     def host_pid(self) -> int:
         """Process id of the host process (of this process on ``inline``)."""
         return self._backing.host_pid
+
+    @property
+    def enforcement(self) -> Enforcement:
+        """How well plugins are confined: ``full``, ``partial`` or ``cooperative``, and what is missing for more."""
+        return self._session.enforcement
 
     def reconfigure(self, settings: Settings) -> None:
         """Let plugins that are loaded from now on have these limits, this ceiling and this supervision.

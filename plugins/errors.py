@@ -88,6 +88,23 @@ class PolicyRefused(NyxPluginError, PermissionError):
         super().__init__(f"plugin {plugin_id} asks for more than the ceiling allows: " + "; ".join(self.reasons))
 
 
+class EnforcementTooWeak(NyxPluginError, PermissionError):
+    """This machine enforces policies at ``level`` only, and ``required`` is more; every reason is in ``reasons``.
+
+    Plugins are not loaded then. ``nyx-plugins doctor`` tells more.
+    """
+
+    def __init__(self, plugin_id: int, level: str, required: str, reasons: Iterable[str]) -> None:
+        self.plugin_id = plugin_id
+        self.level = level
+        self.required = required
+        self.reasons = tuple(reasons)
+        super().__init__(
+            f"plugin {plugin_id} can't be confined as required: this machine enforces policies at level {level}, and"
+            f" system.require_enforcement is {required}: {'; '.join(self.reasons)}"
+        )
+
+
 class MailboxFull(NyxPluginError):
     """The plugin's mailbox has no room: ``depth`` of ``capacity`` (``unit``: frames or bytes) are taken.
 

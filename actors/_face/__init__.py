@@ -22,6 +22,8 @@ _WHERE = {
     "OutcomeKind": "actors.receipt",
     "Subscription": "actors.subscription",
     "AsyncSubscription": "actors.async_subscription",
+    "Death": "actors.deaths",
+    "Enforcement": "plugins.worker.jail.level",
     "Event": "actors.events",
     "EventKind": "actors.events",
     "Emitted": "actors.events",
@@ -43,6 +45,7 @@ _WHERE = {
     "BundleError": "plugins.errors",
     "DependencyMissing": "plugins.errors",
     "DispatchTimeout": "plugins.errors",
+    "EnforcementTooWeak": "plugins.errors",
     "FrameError": "plugins.errors",
     "InvalidFrameType": "plugins.errors",
     "KeyUnusable": "plugins.errors",
@@ -72,10 +75,13 @@ __all__ = [
     "BundleChanged",
     "BundleError",
     "ConfigError",
+    "Death",
     "DependencyMissing",
     "DispatchStats",
     "DispatchTimeout",
     "Emitted",
+    "Enforcement",
+    "EnforcementTooWeak",
     "Event",
     "EventKind",
     "FrameError",
@@ -121,6 +127,7 @@ if TYPE_CHECKING:
     from .actors.async_receipt import AsyncReceipt
     from .actors.async_subscription import AsyncSubscription
     from .actors.async_system import AsyncPluginSystem
+    from .actors.deaths import Death
     from .actors.events import DispatchStats, Emitted, Event, EventKind, PluginStats
     from .actors.latency import LatencyHistogram
     from .actors.launch import StopReport
@@ -137,6 +144,7 @@ if TYPE_CHECKING:
         BundleError,
         DependencyMissing,
         DispatchTimeout,
+        EnforcementTooWeak,
         FrameError,
         InvalidFrameType,
         KeyUnusable,
@@ -158,6 +166,7 @@ if TYPE_CHECKING:
         WrongLoop,
     )
     from .plugins.wire import FrameType, PluginHeader, StreamDecoder, StreamFrame
+    from .plugins.worker.jail.level import Enforcement
 
 
 if not TYPE_CHECKING:

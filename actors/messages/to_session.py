@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from ...plugins.worker.jail.level import Enforcement
 from .._thespian import Address
 from ..results import Result
 from .values import Route
@@ -24,10 +25,11 @@ class Reply:
 
 @attrs.frozen
 class Attached:
-    """Supervisor to session: whom to talk to."""
+    """Supervisor to session: whom to talk to, and how well plugins are confined."""
 
     dispatcher: Address
     registry: Address
+    enforcement: Enforcement
 
 
 @attrs.frozen

@@ -15,6 +15,7 @@ from ..actors.service_file import Service, find, service_dir
 from ..actors.system import PluginInfo, PluginSystem
 from ..config.errors import NyxPluginError
 from ..plugins.errors import PluginNotRegistered, ServiceNotRunning
+from ..plugins.worker.jail.level import Enforcement
 from . import connecting, tables
 from .failure import exit_code_of, failure_of, one_line
 from .fields import QUANTILES, error_fields, info_fields, print_json, quantile, stats_fields
@@ -41,15 +42,17 @@ def show_status(runtime_dir: str | None, json_wanted: bool) -> None:
     try:
         service = service_of(runtime_dir)
         with connecting.connection(runtime_dir) as system:
-            plugins = system.plugins()
+            plugins, enforcement = system.plugins(), system.enforcement
     except ServiceNotRunning as error:
         if json_wanted:
             print_json({"running": False, "runtime_dir": error.runtime_dir, "plugins": []})
         raise
     if json_wanted:
-        print_json({**service_fields(service, runtime_dir), "plugins": [info_fields(info) for info in plugins]})
+        enforced = {"level": enforcement.level, "missing": enforcement.missing}
+        facts = {**service_fields(service, runtime_dir), "enforcement": enforced}
+        print_json({**facts, "plugins": [info_fields(info) for info in plugins]})
     else:
-        _print_status(service, runtime_dir, plugins)
+        _print_status(service, runtime_dir, enforcement, plugins)
 
 
 def service_fields(service: Service, runtime_dir: str | None) -> dict[str, Any]:
@@ -110,14 +113,18 @@ def _dispatch(stats: DispatchStats) -> dict[str, Any]:
     return {"dispatch": attrs.asdict(stats)}
 
 
-def _print_status(service: Service, runtime_dir: str | None, plugins: Sequence[PluginInfo]) -> None:
+def _print_status(
+    service: Service, runtime_dir: str | None, enforcement: Enforcement, plugins: Sequence[PluginInfo]
+) -> None:
     facts = service_fields(service, runtime_dir)
     console = tables.console()
     click.echo(
         f"nyx-plugins {facts['version']} is running: process {facts['pid']}, up {tables.duration(facts['uptime_s'])},"
         f" transport {facts['transport']}"
     )
-    click.echo(f"runtime directory {one_line(facts['runtime_dir'])}\n")
+    click.echo(f"runtime directory {one_line(facts['runtime_dir'])}")
+    click.echo(f"policies are enforced at level {enforcement.level}{': ' if enforcement.missing else ''}", nl=False)
+    click.echo("; ".join(enforcement.reasons()) + "\n")
     if not plugins:
         click.echo("No plugins are loaded: 'nyx-plugins load BUNDLE' loads one.")
         return

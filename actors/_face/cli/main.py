@@ -23,6 +23,7 @@ COMMANDS = {
     "completion": ("completion", "completion"),
     "demo": ("capture", "demo"),
     "dispatch": ("frames", "dispatch"),
+    "doctor": ("doctor", "doctor"),
     "events": ("events", "events"),
     "grant": ("plugins", "grant"),
     "keygen": ("signing", "keygen"),
@@ -53,7 +54,7 @@ TOPICS = {
     "Look at a running service": ("status", "stats", "top", "events"),
     "Write plugins": ("new", "check", "pack"),
     "Sign plugins": ("keygen", "sign", "verify"),
-    "Set up": ("config", "completion"),
+    "Set up": ("config", "doctor", "completion"),
 }
 
 
