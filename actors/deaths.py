@@ -57,13 +57,13 @@ def told_by_kernel(status: int, cpu_s: float, cpu_limit_s: int | None) -> Death:
         return exited(code)
     number = -code
     if number == signal.SIGSYS:
-        return Death(Cause.SECCOMP, "killed by SIGSYS: it made a system call that no plugin may make (seccomp)")
+        return Death(Cause.SECCOMP, "killed by SIGSYS (a system call that no plugin may make)")
     out_of_time = cpu_limit_s is not None and cpu_s >= cpu_limit_s
     if number == signal.SIGXCPU or (number == signal.SIGKILL and out_of_time):
         limit = "" if cpu_limit_s is None else f": {cpu_s:.1f} s of CPU time are used, the limit is {cpu_limit_s} s"
         return Death(Cause.CPU, f"killed by {_name(number)}{limit}")
     if number == signal.SIGKILL:
-        return Death(Cause.SIGNAL, "killed by SIGKILL: the machine was out of memory, or it came from outside")
+        return Death(Cause.SIGNAL, "killed by SIGKILL (out of memory, or from outside)")
     return Death(Cause.SIGNAL, f"killed by {_name(number)}")
 
 

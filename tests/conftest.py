@@ -95,6 +95,9 @@ def fault(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that makes a bundle of ``tests/faults/NAME.py``, with extra lines in manifest and sandbox."""
 
     def make(name: str, manifest: str = "", plugin_id: int = 1, sandbox: str = "") -> Path:
+        needs = sandbox or _NEEDS.get(name, "")
+        if needs.partition(" = ")[0] in manifest:
+            needs = ""
         bundle = tmp_path / f"{name}-{plugin_id}"
         bundle.mkdir()
         (bundle / "plugin.py").write_text((FAULTS / f"{name}.py").read_text())
@@ -102,7 +105,7 @@ def fault(tmp_path: Path) -> Callable[..., Path]:
             f'id = {plugin_id}\nname = "{name}"\nversion = "1.0.0"\napi_version = 1\n'
             'entry_point = "plugin:Fault"\n'
             f'permissions = ["handshake", "data_access", "control", "error_reporting"]\n{manifest}'
-            f"{'' if '[sandbox]' in manifest else '[sandbox]'}\n{sandbox or _NEEDS.get(name, '')}\n"
+            f"{'' if '[sandbox]' in manifest else '[sandbox]'}\n{needs}\n"
         )
         return bundle
 

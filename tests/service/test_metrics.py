@@ -120,7 +120,7 @@ def test_everything_that_statistics_show_is_there(fake: Any, stats: Any, serve: 
     values = _scrape(serve(fake))
     assert {field: values[name, _labels(7)] for field, name in names.items()} == numbers
     derived = {"messages_processed", "errors"}  # frames_processed + frames_failed, and frames_failed
-    elsewhere = {"state", "latency", "actor_pid", "worker_pid"}
+    elsewhere = {"state", "latency", "actor_pid", "worker_pid", "last_death"}
     assert {field.name for field in attrs.fields(PluginStats)} == set(names) | derived | elsewhere
     alone = [values[name, frozenset()] for name in ("plugins_loaded_total", "plugins_unloaded_total")]
     alone += [values[name, frozenset()] for name in ("dispatched_frames_total", "dispatch_errors_total")]
