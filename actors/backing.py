@@ -23,6 +23,7 @@ from .service_file import Service, find
 from .session import Endpoint
 from .supervisor import Supervisor
 from .transports import inline, sockets
+from .trees import remove
 
 
 class Backing(Protocol):
@@ -118,7 +119,7 @@ class OwnActors:
     def release(self) -> None:
         """Remove the runtime directory."""
         if self._runtime is not None:
-            runtime_dir.remove(self._runtime)
+            remove(self._runtime)
             os.close(self._lock)
             self._runtime = None
 

@@ -32,6 +32,7 @@ from .processes import ACTOR_PREFIX, become_subreaper, children, parent, process
 from .reports import ReportPipe
 from .supervisor import ADMIN_ENDED, Supervisor
 from .transports import sockets
+from .trees import remove
 
 # How long sweeping may take, in seconds: less than the five within which every process must be gone.
 SWEEP_S = 3.0
@@ -74,7 +75,7 @@ class Host:
             left = sweep(SWEEP_S)
             if reason != CLOSED:
                 reason = self._own_reason() or reason
-            runtime_dir.remove(self._runtime)
+            remove(self._runtime)
             output.close()
             self._reports.send(stopped=reason, killed=killed, left=left)
 
@@ -181,7 +182,7 @@ def main() -> None:
     line = _read_line(0)
     if not line:
         # The application ended before it had said what it wants; nobody else knows of its directory.
-        runtime_dir.remove(Path(sys.argv[1]))
+        remove(sys.argv[1])
         sys.exit(1)
     plan = json.loads(line)
     # What Thespian writes into a file of its own goes where all processes print.

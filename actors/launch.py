@@ -22,6 +22,7 @@ from ..config.errors import StartupError
 from ..config.settings import Settings
 from . import runtime_dir
 from .log_lines import HostLine, write_host_line
+from .trees import remove
 
 # What the host may know of the application's environment: enough to find Python and the temporary directory.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", "VIRTUAL_ENV")
@@ -131,7 +132,7 @@ class HostProcess:
         if self._watcher is not None and self._watcher is not threading.current_thread():
             self._watcher.join(5.0)
         self._process.stdout.close()
-        runtime_dir.remove(self._runtime)
+        remove(self._runtime)
         return self._stopped
 
     def _write(self, data: bytes) -> None:

@@ -164,16 +164,21 @@ class PluginActor(ActorProcess):
             return
         self._worker = self._new_worker()
         self.alarm("start", plan.settings.system.load_timeout_s)
-        self._worker.start(
-            WorkerPlan(
-                plan.plugin_id,
-                plan.manifest.name,
-                str(bundle),
-                plan.manifest.entry_point,
-                plan.config,
-                plan.policy,
-                plan.settings.limits.max_reply_bytes,
-            )
+        try:
+            self._worker.start(self._worker_plan())
+        except ImportError as error:
+            self._start_failed(str(error))
+
+    def _worker_plan(self) -> WorkerPlan:
+        plan = self._plan
+        return WorkerPlan(
+            plan.plugin_id,
+            plan.manifest.name,
+            str(Path(plan.directory, "bundle")),
+            plan.manifest.entry_point,
+            plan.config,
+            plan.policy,
+            plan.settings.limits.max_reply_bytes,
         )
 
     # What the worker does.

@@ -34,6 +34,7 @@ from .lifecycle import ENDING, LOADING, Directive, Do, PluginLife, Publish, Rest
 from .loader import Loader
 from .plugin_actor import PluginActor
 from .restart import RestartPolicy
+from .trees import remove
 
 # After its own budget an actor that does not answer gets this long, in seconds, before it is killed.
 GRACE_S = 2.0
@@ -322,7 +323,7 @@ class Roster:
         self._root.send(self._root.essential["guard"], m.ForgetPolicy(plugin.life.plugin_id))
 
     def _remove_files(self, load_id: int, plugin: Plugin) -> None:
-        runtime_dir.remove_plugin(plugin.life.directory)
+        remove(plugin.life.directory)
 
     def _answer_load(self, load_id: int, plugin: Plugin) -> None:
         life, order = plugin.life, plugin.order
@@ -437,7 +438,7 @@ class Roster:
         for load_id, plugin in reversed(unread[1:]):
             plugin.started = False
             self._root.cancel_alarm(("load", load_id))
-            runtime_dir.remove_plugin(plugin.life.directory)
+            remove(plugin.life.directory)
             self._waiting.appendleft(load_id)
         for load_id, plugin in unread[:1]:
             order.preparing -= 1

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import stat
 import tempfile
 import time
 from pathlib import Path
 
-from ..plugins.integrity import unseal
 from .transports.unix import directory
+from .trees import remove
 
 _PREFIX = "nyx-"
 _NAME = re.compile(rf"{_PREFIX}[a-z0-9_]{{8}}")
@@ -45,19 +44,6 @@ def remove_stale(base: Path) -> None:
         for path in base.glob(f"{_PREFIX}*"):
             if _NAME.fullmatch(path.name) and _is_stale(path):
                 remove(path)
-
-
-def remove(runtime: Path) -> None:
-    """Remove a runtime directory, with the read-only copies of bundles in it."""
-    for copy in runtime.glob("plugins/*/bundle"):
-        unseal(copy)
-    shutil.rmtree(runtime, ignore_errors=True)
-
-
-def remove_plugin(directory: str) -> None:
-    """Remove the directory of one plugin, likewise."""
-    unseal(Path(directory, "bundle"))
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _is_stale(path: Path) -> bool:

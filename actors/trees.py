@@ -19,7 +19,14 @@ def make_empty(path: Path) -> Path:
     return path
 
 
-def clear(path: Path) -> None:
+def remove(path: str | Path) -> None:
+    """Remove the directory and all that is in it; if that fails, what is left is left."""
+    with contextlib.suppress(OSError):
+        clear(path)
+        os.rmdir(path)
+
+
+def clear(path: str | Path) -> None:
     """Remove all that is in the directory; no depth is too great, and no link is followed.
 
     A folder that holds folders hands them to ``path`` itself, one level at a time, so that none is ever deep.
@@ -40,6 +47,8 @@ def _remove(top: int, name: str, number: int) -> int:
         return number
     except IsADirectoryError:
         pass
+    # Whoever may make a folder may make one that nobody can read.
+    os.chmod(name, 0o700, dir_fd=top)
     inner = os.open(name, _DIRECTORY, dir_fd=top)
     try:
         for child in os.listdir(inner):

@@ -24,7 +24,7 @@ from ..plugins.policy import Policy
 from ..plugins.worker import protocol
 from ..plugins.worker.answers import Answer, check_from_worker
 from ..plugins.worker.jail.plan import Orders
-from ..plugins.worker.spawn import start_message, worker_command
+from ..plugins.worker.spawn import code_paths, start_message, worker_command
 from .confinement import Confinement, confinement
 from .consumption import Consumption
 from .deaths import Cause, Death, told_by_kernel
@@ -152,8 +152,12 @@ class WorkerLink:
         self._ended = -1
 
     def start(self, plan: WorkerPlan) -> None:
-        """Exec a clean interpreter with one socket and one page, and tell it what to load."""
+        """Exec a clean interpreter with one socket and one page, and tell it what to load.
+
+        Raises :class:`ModuleNotFoundError` for a package of the policy that is not installed; nothing is open then.
+        """
         assert self._page is not None
+        code_paths(plan.bundle, plan.policy.packages)
         self._page.clear()
         ours, theirs = socket.socketpair()
         self._output, output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)

@@ -58,9 +58,13 @@ class Logger:
 
 
 class Context:
-    """The plugin's view of the runtime: who it is (``plugin_id``, ``name``), its ``config``, and the way out."""
+    """The plugin's view of the runtime: who it is (``plugin_id``, ``name``), its ``config``, and the way out.
 
-    __slots__ = ("_emit", "_max_emit_bytes", "config", "logger", "name", "plugin_id")
+    ``scratch`` is the path of its private directory for files, which is empty at each start, and where ``tempfile``
+    puts its own; it is ``""`` when the plugin's policy has none.
+    """
+
+    __slots__ = ("_emit", "_max_emit_bytes", "config", "logger", "name", "plugin_id", "scratch")
 
     def __init__(
         self,
@@ -71,10 +75,12 @@ class Context:
         emit: Callable[[int, int, bytes], None],
         log: Callable[[int, str], None],
         max_emit_bytes: int,
+        scratch: str = "",
     ) -> None:
         self.plugin_id = plugin_id
         self.name = name
         self.config = config
+        self.scratch = scratch
         self.logger = Logger(log)
         self._emit = emit
         self._max_emit_bytes = max_emit_bytes

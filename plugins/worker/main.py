@@ -90,6 +90,7 @@ class Worker:
             emit=self._outbox.emit,
             log=self._outbox.log,
             max_emit_bytes=max_reply_bytes,
+            scratch=fields["scratch"],
         )
         plugin = load_plugin(fields["bundle"], fields["entry_point"], ctx)
         return Runner(plugin, max_reply_bytes, self._describe)

@@ -55,7 +55,8 @@ def code_paths(bundle: str, packages: Iterable[str] = ()) -> tuple[str, ...]:
     Raises :class:`ModuleNotFoundError` for a package that is not installed.
     """
     root, *others = (_location(name) for name in (*_ALWAYS, *packages))
-    return (bundle, root, *map(_with_its_folder, others))
+    libraries = (path for name in packages for path in _bundled_libraries(name))
+    return (bundle, root, *map(_with_its_folder, others), *libraries)
 
 
 def start_message(
@@ -96,6 +97,17 @@ def _location(name: str) -> str:
     if spec is None or not spec.has_location or spec.origin is None:
         raise ModuleNotFoundError(f"no package {name!r} that a worker could import is installed", name=name)
     return spec.origin
+
+
+@functools.cache
+def _bundled_libraries(package: str) -> tuple[str, ...]:
+    """Return the folders in which wheels put the shared libraries that a package brings with it."""
+    from importlib.metadata import packages_distributions
+
+    site = os.path.dirname(_with_its_folder(_location(package)))
+    names = {name.lower().replace("-", "_") for name in (package, *packages_distributions().get(package, ()))}
+    found = (entry.path for entry in os.scandir(site) if entry.name.endswith(".libs"))
+    return tuple(path for path in found if os.path.basename(path)[:-5].lower().replace("-", "_") in names)
 
 
 def _with_its_folder(origin: str) -> str:

@@ -1,4 +1,4 @@
-"""Ways to other machines and to other processes of this one. The parent listens on ``tcp``, ``stream`` and ``abstract``."""
+"""Ways to other machines and processes. The parent listens on ``tcp``, ``stream``, ``datagram`` and ``abstract``."""
 
 from __future__ import annotations
 

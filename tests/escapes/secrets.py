@@ -8,7 +8,7 @@ ATTEMPTS = (
     Attempt("find a secret in its environment", "assert os.environ['HOSTS_SECRET']"),
     Attempt(
         "find a secret in the environment of the C library",
-        "assert ctypes.c_char_p.in_dll(_libc, 'program_invocation_name'); _libc.getenv.restype = ctypes.c_char_p; assert _libc.getenv(b'HOSTS_SECRET')",
+        "_libc.getenv.restype = ctypes.c_char_p; assert _libc.getenv(b'HOSTS_SECRET')",
     ),
     Attempt(
         "find a file that the host has open",
