@@ -32,6 +32,10 @@ class Cause(enum.StrEnum):
     """It said what no honest worker says, or closed its socket."""
 
 
+OVERSTEPPING = frozenset({Cause.SECCOMP, Cause.MEMORY, Cause.THREADS, Cause.SCRATCH})
+"""What no honest plugin does by mistake: these ends count as violations."""
+
+
 @attrs.frozen
 class Death:
     """The end of one worker: what kind of cause, and in words, to be read after "worker"."""

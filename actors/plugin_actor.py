@@ -20,7 +20,7 @@ from . import messages as m
 from ._thespian import ActorProcess, Address
 from .answers import ANSWERS, Answers
 from .deadline import Deadline
-from .deaths import Cause, Death
+from .deaths import OVERSTEPPING, Cause, Death
 from .events import PluginStats
 from .inline_worker import InlineWorker
 from .latency import LatencyMeter
@@ -400,6 +400,8 @@ class PluginActor(ActorProcess):
 
     def _note_death(self, death: Death) -> None:
         self._last_death = death
+        if death.cause in OVERSTEPPING:
+            self._violated(f"worker {death}")
         if not death.normal:
             self._log(ERROR, f"worker {death} (cause: {death.cause})")
             self._streams.flush(self.myAddress)
