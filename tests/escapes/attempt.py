@@ -52,6 +52,8 @@ class Attempt:
     """Whether an ordinary user may do this without a jail; if not, the control run is root's alone."""
     bomb: bool = False
     """It has no control run: without the jail it would bring the machine down."""
+    alone: tuple[str, ...] = ()
+    """The only layers that may be tried alone on it; for bombs, which others would let go off."""
     machine: str = ""
     """The only architecture that it makes sense on."""
     hidden_by: str = ""

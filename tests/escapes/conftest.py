@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,13 @@ class Warden:
             **ids,
         )
 
-    def run(self, source: str, layers: Sequence[str], limits: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Run code in a fresh process with these layers; returns ``escaped``, ``status`` and ``output``."""
+    def run(self, source: str, layers: Sequence[str], by_fork: bool = False) -> dict[str, Any]:
+        """Run code in a fresh process with these layers; returns ``escaped``, ``status`` and ``output``.
+
+        With ``by_fork`` the process is a mere fork of the warden, which is many times faster.
+        """
         assert self._process.stdin is not None and self._process.stdout is not None
-        told = {"source": source, "layers": list(layers), "limits": dict(LIMITS if limits is None else limits)}
+        told = {"source": source, "layers": list(layers), "limits": LIMITS, "by_fork": by_fork}
         self._process.stdin.write(json.dumps(told).encode() + b"\n")
         self._process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())

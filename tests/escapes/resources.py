@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from .attempt import Attempt
 
+LIMITS = ("limits",)
 ATTEMPTS = (
-    Attempt("memory", "held = [bytearray(1 << 24) for _ in range(4096)]", bomb=True),
-    Attempt("address space", "held = [mmap.mmap(-1, 1 << 30, flags=mmap.MAP_PRIVATE) for _ in range(4096)]", bomb=True),
+    Attempt("memory", "held = [bytearray(1 << 24) for _ in range(4096)]", bomb=True, alone=LIMITS),
+    Attempt(
+        "address space",
+        "held = [mmap.mmap(-1, 1 << 30, flags=mmap.MAP_PRIVATE) for _ in range(4096)]",
+        bomb=True,
+        alone=LIMITS,
+    ),
     Attempt(
         "shared memory",
         """
@@ -16,14 +22,16 @@ ATTEMPTS = (
             held[-1].write(bytes(1 << 26))
         """,
         bomb=True,
+        alone=LIMITS,
     ),
-    Attempt("processor time", "while True: pass", bomb=True),
+    Attempt("processor time", "while True: pass", bomb=True, alone=LIMITS),
     Attempt(
         "processor time, with its signal caught",
         "signal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass",
         bomb=True,
+        alone=LIMITS,
     ),
-    Attempt("descriptors", "held = [os.dup(0) for _ in range(100_000)]", bomb=True),
+    Attempt("descriptors", "held = [os.dup(0) for _ in range(100_000)]", bomb=True, alone=LIMITS),
     Attempt(
         "threads",
         """
@@ -32,6 +40,7 @@ ATTEMPTS = (
         for thread in held: thread.start()
         """,
         bomb=True,
+        alone=LIMITS,
     ),
     Attempt(
         "one large file",
@@ -40,6 +49,7 @@ ATTEMPTS = (
             for _ in range(1024): file.write(bytes(1 << 20))
         """,
         bomb=True,
+        alone=LIMITS,
     ),
     Attempt(
         "one large file, without writing",
@@ -48,6 +58,7 @@ ATTEMPTS = (
         os.posix_fallocate(fd, 0, 1 << 30)
         """,
         bomb=True,
+        alone=LIMITS,
     ),
     Attempt(
         "recursion",
@@ -57,8 +68,9 @@ ATTEMPTS = (
         deeper(0)
         """,
         bomb=True,
+        alone=LIMITS,
     ),
-    Attempt("processes", "while True: os.fork()", bomb=True),
+    Attempt("processes", "while True: os.fork()", bomb=True, alone=("seccomp",)),
     Attempt(
         "raise its own limits",
         """
@@ -67,6 +79,7 @@ ATTEMPTS = (
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] > 64
         """,
         bomb=True,
+        alone=LIMITS,
     ),
     Attempt(
         "leave a core file",
@@ -74,5 +87,6 @@ ATTEMPTS = (
         resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
         """,
         bomb=True,
+        alone=LIMITS,
     ),
 )

@@ -26,6 +26,6 @@ ATTEMPTS = (
     Attempt("read its own memory map (/proc/self/maps)", "open('/proc/self/maps').read()"),
     Attempt(
         "look for other processes",
-        "assert [open(f'/proc/{n}/cmdline').read() for n in os.listdir('/proc') if n.isdigit()]",
+        "assert str(parent) in os.listdir('/proc') and open(f'/proc/{parent}/cmdline').read()",
     ),
 )

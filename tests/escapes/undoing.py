@@ -35,7 +35,6 @@ ATTEMPTS = (
         syscall((317, 277), 1, 8, struct.pack('HxxxxxxP', 1, ctypes.addressof(held)))
         """,
     ),
-    Attempt("use a set-user-ID program", "os.execv('/usr/bin/env', ['env', 'echo', escaped])"),
     Attempt("hide from the host (not dumpable)", "libc('prctl', 4, 0, 0, 0, 0)"),
     Attempt(
         "leave the root of its tree",

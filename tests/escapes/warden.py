@@ -2,7 +2,7 @@
 
 It is started as the user under test, with an interpreter that this user may run; it prepares each jail as the host
 does, and is itself what the attempts are aimed at: the parent. ``warden.py JAIL_FOLDER`` reads one JSON object per line
-(``source``, ``layers``, ``limits``) and answers each with one: ``escaped``, ``status``, ``output``.
+(``source``, ``layers``, ``limits``, ``by_fork``) and answers each with one: ``escaped``, ``status``, ``output``.
 """
 
 from __future__ import annotations
@@ -16,26 +16,18 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 RUNNER = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import ast, os
-source, orders, variables = ast.literal_eval(os.read(0, 1 << 20).decode())
-from jail import put_on
-put_on(orders)
-try:
-    exec(compile(source, "attempt", "exec"), variables)
-except OSError as error:
-    os.write(2, f"{type(error).__name__}: {error}".encode())
-    os._exit(3)
-except BaseException as error:
-    os.write(2, f"{type(error).__name__}: {error}"[:300].encode())
-    os._exit(4)
-os.write(1, variables["escaped"].encode())
-os._exit(0)
+from warden import attempt
+attempt(*ast.literal_eval(os.read(0, 1 << 20).decode()))
 """
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOSTS_SECRET": "s3cret"}
+REFUSED, RAISED = 3, 4
 LIMIT_S = 20.0
 ESCAPED = "This attempt has escaped."
 _secret = ctypes.create_string_buffer(b"SECRET")
@@ -95,26 +87,75 @@ def run(wanted: dict[str, Any], folder: str) -> dict[str, Any]:
         place.close()
 
 
+def attempt(source: str, orders: Any, variables: dict[str, Any]) -> None:
+    """Put the jail on and run the code; ends the process."""
+    from jail import put_on  # type: ignore[import-not-found]  # a copy, which this user may read
+
+    put_on(orders)
+    try:
+        exec(compile(source, "attempt", "exec"), variables)
+    except BaseException as error:
+        os.write(2, f"{type(error).__name__}: {error}"[:300].encode())
+        os._exit(REFUSED if isinstance(error, OSError) else RAISED)
+    os.write(1, variables["escaped"].encode())
+    os._exit(0)
+
+
 def _run(wanted: dict[str, Any], folder: str, place: Place) -> dict[str, Any]:
-    from jail import LAYERS, plan  # type: ignore[import-not-found]  # a copy, which this user may read
+    from jail import LAYERS, plan
 
     layers = set(wanted["layers"])
     grants = plan.Grants(code=(folder,), scratch=place.inside, environment=("PATH", "LANG"), **wanted["limits"])
     ruleset = plan.ruleset(grants)[0] if "landlock" in layers else None
+
+    def told(pid: int) -> tuple[str, Any, dict[str, Any]]:
+        worker = plan.Worker(pid, os.getppid() if pid == os.getpid() else os.getpid(), ())
+        orders = plan.orders(grants, worker, ruleset, without=set(LAYERS) - layers)
+        return wanted["source"], orders, place.variables()
+
+    try:
+        if wanted["by_fork"]:
+            return _forked(lambda variables: attempt(*told(os.getpid())[:2], variables), place.variables())
+        return _executed(folder, (place.leaked, *(() if ruleset is None else (ruleset,))), told)
+    finally:
+        if ruleset is not None:
+            os.close(ruleset)
+
+
+def _executed(folder: str, descriptors: tuple[int, ...], told: Callable[[int], Any]) -> dict[str, Any]:
     child = subprocess.Popen(
         [sys.executable, "-I", "-S", "-B", "-c", RUNNER, folder],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOSTS_SECRET": "s3cret"},
-        pass_fds=(place.leaked, *(() if ruleset is None else (ruleset,))),
+        env=ENVIRONMENT,
+        pass_fds=descriptors,
         start_new_session=True,
     )
-    if ruleset is not None:
-        os.close(ruleset)
-    worker = plan.Worker(child.pid, os.getpid(), ())
-    orders = plan.orders(grants, worker, ruleset, without=set(LAYERS) - layers)
-    return _outcome(child, repr((wanted["source"], orders, place.variables())).encode())
+    return _outcome(child, repr(told(child.pid)).encode())
+
+
+def _forked(act: Callable[[dict[str, Any]], None], variables: dict[str, Any]) -> dict[str, Any]:
+    """Run the attempt in a fork; what takes too long is ended by an alarm."""
+    (reading, writing), (errors, complaints) = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        signal.alarm(int(LIMIT_S))
+        nothing = os.open("/dev/null", os.O_RDONLY)
+        for number, fd in enumerate((nothing, writing, complaints)):
+            os.dup2(fd, number)
+        for fd in (nothing, reading, writing, errors, complaints):
+            os.close(fd)
+        os.environ.clear()
+        os.environ.update(ENVIRONMENT)
+        act(variables)
+    for fd in (writing, complaints):
+        os.close(fd)
+    with open(reading, "rb") as said, open(errors, "rb") as complained:
+        output, complaint = said.read(), complained.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return _told(output, complaint, status)
 
 
 def _outcome(child: subprocess.Popen[bytes], told: bytes) -> dict[str, Any]:
@@ -124,9 +165,13 @@ def _outcome(child: subprocess.Popen[bytes], told: bytes) -> dict[str, Any]:
         os.killpg(child.pid, signal.SIGKILL)
         output, errors = child.communicate()
         errors += b"(not done in time)"
+    return _told(output, errors, child.returncode)
+
+
+def _told(output: bytes, errors: bytes, status: int) -> dict[str, Any]:
     return {
         "escaped": output.decode("utf-8", "replace").strip() == ESCAPED,
-        "status": child.returncode,
+        "status": status,
         "output": errors.decode("utf-8", "replace")[-400:],
     }
 
