@@ -30,6 +30,7 @@ ENDS = {
         """
         import threading
         never = threading.Event()
+        threading.stack_size(65536)
         for _ in range(20): threading.Thread(target=never.wait, daemon=True).start()
         never.wait()
         """,
