@@ -13,6 +13,7 @@ from typing import Any
 from ..config.errors import NyxPluginError
 from ..config.settings import PluginSettings, Settings
 from ..plugins.errors import NotStarted, SystemStopped
+from ..plugins.worker.jail.level import Enforcement
 from . import messages as m
 from . import questions
 from .arguments import checked_capacity, checked_seconds
@@ -264,6 +265,11 @@ class AsyncPluginSystem:
     def host_pid(self) -> int:
         """Process id of the host process (of this process on ``inline``)."""
         return self._running.host_pid
+
+    @property
+    def enforcement(self) -> Enforcement:
+        """How well plugins are confined; see :attr:`PluginSystem.enforcement`."""
+        return self._running.enforcement
 
     async def reconfigure(self, settings: Settings) -> None:
         """Let plugins that are loaded from now on have these settings; see :meth:`PluginSystem.reconfigure`."""
