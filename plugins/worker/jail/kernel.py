@@ -22,7 +22,6 @@ NUMBERS = {
 MACHINE = os.uname().machine
 PRCTL, CAPSET, SECCOMP = NUMBERS.get(MACHINE, (-1, -1, -1))
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
-_MOST_ARGUMENTS = 6
 
 
 class _Long(_SimpleCData):  # type: ignore[type-arg]
@@ -36,7 +35,6 @@ class _Text(_SimpleCData):  # type: ignore[type-arg]
 class _Call(CFuncPtr):
     _flags_ = FUNCFLAG_CDECL | FUNCFLAG_USE_ERRNO
     _restype_ = _Long
-    _argtypes_ = (_Long,) * (1 + _MOST_ARGUMENTS)
 
 
 _libc = dlopen(None, 0)  # type: ignore[arg-type]  # None is this program, with the C library
@@ -44,18 +42,17 @@ _syscall = _Call(dlsym(_libc, "syscall"))
 
 
 def call(number: int, *arguments: int | bytes) -> int:
-    """Make a system call; bytes are passed by address. Raises :class:`OSError`."""
-    words = [_address(value) if isinstance(value, bytes) else value for value in arguments]
-    result: int = _syscall(number, *words, *[0] * (_MOST_ARGUMENTS - len(words)))
+    """Make a system call with ints of 32 bits, and bytes, which are passed by address. Raises :class:`OSError`."""
+    result: int = _syscall(number, *arguments)
     if result < 0:
         error = get_errno()
         raise OSError(error, os.strerror(error))
     return result
 
 
-def prctl(option: int, *arguments: int) -> int:
-    """Call prctl(2). Raises :class:`OSError`."""
-    return call(PRCTL, option, *arguments)
+def prctl(option: int, argument: int = 0, other: int = 0) -> int:
+    """Call prctl(2) with up to two arguments; the others are 0. Raises :class:`OSError`."""
+    return call(PRCTL, option, argument, other, 0, 0)
 
 
 def pointer(data: bytes) -> bytes:
@@ -71,7 +68,3 @@ def word(value: int) -> bytes:
 def long_word(value: int) -> bytes:
     """Write 64 bits as a structure holds them."""
     return (value & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(8, sys.byteorder)
-
-
-def _address(data: bytes) -> int:
-    return int.from_bytes(pointer(data), sys.byteorder)

@@ -14,4 +14,4 @@ def probe() -> str:
 
 def apply(order: None) -> None:
     """Set the flag, which can't be unset."""
-    kernel.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    kernel.prctl(_PR_SET_NO_NEW_PRIVS, 1)
