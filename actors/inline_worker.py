@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
+from ..plugins.policy import Policy
 from ..plugins.sdk import Context
-from ..plugins.worker.answers import Done, Emit, Emitted, Log, LogLine, Ready, StartFailed, Stopped
-from ..plugins.worker.protocol import describe
+from ..plugins.worker.answers import Done, Emit, Emitted, Log, LogLine, Ready, StartFailed, Stopped, check_request
+from ..plugins.worker.outside import Outside, Refusal
+from ..plugins.worker.protocol import BY_POLICY, describe
 from ..plugins.worker.runner import Runner, load_plugin
+from .broker import denial
 from .deaths import exited
+from .outside import fulfil, timeout_s
 from .worker_link import Owner, WorkerPlan
 
 
@@ -49,6 +56,14 @@ class InlineWorker:
         """Call ``on_unload``."""
         self._owner.from_worker(Stopped(self._runner.unload() if self._runner else None))
 
+    @property
+    def answers_waiting(self) -> int:
+        """Nothing waits here."""
+        return 0
+
+    def answer(self, request_id: int, answer: int | Refusal) -> None:
+        """Nothing asks its actor here; see :meth:`_ask`."""
+
     def mark(self) -> tuple[int, int]:
         """Return the frame last started."""
         return self._mark
@@ -68,4 +83,13 @@ class InlineWorker:
             emit=lambda frame_type, flags, data: self._owner.from_worker(Emit((Emitted(frame_type, flags, data),))),
             log=lambda level, text: self._owner.from_worker(Log((LogLine(level, text),))),
             max_emit_bytes=plan.max_reply_bytes,
+            outside=lambda: Outside(plan.plugin_id, partial(self._ask, plan.policy)),
         )
+
+    def _ask(self, policy: Policy, kind: int, *fields: Any) -> int | Refusal:
+        """Do at once, under the same policy, what a plugin actor does for its worker."""
+        request = check_request([kind, 0, *fields])
+        answer = fulfil(policy, request, time.monotonic() + timeout_s(request))
+        if isinstance(answer, Refusal) and answer.cause == BY_POLICY:
+            self._owner.worker_denied(denial(request, answer))
+        return answer

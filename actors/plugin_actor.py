@@ -15,12 +15,14 @@ import attrs
 from ..config.errors import NyxPluginError
 from ..plugins.errors import BundleChanged, MailboxFull, PluginFailed, PluginQuarantined
 from ..plugins.integrity import check_copy
-from ..plugins.worker.answers import Answer, Done, Emit, Log, Ready, StartFailed, Stopped
+from ..plugins.worker.answers import Answer, Connect, Done, Emit, Log, Open, Ready, StartFailed, Stopped
 from . import messages as m
 from ._thespian import ActorProcess, Address
 from .answers import ANSWERS, Answers
+from .broker import Broker
 from .deadline import Deadline
 from .deaths import OVERSTEPPING, Cause, Death
+from .denials import Denials
 from .events import PluginStats
 from .inline_worker import InlineWorker
 from .latency import LatencyMeter
@@ -70,6 +72,8 @@ class PluginActor(ActorProcess):
         self._streams: Streams
         self._answers: Answers
         self._latency: LatencyMeter
+        self._broker: Broker
+        self._denials: Denials
         self._adopts = False
         self._last_death: Death | None = None
 
@@ -118,6 +122,8 @@ class PluginActor(ActorProcess):
         limits = plan.settings.limits
         self._streams = Streams(plan.plugin_id, limits, self.send, plan.manifest.name)
         self._answers = Answers(plan.plugin_id, self.myAddress, self.send)
+        self._broker = Broker(plan.policy, self)
+        self._denials = Denials(self._report_denied)
         for session in plan.sessions:
             self._join(session)
         self._deadline = Deadline(plan.policy.wall_time_s, BATCH_FRAMES)
@@ -196,6 +202,9 @@ class PluginActor(ActorProcess):
                 for line in message.lines:
                     self._log(*line)
                 self._streams.flush(self.myAddress)
+            case Connect() | Open():
+                assert self._worker is not None
+                self._broker.take(message, self._worker)
             case Ready():
                 self._became_ready()
             case StartFailed():
@@ -213,6 +222,16 @@ class PluginActor(ActorProcess):
     def _log(self, level: int, text: str) -> None:
         if self._streams.log(level, text):
             self.alarm("log", 1.0)
+
+    def worker_denied(self, what: str) -> None:
+        """Count and report what the policy has denied."""
+        self._box.note_violations(1)
+        if self._denials.note(what):
+            self.alarm("denials", 1.0)
+
+    def _report_denied(self, what: str, count: int) -> None:
+        # It asked as it should, perhaps for what its sender wanted: nothing to be quarantined for.
+        self.send(self._plan.guard, m.ReportViolation(self._plan.plugin_id, what, count, by_sender=True))
 
     def worker_misbehaved(self, what: str) -> None:
         """Report a breach of the protocol."""
@@ -378,6 +397,11 @@ class PluginActor(ActorProcess):
                 self._give_up_draining()
             case "stop":
                 self._stopped("on_unload did not end in time")
+            case "broker":
+                self._broker.expire()
+            case "denials":
+                if self._denials.tell():
+                    self.alarm("denials", 1.0)
             case "log":
                 self._streams.tell_losses()
                 self._streams.flush(self.myAddress)
@@ -460,6 +484,7 @@ class PluginActor(ActorProcess):
         if self._worker is not None:
             self._worker.kill()
             self._worker = None
+            self._broker.forget()
             if self._adopts:
                 # What a plugin started has this process for its parent now, whatever session it went to.
                 sweep(SWEEP_S)
@@ -523,6 +548,7 @@ class PluginActor(ActorProcess):
         """Leave no worker behind."""
         self._drop_worker()
         if self._mailbox is not None:
+            self._broker.close()
             self._mailbox.close()
             self._mailbox = None
 

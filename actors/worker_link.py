@@ -24,10 +24,12 @@ from ..plugins.policy import Policy
 from ..plugins.worker import protocol
 from ..plugins.worker.answers import Answer, check_from_worker
 from ..plugins.worker.jail.plan import Orders
+from ..plugins.worker.outside import TOO_MANY, Refusal
 from ..plugins.worker.spawn import code_paths, start_message, worker_command
 from .confinement import Confinement, confinement
 from .consumption import Consumption
 from .deaths import Cause, Death, told_by_kernel
+from .unsent import Unsent
 
 _READ_BYTES = 1 << 18
 _MARK = struct.Struct("<QQ")
@@ -62,6 +64,9 @@ class Owner(Protocol):
     def worker_output(self, line: str) -> None:
         """Take one line that the worker wrote to standard output or standard error."""
 
+    def worker_denied(self, what: str) -> None:
+        """Take note that the plugin has asked for what its policy denies."""
+
     def worker_misbehaved(self, what: str) -> None:
         """Take note that the worker broke the protocol (it will be gone next)."""
 
@@ -92,6 +97,13 @@ class Worker(Protocol):
 
     def send_stop(self) -> None:
         """Ask for ``on_unload``; ``Stopped`` follows."""
+
+    @property
+    def answers_waiting(self) -> int:
+        """How many answers to its requests it has not taken yet."""
+
+    def answer(self, request_id: int, answer: int | Refusal) -> None:
+        """Hand over a descriptor, which is closed here then, or a refusal."""
 
     def mark(self) -> tuple[int, int]:
         """Return (ring index, count) of the frames last started; a count of 0 means none."""
@@ -142,7 +154,7 @@ class WorkerLink:
         self._max_reply_bytes = max_reply_bytes
         self._max_results = max_results
         self._reader = protocol.MessageReader(protocol.max_message_bytes(max_reply_bytes))
-        self._unsent = bytearray()
+        self._unsent = Unsent()
         self._line = b""
         self._process: subprocess.Popen[bytes] | None = None
         self._consumption: Consumption | None = None
@@ -198,6 +210,20 @@ class WorkerLink:
         """Ask the plugin to unload."""
         self._send([protocol.STOP])
 
+    @property
+    def answers_waiting(self) -> int:
+        """How many answers the socket has not taken yet."""
+        return self._unsent.answers
+
+    def answer(self, request_id: int, answer: int | Refusal) -> None:
+        """Answer a request of the worker; a descriptor is closed here once it is sent."""
+        if isinstance(answer, int):
+            instead = protocol.encode([protocol.REFUSED, request_id, *TOO_MANY])
+            self._unsent.add_answer(protocol.encode([protocol.GRANTED, request_id]), answer, instead)
+        else:
+            self._unsent.add_answer(protocol.encode([protocol.REFUSED, request_id, *answer]))
+        self._flush()
+
     def mark(self) -> tuple[int, int]:
         """Return what the worker says it has started."""
         return (0, 0) if self._page is None else self._page.read()
@@ -216,15 +242,15 @@ class WorkerLink:
     # Writing: never blocks; what the socket does not take is kept, and bounded by the batches under way.
 
     def _send(self, message: list[Any]) -> None:
-        self._unsent += protocol.encode(message)
+        self._unsent.add(protocol.encode(message))
         self._flush()
 
     def _flush(self) -> None:
         if self._socket is None:
+            self._unsent.clear()
             return
         try:
-            while self._unsent:
-                del self._unsent[: self._socket.send(self._unsent)]
+            self._unsent.send(self._socket)
         except BlockingIOError:
             self._watching.watch(self._socket.fileno(), self._socket_ready, select.EPOLLIN | select.EPOLLOUT)
         except OSError:
@@ -328,6 +354,7 @@ class WorkerLink:
             self._watching.unwatch(self._socket.fileno())
             self._socket.close()
             self._socket = None
+        self._unsent.clear()
         for fd in (self._output, self._ended):
             if fd >= 0:
                 self._watching.unwatch(fd)

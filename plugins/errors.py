@@ -70,13 +70,31 @@ class PermissionDenied(NyxPluginError, PermissionError):
 
 
 class SandboxViolation(NyxPluginError, PermissionError):
-    """A control frame asks for what the plugin's policy does not allow. Widen the policy, or don't ask."""
+    """A frame or the plugin itself asks for what its policy does not allow. Widen the policy, or don't ask."""
 
     def __init__(self, plugin_id: int, request: str, reason: str) -> None:
         self.plugin_id = plugin_id
         self.request = request
         self.reason = reason
         super().__init__(f"plugin {plugin_id}: {request!r} denied by policy: {reason}")
+
+
+class ResponseTooLarge(NyxPluginError, ValueError):
+    """An HTTP response has more than ``limit`` bytes. Ask for less, or allow more with ``max_bytes``."""
+
+    def __init__(self, url: str, limit: int) -> None:
+        self.url = url
+        self.limit = limit
+        super().__init__(f"response of {url} has more than {limit:,} bytes: ask for less, or raise max_bytes")
+
+
+class RedirectRefused(NyxPluginError, ConnectionError):
+    """An HTTP redirect is not followed (``reason``). Ask the last address directly, or allow more redirects."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = url
+        self.reason = reason
+        super().__init__(f"redirect of {url} is not followed: {reason}")
 
 
 class PolicyRefused(NyxPluginError, PermissionError):

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from _thread import allocate_lock
+
 # Spelt out, here and in all that a worker loads: importing typing would double the time in which a worker starts.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any, ClassVar
+    from os import PathLike
+    from socket import socket
+    from typing import IO, Any, ClassVar
+
+    from .worker.http import Http
+    from .worker.outside import Outside
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
 DATA_FRAME = 0x52
@@ -64,7 +71,18 @@ class Context:
     puts its own; it is ``""`` when the plugin's policy has none.
     """
 
-    __slots__ = ("_emit", "_max_emit_bytes", "config", "logger", "name", "plugin_id", "scratch")
+    __slots__ = (
+        "_emit",
+        "_make_outside",
+        "_making",
+        "_max_emit_bytes",
+        "_outside",
+        "config",
+        "logger",
+        "name",
+        "plugin_id",
+        "scratch",
+    )
 
     def __init__(
         self,
@@ -76,6 +94,7 @@ class Context:
         log: Callable[[int, str], None],
         max_emit_bytes: int,
         scratch: str = "",
+        outside: Callable[[], Outside] | None = None,
     ) -> None:
         self.plugin_id = plugin_id
         self.name = name
@@ -84,6 +103,9 @@ class Context:
         self.logger = Logger(log)
         self._emit = emit
         self._max_emit_bytes = max_emit_bytes
+        self._make_outside = outside
+        self._outside: Outside | None = None
+        self._making = allocate_lock()
 
     def emit(self, data: bytes, frame_type: int = DATA_FRAME, flags: int = 0) -> None:
         """Send a frame of the plugin's own accord, from any thread; it travels in order with the plugin's replies.
@@ -101,6 +123,34 @@ class Context:
         if len(copy) > self._max_emit_bytes:
             raise ValueError(f"emit of {len(copy):,} bytes: the limit is {self._max_emit_bytes:,}")
         self._emit(frame_type, flags, copy)
+
+    def connect(self, host: str, port: int, timeout: float = 10.0) -> socket:
+        """Connect to a host that the policy's ``network`` allows; the socket has this ``timeout`` (0.001 to 3600 s).
+
+        From any thread. The time that it takes counts as the handler's. Raises :class:`SandboxViolation` when the
+        policy denies it, else what :func:`socket.create_connection` raises.
+        """
+        return self._reach().connect(host, port, timeout)
+
+    def open(self, path: str | PathLike[str], mode: str = "rb", encoding: str | None = None) -> IO[Any]:
+        """Open a regular file below the policy's read or write paths, as the builtin :func:`open` does.
+
+        From any thread. Raises :class:`SandboxViolation` when the policy denies it, else what :func:`open` raises.
+        """
+        return self._reach().open(path, mode, encoding)
+
+    @property
+    def http(self) -> Http:
+        """Requests over HTTP and HTTPS to hosts that the policy's ``network`` allows: ``ctx.http.get(url).body``."""
+        return self._reach().http
+
+    def _reach(self) -> Outside:
+        with self._making:
+            if self._outside is None:
+                if self._make_outside is None:
+                    raise RuntimeError("this context leads nowhere: it was made without a runtime")
+                self._outside = self._make_outside()
+            return self._outside
 
 
 class Plugin:

@@ -130,7 +130,7 @@ class ReportViolation:
     request: str
     count: int
     by_sender: bool = False
-    """Whether the sender of a control frame asked for it, for which its plugin is not to blame."""
+    """Whether its plugin is not to blame: a control frame asked for it, or the plugin did, and took no for an answer."""
 
 
 LoaderMessage: TypeAlias = PrepareBundle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from . import protocol
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
 _MAX_INDEX = 0xFFFF_FFFF_FFFF_FFFF
 _MAX_LEVEL = 100
+_MAX_PORT = 0xFFFF
+_MAX_FLAGS = 0xFFFF_FFFF
+_OPEN_FLAGS = os.O_ACCMODE | os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_APPEND
 
 
 class Ready(NamedTuple):
@@ -65,7 +69,25 @@ class Stopped(NamedTuple):
     error: str | None
 
 
-Answer: TypeAlias = Ready | StartFailed | Done | Emit | Log | Stopped
+class Connect(NamedTuple):
+    """The plugin asks for a connection, to be made within ``timeout_ms``."""
+
+    request_id: int
+    host: str
+    port: int
+    timeout_ms: int
+
+
+class Open(NamedTuple):
+    """The plugin asks for a file; ``flags`` as for ``open(2)``."""
+
+    request_id: int
+    path: bytes
+    flags: int
+
+
+Request: TypeAlias = Connect | Open
+Answer: TypeAlias = Ready | StartFailed | Done | Emit | Log | Stopped | Request
 
 
 def check_from_worker(message: list[Any], *, max_reply_bytes: int, max_results: int) -> Answer:
@@ -85,8 +107,40 @@ def check_from_worker(message: list[Any], *, max_reply_bytes: int, max_results: 
         case [protocol.LOG, list() as lines]:
             _check_count(lines, protocol.MAX_ITEMS, "log lines")
             return Log(tuple(map(_log_line, lines)))
+        case [protocol.CONNECT | protocol.OPEN, *_]:
+            return check_request(message)
         case _:
             return _once(message)
+
+
+def check_request(message: list[Any]) -> Request:
+    """Turn a request into a typed value, every field checked. Raises :class:`ProtocolError`."""
+    match message:
+        case [protocol.CONNECT, request_id, host, port, timeout_ms]:
+            _check_range(request_id, _MAX_INDEX, "request id")
+            _check_text(host, protocol.MAX_HOST_CHARS, "host")
+            _check_range(port, _MAX_PORT, "port")
+            _check_range(timeout_ms, protocol.MAX_TIMEOUT_MS, "timeout")
+            return Connect(request_id, host, port, timeout_ms)
+        case [protocol.OPEN, request_id, path, flags]:
+            _check_range(request_id, _MAX_INDEX, "request id")
+            _check_path(path)
+            _check_flags(flags)
+            return Open(request_id, path, flags)
+    raise ProtocolError(f"request of {len(message)} items that begins with {_shown(message[0])}")
+
+
+def _check_path(path: Any) -> None:
+    if type(path) is not bytes:
+        raise ProtocolError(f"path is {_shown(path)}")
+    if len(path) > protocol.MAX_PATH_BYTES:
+        raise ProtocolError(f"path of {len(path):,} bytes: the limit is {protocol.MAX_PATH_BYTES:,}")
+
+
+def _check_flags(flags: Any) -> None:
+    _check_range(flags, _MAX_FLAGS, "flags")
+    if flags & ~_OPEN_FLAGS or flags & os.O_ACCMODE == os.O_ACCMODE:
+        raise ProtocolError(f"flags 0x{flags:x} are not those of a file")
 
 
 def _once(message: list[Any]) -> Answer:

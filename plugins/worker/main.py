@@ -10,6 +10,7 @@ from select import poll
 
 from ..sdk import Context
 from . import protocol
+from .inbox import Inbox
 from .jail import put_on
 from .outbox import Outbox
 from .refusals import Refusals
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any, NoReturn
 
-_CHUNK_BYTES = 65_536
-# The plugin's configuration may be nested; everything else is flat.
-_MAX_DEPTH = 100
+    from .outside import Outside
+
 _WATCH_STACK_BYTES = 65_536
 
 
@@ -32,7 +32,7 @@ class Worker:
     def __init__(self, fd: int, page: memoryview) -> None:
         self._fd = fd
         self._page = page
-        self._reader = protocol.MessageReader(max_depth=_MAX_DEPTH)
+        self._inbox = Inbox(fd)
         self._outbox = Outbox(fd)
         self._runner: Runner | None = None
         self._describe: Callable[[BaseException], list[str]] = protocol.describe
@@ -50,10 +50,8 @@ class Worker:
         _end(status)
 
     def _serve(self) -> NoReturn:
-        while chunk := os.read(self._fd, _CHUNK_BYTES):
-            for message in self._reader.feed(chunk):
-                self._handle(message)
-        os._exit(0)
+        while True:
+            self._handle(self._inbox.next())
 
     def _handle(self, message: Sequence[Any]) -> None:
         kind = message[0]
@@ -91,9 +89,15 @@ class Worker:
             log=self._outbox.log,
             max_emit_bytes=max_reply_bytes,
             scratch=fields["scratch"],
+            outside=lambda: self._outside(fields["plugin_id"]),
         )
         plugin = load_plugin(fields["bundle"], fields["entry_point"], ctx)
         return Runner(plugin, max_reply_bytes, self._describe)
+
+    def _outside(self, plugin_id: int) -> Outside:
+        from .outside import Line, Outside
+
+        return Outside(plugin_id, Line(self._inbox, self._outbox).ask)
 
     def _log_traceback(self) -> None:
         import traceback

@@ -89,6 +89,12 @@ class Outbox:
         self.flush()
         self._write(encode(message))
 
+    def request(self, message: Sequence[Any]) -> None:
+        """Send one message at once, from any thread; the owner's goes after everything that it holds."""
+        if get_ident() == self._owner:
+            self.flush()
+        self._write(encode(message))
+
     def _post(self, kind: int, held: list[list[Any]], item: list[Any], size: int) -> None:
         if get_ident() != self._owner:
             self._write(encode([kind, [item]]))

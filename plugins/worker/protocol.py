@@ -4,12 +4,16 @@
 START          ``[1, {plugin_id, name, bundle, entry_point, config, max_reply_bytes, jail, scratch, policy}]``
 BATCH          ``[2, first_index, [[frame_type, header], ...]]``: frames of consecutive ring indices
 STOP           ``[3]``
+GRANTED        ``[4, request_id]``, and with its first byte one descriptor (SCM_RIGHTS)
+REFUSED        ``[5, request_id, cause, errno, text]``: ``cause`` is one of ``BY_...``
 READY          ``[11]``
 START_FAILED   ``[12, error_type, text]``: the worker ends
 DONE           ``[13, first_index, [result, ...]]``: a result is null, reply bytes, or ``[error_type, text]``
 EMIT           ``[14, [[frame_type, flags, data], ...]]``
 LOG            ``[15, [[level, text], ...]]``
 STOPPED        ``[16, text | null]``: ``on_unload`` has run, and raised ``text``; the worker ends
+CONNECT        ``[17, request_id, host, port, timeout_ms]``: answered by GRANTED or REFUSED
+OPEN           ``[18, request_id, path, flags]``: likewise; the path is bytes, the flags are those of ``open(2)``
 =============  ==============================================================================================
 
 ``[3]`` is ``00 00 00 02 81 03``. Both sides use this module; :mod:`.answers` checks what a worker says.
@@ -31,8 +35,11 @@ if TYPE_CHECKING:
     Message: TypeAlias = list[Any]
     Result: TypeAlias = bytes | list[str] | None
 
-START, BATCH, STOP = 1, 2, 3
-READY, START_FAILED, DONE, EMIT, LOG, STOPPED = 11, 12, 13, 14, 15, 16
+START, BATCH, STOP, GRANTED, REFUSED = 1, 2, 3, 4, 5
+READY, START_FAILED, DONE, EMIT, LOG, STOPPED, CONNECT, OPEN = 11, 12, 13, 14, 15, 16, 17, 18
+
+BY_SYSTEM, BY_POLICY, BY_RESOLVER = 0, 1, 2
+"""What refused a request: an operation failed (``errno``), the policy denies it, or the host has no address."""
 
 PAGE_BYTES = 16
 """Size of the page in which a worker marks ``(index, count)`` of the frames in hand, two u64, little-endian."""
@@ -41,6 +48,11 @@ MAX_ITEMS = 1024
 MAX_ERROR_CHARS = 2_000
 MAX_ERROR_TYPE_CHARS = 200
 MAX_LOG_CHARS = 8_000
+MAX_REQUESTS = 32
+"""Most requests of one worker that are not answered yet."""
+MAX_HOST_CHARS = 255
+MAX_PATH_BYTES = 4_096
+MAX_TIMEOUT_MS = 3_600_000
 FLUSH_BYTES = 262_144
 """A worker sends what it holds as soon as it amounts to this."""
 _SLACK_BYTES = 65_536

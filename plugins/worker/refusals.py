@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
+from ..errors import SandboxViolation
 from .protocol import clip, describe
 
 TYPE_CHECKING = False
@@ -42,7 +43,11 @@ class Refusals:
     def describe(self, error: BaseException) -> list[str]:
         """Write an exception as ``[error_type, text]``: one that the policy is behind as a violation of it."""
         try:
-            reason = self._reason(error) if isinstance(error, PermissionError) else ""
+            # A violation has its reason already.
+            if isinstance(error, PermissionError) and not isinstance(error, SandboxViolation):
+                reason = self._reason(error)
+            else:
+                reason = ""
         except Exception:
             reason = ""
         return [VIOLATION, clip(reason)] if reason else describe(error)

@@ -1,0 +1,144 @@
+"""A worker's way in: messages of the host, and its answers to what plugin code asks for, from whichever thread."""
+
+from __future__ import annotations
+
+import os
+import sys
+from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, MSG_CTRUNC, socket
+from _thread import allocate_lock
+
+from .protocol import GRANTED, REFUSED, MessageReader, ProtocolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _thread import LockType
+    from collections.abc import Callable
+
+    from .protocol import Message
+
+_CHUNK_BYTES = 65_536
+_FD_BYTES = 4
+_CONTROL_BYTES = CMSG_SPACE(_FD_BYTES)
+# The plugin's configuration may be nested; everything else is flat.
+_MAX_DEPTH = 100
+NO_DESCRIPTOR = -1
+
+
+class Inbox:
+    """Reads the worker's socket for all threads that wait for something: one of them reads, the others sleep.
+
+    When the host is gone, the process ends at once.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._socket = socket(fileno=fd)
+        self._reader = MessageReader(max_depth=_MAX_DEPTH)
+        self._reading = allocate_lock()
+        self._sleepers: list[LockType] = []
+        self._messages: list[Message] = []
+        self._descriptors: list[int] = []
+        self._requests = 0
+        self._numbering = allocate_lock()
+        self._replies: dict[int, tuple[Message, int] | None] = {}
+        self._forgotten: set[int] = set()
+
+    def next(self) -> Message:
+        """Wait for the next message that is no reply; for the worker's own thread only."""
+        if not self._messages:
+            self._wait(lambda: bool(self._messages))
+        return self._messages.pop(0)
+
+    def expect(self) -> int:
+        """Return the id for a new request; :meth:`reply` or :meth:`forget` has to follow."""
+        with self._numbering:
+            self._requests += 1
+            self._replies[self._requests] = None
+            return self._requests
+
+    def reply(self, request_id: int) -> tuple[Message, int]:
+        """Wait for the reply, and the descriptor that came with it.
+
+        ``NO_DESCRIPTOR`` stands where there is none, or where this process may open no more.
+        """
+        self._wait(lambda: self._replies[request_id] is not None)
+        reply = self._replies.pop(request_id)
+        assert reply is not None
+        return reply
+
+    def forget(self, request_id: int) -> None:
+        """Give up waiting: what comes as a reply is let go."""
+        with self._numbering:
+            if request_id not in self._replies:
+                return
+            reply = self._replies.pop(request_id)
+            if reply is None:
+                self._forgotten.add(request_id)
+            else:
+                _close(reply[1])
+
+    def _wait(self, is_there: Callable[[], bool]) -> None:
+        """Read until it is there, or sleep while another thread reads.
+
+        Who stops reading wakes everybody, so that somebody reads as long as anybody waits.
+        """
+        woken = allocate_lock()
+        woken.acquire()
+        self._sleepers.append(woken)
+        try:
+            while not is_there():
+                if self._reading.acquire(False):
+                    try:
+                        if not is_there():
+                            self._read()
+                    finally:
+                        self._reading.release()
+                else:
+                    woken.acquire()
+        finally:
+            self._sleepers.remove(woken)
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        for sleeper in tuple(self._sleepers):
+            try:
+                sleeper.release()
+            except RuntimeError:
+                # Awake already.
+                continue
+
+    def _read(self) -> None:
+        data, control, flags, _ = self._socket.recvmsg(_CHUNK_BYTES, _CONTROL_BYTES, MSG_CMSG_CLOEXEC)
+        if not data:
+            os._exit(0)
+        for _, _, content in control:
+            self._descriptors.append(int.from_bytes(content[:_FD_BYTES], sys.byteorder))
+        if flags & MSG_CTRUNC:
+            self._descriptors.append(NO_DESCRIPTOR)
+        for message in self._reader.feed(data):
+            if message[0] in (GRANTED, REFUSED):
+                self._take_reply(message)
+            else:
+                self._messages.append(message)
+        if len(self._sleepers) > 1:
+            self._wake_all()
+
+    def _take_reply(self, message: Message) -> None:
+        fd = NO_DESCRIPTOR
+        if message[0] == GRANTED:
+            if not self._descriptors:
+                raise ProtocolError(f"request {message[1]} is granted without a descriptor")
+            fd = self._descriptors.pop(0)
+        with self._numbering:
+            if message[1] in self._forgotten:
+                self._forgotten.discard(message[1])
+                _close(fd)
+            elif self._replies.get(message[1], fd) is None:
+                self._replies[message[1]] = (message, fd)
+            else:
+                _close(fd)
+                raise ProtocolError(f"reply to request {message[1]}, which was not made or is answered")
+
+
+def _close(fd: int) -> None:
+    if fd != NO_DESCRIPTOR:
+        os.close(fd)
