@@ -93,9 +93,9 @@ class Http:
         connection = _Connection(host, port, lambda: self._opened(call.url.scheme, host, port, timeout, ca))
         try:
             connection.request(call.method, _target(call.url), call.body, call.headers)
-            answer = connection.getresponse()
-            body = _read(answer, call, max_bytes)
-            return Response(answer.status, answer.headers, body, call.url.geturl())
+            with connection.getresponse() as answer:
+                body = _read(answer, call, max_bytes)
+                return Response(answer.status, answer.headers, body, call.url.geturl())
         finally:
             connection.close()
 

@@ -76,6 +76,10 @@ class Inbox:
             else:
                 _close(reply[1])
 
+    def close(self) -> None:
+        """Close the socket. A worker never does: it ends."""
+        self._socket.close()
+
     def _wait(self, is_there: Callable[[], bool]) -> None:
         """Read until it is there, or sleep while another thread reads.
 
