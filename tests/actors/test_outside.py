@@ -290,7 +290,7 @@ def test_a_link_put_there_in_between_is_not_followed(folder: Path, where: str, m
     monkeypatch.setattr(os.path, "realpath", swap)
     answer = open_file(policy, inner / "secret")
     assert isinstance(answer, Refusal)
-    assert failed(answer) in (errno.ELOOP, errno.ENOTDIR) or "no regular file" in answer.text
+    assert answer.errno == errno.ENOTDIR or "no regular file" in answer.text
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFSOCK])

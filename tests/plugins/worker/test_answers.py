@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -10,11 +11,13 @@ from hypothesis import strategies as st
 
 from nyx_plugins.plugins.worker.answers import (
     Answer,
+    Connect,
     Done,
     Emit,
     Emitted,
     Log,
     LogLine,
+    Open,
     Ready,
     StartFailed,
     Stopped,
@@ -46,6 +49,8 @@ def check(message: list[Any]) -> Answer:
         ([15, [[20, "hello"], [40, ""]]], Log((LogLine(20, "hello"), LogLine(40, "")))),
         ([16, None], Stopped(None)),
         ([16, "ValueError: bye"], Stopped("ValueError: bye")),
+        ([17, 2**64 - 1, "h" * 255, 0xFFFF, 3_600_000], Connect(2**64 - 1, "h" * 255, 0xFFFF, 3_600_000)),
+        ([18, 1, b"/" * 4096, 0], Open(1, b"/" * 4096, 0)),
     ],
 )
 def test_good_answers_get_a_type(message: list[Any], answer: Answer) -> None:
@@ -86,6 +91,20 @@ def test_good_answers_get_a_type(message: list[Any], answer: Answer) -> None:
         ([15, [[20, "x"]] * 1025], "1,025 log lines"),
         ([16], "1 items"),
         ([16, b"x"], "error text is bytes"),
+        ([17, 1, "h", 80], "request of 4 items that begins with 17"),
+        ([17, -1, "h", 80, 1], "request id -1"),
+        ([17, 1, b"h", 80, 1], "host is bytes"),
+        ([17, 1, "h" * 256, 80, 1], "host of 256 characters: the limit is 255"),
+        ([17, 1, "h", 65_536, 1], "port 65536 is not in 0 to 65535"),
+        ([17, 1, "h", 80, 3_600_001], "timeout 3600001"),
+        ([17, 1, "h", 80, 1.5], "timeout is float"),
+        ([18], "request of 1 items"),
+        ([18, True, b"/f", 0], "request id is bool"),
+        ([18, 1, "/f", 0], "path is str"),
+        ([18, 1, b"/" * 4097, 0], "path of 4,097 bytes: the limit is 4,096"),
+        ([18, 1, b"/f", 3], "flags 0x3 are not those of a file"),
+        ([18, 1, b"/f", os.O_DIRECTORY], "are not those of a file"),
+        ([18, 1, b"/f", 2**40], "flags 1099511627776 is not in"),
     ],
 )
 def test_bad_answers_are_refused(message: list[Any], what: str) -> None:
@@ -94,7 +113,7 @@ def test_bad_answers_are_refused(message: list[Any], what: str) -> None:
         check(message)
 
 
-@given(st.integers(10, 17), st.lists(values, max_size=3))
+@given(st.integers(10, 19), st.lists(values, max_size=3))
 def test_any_message_is_an_answer_or_refused(kind: int, rest: list[Any]) -> None:
     """Whatever a worker puts into a message, nothing but ProtocolError is raised."""
     try:
