@@ -130,7 +130,7 @@ class ReportViolation:
     request: str
     count: int
     by_sender: bool = False
-    """Whether its plugin is not to blame: a control frame asked for it, or the plugin did, and took no for an answer."""
+    """Whether its plugin is not to blame: a control frame asked for it, or the plugin did by way of its actor."""
 
 
 LoaderMessage: TypeAlias = PrepareBundle

@@ -224,9 +224,9 @@ def test_frames_that_come_meanwhile_keep_their_order(plugin: Plugin, greeter: Gr
 @pytest.mark.parametrize(
     ("action", "breach"),
     [
-        ("flood connect 100000", "requests are not answered|broken pipe"),
-        ("flood open 100000", "requests are not answered|broken pipe"),
-        ("flood odd 1", "timeout is|timeout -1 is not in"),
+        ("flood connect 100000", "worker protocol: more than 32 requests are not answered"),
+        ("flood open 100000", "worker protocol: more than 32 requests are not answered"),
+        ("flood odd 1", "worker protocol: timeout -1 is not in"),
         ("twice", "request 5 is not answered, and made again"),
     ],
 )
@@ -237,7 +237,7 @@ def test_a_hostile_worker_is_ended(plugin: Plugin, action: str, breach: str, wai
         send(system, action)
         seen = wait_event(events, "restarted", PLUGIN)
     reasons = [event.reason for event in seen if event.kind == "violation"]
-    assert any("worker protocol: " in reason for reason in reasons)
+    assert any(breach in reason for reason in reasons), reasons
     assert do(system, "echo back") == b"back"
 
 
