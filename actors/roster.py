@@ -27,7 +27,7 @@ from ..plugins.errors import (
     SystemStopped,
 )
 from . import messages as m
-from . import plans, runtime_dir
+from . import plans
 from ._thespian import ActorProcess, Address, same
 from .events import Event
 from .lifecycle import ENDING, LOADING, Directive, Do, PluginLife, Publish, RestartIn, Stage
