@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import pickle
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,15 +19,18 @@ from nyx_plugins import PluginHeader, PluginSystem, load_settings
 from nyx_plugins.actors.service_file import Claim
 from nyx_plugins.config import errors as config_errors
 from nyx_plugins.config.errors import ConfigError, DocumentError, NyxPluginError, StartupError
+from nyx_plugins.config.sandbox import Ceiling
 from nyx_plugins.config.settings import Settings, SupervisionSettings, SystemSettings
 from nyx_plugins.plugins import errors as plugin_errors
 from nyx_plugins.plugins.errors import (
     AlreadyLoaded,
+    BundleChanged,
     BundleError,
     DependencyMissing,
     DispatchTimeout,
     FrameError,
     InvalidFrameType,
+    KeyUnusable,
     MailboxFull,
     ManifestError,
     PermissionDenied,
@@ -37,8 +42,12 @@ from nyx_plugins.plugins.errors import (
     SandboxViolation,
     ServiceNotRunning,
     ServiceRunning,
+    SignatureError,
+    SigningUnavailable,
     SystemStopped,
 )
+from nyx_plugins.plugins.integrity import check_copy
+from nyx_plugins.plugins.keys import PrivateKey
 
 DATA, CONTROL = 0x52, 0x53
 PROVOKED: set[type] = set()
@@ -483,3 +492,49 @@ def test_wrong_loop_and_not_started(runtime_base: Path) -> None:
     text = f"the system belongs to the event loop that it was started in, but {where}"
     check(wrong.value, plugin_errors.WrongLoop, text, where=where)
     asyncio.run(system.close())
+
+
+# What code runs; tests/system/test_integrity.py has these from running systems.
+
+
+@provokes(BundleChanged, RuntimeError)
+def test_bundle_changed(tmp_path: Path) -> None:
+    """A copy that is not what was registered is not started, and the error says where it is."""
+    with pytest.raises(BundleChanged) as caught:
+        check_copy(1, tmp_path, "ab")
+    reason = f"its digest is {hashlib.sha256().hexdigest()}, and ab was registered"
+    text = f"plugin 1: the copy of its bundle in {tmp_path} has changed since it was loaded: {reason}; "
+    text += "unload the plugin and load it again"
+    check(caught.value, BundleChanged, text, plugin_id=1, directory=str(tmp_path), reason=reason)
+
+
+@provokes(SignatureError, PermissionError)
+def test_signature_error(make_system: Callable[..., PluginSystem], fault: Callable[..., Path]) -> None:
+    """Where keys are trusted, a bundle that nobody has signed is refused."""
+    system = make_system(Settings(ceiling=Ceiling(trusted_keys=(str(PrivateKey.generate().public),))))
+    bundle = fault("obedient_plugin")
+    with pytest.raises(SignatureError) as caught:
+        system.load(bundle)
+    reason = "is not signed: it has no plugin.sig, which 'nyx-plugins sign' makes"
+    check(caught.value, SignatureError, f"bundle {bundle}: {reason}", cause="missing", key=None, source=str(bundle))
+
+
+@provokes(KeyUnusable, ValueError)
+def test_key_unusable(make_system: Callable[..., PluginSystem], fault: Callable[..., Path], tmp_path: Path) -> None:
+    """A list of trusted keys that can't be read lets nothing be loaded."""
+    path = str(tmp_path / "none.pub")
+    system = make_system(Settings(ceiling=Ceiling(trusted_keys=(path,))))
+    with pytest.raises(KeyUnusable) as caught:
+        system.load(fault("obedient_plugin"))
+    check(caught.value, KeyUnusable, f"key {path}: can't be read: No such file or directory", path=path)
+
+
+@provokes(SigningUnavailable, ImportError)
+def test_signing_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package that signs, the error names it and what brings it."""
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric.ed25519", None)
+    with pytest.raises(SigningUnavailable) as caught:
+        PrivateKey.generate()
+    text = "signatures can't be made or checked: that needs the package cryptography; "
+    text += "pip install 'nyx-plugins[signing]' brings it"
+    check(caught.value, SigningUnavailable, text, package="cryptography")
