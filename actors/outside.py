@@ -160,7 +160,7 @@ def _reopened(folder: int, name: str, resolved: str, flags: int) -> int:
     """Look at what is there before it is opened: opening a device or a pipe has effects of its own."""
     found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
-        _check_kind(os.fstat(found).st_mode, resolved)
+        _check_kind(os.fstat(found), resolved)
         if flags & os.O_CREAT and flags & os.O_EXCL:
             raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
         return os.open(f"/proc/self/fd/{found}", flags & ~(os.O_CREAT | os.O_EXCL) | os.O_CLOEXEC)
@@ -168,8 +168,10 @@ def _reopened(folder: int, name: str, resolved: str, flags: int) -> int:
         os.close(found)
 
 
-def _check_kind(mode: int, resolved: str) -> None:
-    if stat.S_ISDIR(mode):
+def _check_kind(found: os.stat_result, resolved: str) -> None:
+    if found.st_dev == os.stat("/proc/self").st_dev:
+        raise _Denied(f"path {resolved!r} is in /proc, where the plugin actor would see itself: open it directly")
+    if stat.S_ISDIR(found.st_mode):
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(found.st_mode):
         raise _Denied(f"path {resolved!r} is no regular file")

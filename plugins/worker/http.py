@@ -90,7 +90,8 @@ class Http:
 
     def _made(self, call: _Call, timeout: float, max_bytes: int, ca: str | None) -> Response:
         host, port = _host(call.url), call.url.port or _PORTS[call.url.scheme]
-        connection = _Connection(host, port, lambda: self._opened(call.url.scheme, host, port, timeout, ca))
+        scheme = call.url.scheme
+        connection = _Connection(host, port, _PORTS[scheme], lambda: self._opened(scheme, host, port, timeout, ca))
         try:
             connection.request(call.method, _target(call.url), call.body, call.headers)
             with connection.getresponse() as answer:
@@ -126,9 +127,9 @@ class _Call(NamedTuple):
 class _Connection(http.client.HTTPConnection):
     """One that does not make its socket, or look at the environment."""
 
-    def __init__(self, host: str, port: int, opened: Callable[[], socket.socket]) -> None:
+    def __init__(self, host: str, port: int, default_port: int, opened: Callable[[], socket.socket]) -> None:
         super().__init__(f"[{host}]" if ":" in host else host, port)
-        self.default_port = port if port in _PORTS.values() else 0
+        self.default_port = default_port
         self._opened = opened
 
     def connect(self) -> None:

@@ -111,7 +111,10 @@ class Inbox:
                 continue
 
     def _read(self) -> None:
-        data, control, flags, _ = self._socket.recvmsg(_CHUNK_BYTES, _CONTROL_BYTES, MSG_CMSG_CLOEXEC)
+        try:
+            data, control, flags, _ = self._socket.recvmsg(_CHUNK_BYTES, _CONTROL_BYTES, MSG_CMSG_CLOEXEC)
+        except OSError:
+            data = b""
         if not data:
             os._exit(0)
         for _, _, content in control:

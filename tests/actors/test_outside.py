@@ -307,6 +307,14 @@ def test_devices_are_not_opened() -> None:
     assert "'/dev/null' is no regular file" in denied(open_file(Policy(read_paths=("/dev",)), "/dev/null"))
 
 
+@pytest.mark.parametrize("path", ["/proc/self/environ", "/proc/thread-self/mem", "/dev/fd/0", "/proc/1/environ"])
+def test_processes_are_not_looked_into(path: str) -> None:
+    """What is in /proc is denied, even where the path is allowed: it would be the plugin actor's view of it."""
+    answer = open_file(Policy(read_paths=("/proc", "/dev")), path)
+    assert isinstance(answer, Refusal)
+    assert answer.cause == BY_POLICY
+
+
 def test_folders_are_not_opened(folder: Path) -> None:
     """A folder is no file, and the root is one."""
     assert failed(open_file(Policy(read_paths=(str(folder),)), folder)) == errno.EISDIR

@@ -7,11 +7,16 @@ import os
 import threading
 from typing import Any
 
-from nyx_plugins.plugins import Frame, Plugin
+from nyx_plugins.plugins import Context, Frame, Plugin
 
 
 class Fault(Plugin):
     """Asks for connections and files, as it should and as it should not."""
+
+    def on_load(self, ctx: Context) -> None:
+        """Do what the configuration says."""
+        if "on_load" in ctx.config:
+            ctx.logger.info(self.on_data(Frame(0x52, 0, ctx.config["on_load"].encode())).decode())
 
     def on_data(self, frame: Frame) -> bytes:
         """Do it."""
@@ -109,8 +114,10 @@ class Fault(Plugin):
         with socket.socket(fileno=os.dup(_socket())) as host, open(os.devnull, "rb") as null:
             from nyx_plugins.plugins.worker.protocol import encode
 
-            for _ in range(20):
-                socket.send_fds(host, [encode([15, [[20, "catch"]]])], [null.fileno()] * 50)
+            # The kernel lets so many of them travel at a time, and no more.
+            with contextlib.suppress(OSError):
+                for _ in range(20):
+                    socket.send_fds(host, [encode([15, [[20, "catch"]]])], [null.fileno()] * 50)
         return b""
 
 

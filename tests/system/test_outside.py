@@ -192,6 +192,16 @@ def test_files(plugin: Plugin) -> None:
         assert f"write paths: {folder}" in error
 
 
+def test_a_plugin_connects_while_it_loads(
+    make_system: Callable[..., PluginSystem], fault: Callable[..., Path], greeter: Greeter, plugin_log: Any
+) -> None:
+    """ctx.connect() works in on_load() already."""
+    bundle = fault("plugin_that_reaches_out", '[sandbox]\nnetwork = ["localhost"]\n', PLUGIN)
+    system = make_system(Settings(ceiling=Ceiling(network=("localhost",))))
+    system.load(bundle, config={"on_load": f"call localhost {greeter.port}"})
+    assert plugin_log.wait_for("hello")
+
+
 def test_many_threads_at_once(plugin: Plugin, greeter: Greeter) -> None:
     """More threads than requests that may be under way all get their connection."""
     assert do(plugin[0], f"together localhost {greeter.port} 60") == b" ".join([b"hello"] * 61)
