@@ -19,9 +19,9 @@ from nyx_plugins.config.sandbox import Ceiling
 from nyx_plugins.config.settings import Settings
 
 FAULTS = Path(__file__).parent / "faults"
-# What some faults need of their jail. Each test has a directory of its own below this one.
+# What faults need of their jail. Each test has a directory of its own below this one.
 _TEMPORARY = tempfile.gettempdir()
-_NEEDS = {"obedient_plugin": f'read_paths = ["{_TEMPORARY}"]', "plugin_that_forks": "subprocesses = true"}
+_NEEDS = {"plugin_that_forks": "subprocesses = true"}
 _CEILING = Ceiling(read_paths=(_TEMPORARY,), write_paths=(_TEMPORARY,), subprocesses=True)
 TRANSPORTS = ("unix", "inline")
 

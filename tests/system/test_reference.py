@@ -130,7 +130,8 @@ def test_integration_6_capacity_1_in_hand(system: PluginSystem, fault: Callable[
     """A frame takes its room for as long as its handler runs."""
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    system.load(fault("obedient_plugin", plugin_id=6), capacity=1, config={"gate": str(gate)})
+    bundle = fault("obedient_plugin", plugin_id=6, sandbox=f'read_paths = ["{tmp_path}"]')
+    system.load(bundle, capacity=1, config={"gate": str(gate)})
     first = system.dispatch_nowait(DATA, header(6, b"wait"))
     # Opening the pipe to write returns when the handler has opened it to read.
     with gate.open("wb"), pytest.raises(MailboxFull, match="1 of 1 frames taken"):

@@ -88,7 +88,7 @@ def test_a_reloaded_plugin_has_all_its_room(
 @pytest.mark.needs_worker(reason="on inline a handler that waits makes everybody wait")
 def test_unloading_dead_letters_what_does_not_end_in_time(load: Callable[..., PluginSystem], gate: Any) -> None:
     """When the drain time is over, the frame in hand and those behind it are dead-lettered, and the plugin is gone."""
-    system = load(config={"gate": str(gate.path)})
+    system = load(f'[sandbox]\nread_paths = ["{gate.path.parent}"]\n', config={"gate": str(gate.path)})
     receipts = [system.dispatch(*frame) for frame in data_frames(b"wait", b"behind", b"it")]
     with gate:
         system.unload(P, timeout=0.05)
@@ -103,7 +103,8 @@ def test_closing_ends_everything_that_waits(
 ) -> None:
     """Close dead-letters what is unfinished and wakes those who wait for room, for outcomes and for events."""
     system = make_system()
-    system.load(fault("obedient_plugin", plugin_id=P), capacity=1, config={"gate": str(gate.path)})
+    bundle = fault("obedient_plugin", plugin_id=P, sandbox=f'read_paths = ["{gate.path.parent}"]')
+    system.load(bundle, capacity=1, config={"gate": str(gate.path)})
     subscription = system.subscribe()
     in_hand = system.dispatch(DATA, header(b"wait"))
     with ThreadPoolExecutor(3) as pool, gate:
