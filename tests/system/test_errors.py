@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import pickle
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ from nyx_plugins.plugins.errors import (
     BundleError,
     DependencyMissing,
     DispatchTimeout,
+    EnforcementTooWeak,
     FrameError,
     InvalidFrameType,
     KeyUnusable,
@@ -291,6 +293,37 @@ def test_plugin_quarantined(
     text = f"plugin 1 is quarantined: {reason}; see its events and its log, mend it, then unload and load it"
     for error in refusals(system, DATA, header(1)):
         check(error, PluginQuarantined, text, plugin_id=1, reason=reason)
+
+
+# Here a filter makes the kernel seem to have no Landlock (system call 444).
+WITHOUT_LANDLOCK = """
+import ctypes, pickle, struct, sys
+lines = [(0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0, 0x50026), (0x06, 0, 0, 0x7fff0000)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in lines))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, struct.pack("HxxxxxxP", len(lines), ctypes.addressof(code)), 0, 0) == 0
+from nyx_plugins import NyxPluginError, PluginSystem
+with PluginSystem() as system:
+    try:
+        system.load("builtin:echo")
+    except NyxPluginError as error:
+        sys.stdout.buffer.write(pickle.dumps(error))
+"""
+
+
+@provokes(EnforcementTooWeak, PermissionError)
+def test_enforcement_too_weak(runtime_base: Path) -> None:
+    """On a machine that can enforce less than is required, nothing is loaded."""
+    command = [sys.executable, "-c", WITHOUT_LANDLOCK]
+    error = pickle.loads(subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True).stdout)
+    [reason] = error.reasons
+    assert reason.startswith("landlock: the kernel offers no Landlock (Function not implemented): it has to be 6.2 or ")
+    text = (
+        "plugin 1002 can't be confined as required: this machine enforces policies at level partial, and"
+        f" system.require_enforcement is full: {reason}"
+    )
+    check(error, EnforcementTooWeak, text, plugin_id=1002, level="partial", required="full", reasons=(reason,))
 
 
 @provokes(SystemStopped, RuntimeError)
