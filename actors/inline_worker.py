@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ..plugins.policy import Policy
@@ -16,6 +17,7 @@ from ..plugins.worker.runner import Runner, load_plugin
 from .broker import denial
 from .deaths import exited
 from .outside import fulfil, timeout_s
+from .trees import make_empty
 from .worker_link import Owner, WorkerPlan
 
 
@@ -75,6 +77,11 @@ class InlineWorker:
         """Let go of the plugin."""
         self._runner = None
 
+    @staticmethod
+    def _scratch(plan: WorkerPlan) -> str:
+        """Make the private directory; its size is not limited here, and ``tempfile`` does not know it."""
+        return str(make_empty(Path(plan.bundle).parent / "scratch")) if plan.policy.scratch_bytes else ""
+
     def _context(self, plan: WorkerPlan) -> Context:
         return Context(
             plan.plugin_id,
@@ -83,6 +90,7 @@ class InlineWorker:
             emit=lambda frame_type, flags, data: self._owner.from_worker(Emit((Emitted(frame_type, flags, data),))),
             log=lambda level, text: self._owner.from_worker(Log((LogLine(level, text),))),
             max_emit_bytes=plan.max_reply_bytes,
+            scratch=self._scratch(plan),
             outside=lambda: Outside(plan.plugin_id, partial(self._ask, plan.policy)),
         )
 

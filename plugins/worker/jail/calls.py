@@ -96,8 +96,8 @@ LOOKED_INTO = (
     Call("tgkill", 234, 131, REFUSE, (_allow(_is(0, OWN_PID)),)),
     # Its own limits, which it can lower.
     Call("prlimit64", 302, 261, REFUSE, (_allow(_is(0, 0)), _allow(_is(0, OWN_PID)))),
-    # TCGETS, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX.
-    Call("ioctl", 16, 29, REFUSE, (_allow(_is(1, 0x5401, 0x541B, 0x5421, 0x5450, 0x5451)),)),
+    # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX, TCGETS2.
+    Call("ioctl", 16, 29, REFUSE, (_allow(_is(1, 0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451, 0x802C542A)),)),
     # DUPFD, GETFD, SETFD, GETFL, SETFL, GETLK, SETLK, SETLKW, OFD_GETLK, OFD_SETLK, OFD_SETLKW, DUPFD_CLOEXEC: none of
     # those that make the kernel send signals to others.
     Call("fcntl", 72, 25, REFUSE, (_allow(_is(1, 0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030)),)),
