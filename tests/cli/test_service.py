@@ -113,6 +113,7 @@ def test_a_session_of_two_terminals(
     assert re.search(rf"INFO nyx_plugins.service: serving in .*/nyx-plugins as process {pid}: 1 plugin loaded\n", log)
 
     assert "echo" in (text := shell("status").stdout) and f"process {pid}" in text
+    assert "\npolicies are enforced at level " in text
     refused = shell("serve", "--config", path, code=3)
     assert f"already running in {runtime_base}/nyx-plugins, as process {pid}: stop it first" in refused.stderr
     assert refused.stderr.count("\n") == 1
@@ -144,6 +145,7 @@ def test_a_session_of_two_terminals(
         kinds = [notice.kind for notice in (notices.get(20.0), notices.get(20.0)) if notice is not None]  # type: ignore[union-attr]
         assert kinds == [EventKind.CRASHED, EventKind.RESTARTED]
     status = json.loads(shell("status", "--json").stdout)
+    assert status["enforcement"]["level"] in ("full", "partial", "cooperative")
     assert {plugin["name"]: plugin["state"] for plugin in status["plugins"]} == {
         "echo": "ready",
         "kv": "ready",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import re
 import struct
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -204,3 +206,25 @@ def test_a_worker_gets_the_program_of_this_machine_with_its_own_process_id() -> 
     assert [line.value for line in lines] == [4711 if line.value == OWN_PID else line.value for line in expected]
     assert [line[:3] for line in lines] == [line[:3] for line in expected]
     assert sum(line.value == 4711 for line in lines) == 3
+
+
+HEADERS = {
+    "x86_64": ("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", r"#define __NR_(\w+)\s+(\d+)"),
+    "aarch64": ("/usr/include/asm-generic/unistd.h", r"#define __NR(?:3264)?_(\w+)\s+(\d+)"),
+}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_numbers_are_those_of_the_kernels_headers(machine: str) -> None:
+    """Where this machine has the headers, each number that they know is theirs."""
+    path, pattern = HEADERS[machine]
+    if not Path(path).exists():
+        pytest.skip(f"there is no {path}")
+    known = {name: int(number) for name, number in re.findall(pattern, Path(path).read_text())}
+    # The generic header calls it so; on every architecture that uses the header it is the other.
+    known.setdefault("newfstatat", known.get("fstatat", -1))
+    ours = {call.name: getattr(call, machine) for call in calls(subprocesses=True)}
+    for name, number in ours.items():
+        if name in known or number is None:
+            assert known.get(name) == number or number is None, name
+    assert sum(name in known for name in ours) > 150
