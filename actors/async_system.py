@@ -51,9 +51,10 @@ class AsyncPluginSystem:
         transport: str | None = None,
         state_dir: str | Path | None = None,
         streams: Iterable[str] = ALL_STREAMS,
+        sends: bool = True,
     ) -> None:
         self._make: Callable[[], PluginSystem] | None = lambda: PluginSystem(
-            settings, transport=transport, state_dir=state_dir, streams=streams
+            settings, transport=transport, state_dir=state_dir, streams=streams, sends=sends
         )
         self._system: PluginSystem | None = None
         self._session: AsyncSession | None = None
@@ -67,12 +68,13 @@ class AsyncPluginSystem:
         transport: str | None = None,
         state_dir: str | Path | None = None,
         streams: Iterable[str] = ALL_STREAMS,
+        sends: bool = True,
     ) -> AsyncPluginSystem:
         """Start a system in a thread, and return it; close it when done. A task that is cancelled leaves none behind.
 
         Raises :class:`ConfigError` and :class:`StartupError`.
         """
-        return await cls(settings, transport=transport, state_dir=state_dir, streams=streams).__aenter__()
+        return await cls(settings, transport=transport, state_dir=state_dir, streams=streams, sends=sends).__aenter__()
 
     @classmethod
     async def connect(
@@ -80,6 +82,7 @@ class AsyncPluginSystem:
         runtime_dir: str | Path | None = None,
         *,
         streams: Iterable[str] = (EVENTS, EMITS),
+        sends: bool = True,
         timeout: float | None = None,
     ) -> AsyncPluginSystem:
         """Return this program's end of the system that ``nyx-plugins serve`` runs in ``runtime_dir``.
@@ -87,7 +90,7 @@ class AsyncPluginSystem:
         Arguments and errors are those of :meth:`PluginSystem.connect`. Closing it leaves the service running.
         """
         system = cls()
-        system._make = lambda: PluginSystem.connect(runtime_dir, streams=streams, timeout=timeout)
+        system._make = lambda: PluginSystem.connect(runtime_dir, streams=streams, sends=sends, timeout=timeout)
         return await system.__aenter__()
 
     async def __aenter__(self) -> AsyncPluginSystem:

@@ -76,6 +76,10 @@ class Channel:
         """
         return 0 if self._lease is None else self._lease.recall(frames, reserved=len(self.waiting))
 
+    def let_go(self) -> int:
+        """Return what goes back because nothing more will be sent: all that is not spent."""
+        return 0 if self._lease is None else self._lease.recall(self._lease.available)
+
     # Sending.
 
     def offer(self, frame_type: int, header: bytes, changed: threading.Condition) -> Receipt:

@@ -77,11 +77,16 @@ class CreditLedger:
         self._accounts: dict[int, _Account] = {}
         self._wants: dict[int, int] = {}
 
-    def attach(self, session: int) -> list[Directive]:
-        """Open a lease with the session's fair share; nothing happens if it is there already."""
+    def attach(self, session: int, sends: bool = True) -> list[Directive]:
+        """Open a lease with the session's fair share, or an empty one if it is not going to send.
+
+        Nothing happens if it is there already.
+        """
         if session in self._accounts:
             return []
         self._accounts[session] = _Account()
+        if not sends:
+            return []
         return self.want(session, self._capacity // len(self._attached()))
 
     def want(self, session: int, frames: int) -> list[Directive]:

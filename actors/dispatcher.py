@@ -61,6 +61,8 @@ class Dispatcher(ActorProcess):
         self._targets: dict[int, _Target] = {}
         self._routes: dict[int, m.Route] = {}
         self._sessions: dict[int, Address] = {}
+        self._onlookers: set[int] = set()
+        """Sessions that are not going to send, and get credit only when they ask for it."""
         self._version = 0
         self._fences: dict[int, _Waiting] = {}
         self._next_fence = 0
@@ -203,7 +205,7 @@ class Dispatcher(ActorProcess):
             self._loaded += 1
             self._publish(target, route)
             for session in self._sessions:
-                self._move_credit(target, target.ledger.attach(session))
+                self._move_credit(target, target.ledger.attach(session, session not in self._onlookers))
             # Who waits for this version has the first credit too: load and dispatch_nowait can follow each other.
             self._tell_sessions((), {})
         else:
@@ -295,12 +297,15 @@ class Dispatcher(ActorProcess):
 
     def _join(self, message: m.SessionJoined) -> None:
         self._sessions[message.session] = message.address
+        if not message.sends:
+            self._onlookers.add(message.session)
         self._to_session(message.session, m.RoutesChanged(INCOMPLETE, tuple(self._routes.values()), {}))
         for target in self._targets.values():
-            self._move_credit(target, target.ledger.attach(message.session))
+            self._move_credit(target, target.ledger.attach(message.session, message.sends))
         self._to_session(message.session, m.RoutesChanged(self._version, (), {}))
 
     def _leave(self, session: int) -> None:
+        self._onlookers.discard(session)
         if self._sessions.pop(session, None) is not None:
             for target in self._targets.values():
                 target.highest.pop(session, None)

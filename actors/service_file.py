@@ -80,20 +80,33 @@ class Claim:
         self._lock = self._take()
 
     def publish(self, service: Service) -> None:
-        """Let programs of the same user find the service; replaces at once what was there."""
+        """Let programs of the same user find the service; replaces at once what was there.
+
+        Raises :class:`StartupError` when the directory is another one by now.
+        """
+        if not self._is_there():
+            raise StartupError(f"the runtime directory {self.path} was removed while the service was running")
         _write(self.path / _FILE, attrs.asdict(service))
 
     def report_stop(self, report: dict[str, Any]) -> None:
         """Leave word of how the service ended, for who has asked it to."""
-        _write(self.path / _STOPPED, {"pid": os.getpid(), **report})
+        if self._is_there():
+            _write(self.path / _STOPPED, {"pid": os.getpid(), **report})
 
     def release(self) -> None:
         """Be the service no more. Idempotent."""
         if self._lock >= 0:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.path / _FILE)
+            if self._is_there():
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.path / _FILE)
             os.close(self._lock)
             self._lock = -1
+
+    def _is_there(self) -> bool:
+        """Whether the directory is still the one that was claimed: somebody may have removed it, and made another."""
+        with contextlib.suppress(OSError):
+            return self._lock >= 0 and os.path.samestat(os.fstat(self._lock), os.stat(self.path / _LOCK))
+        return False
 
     def _take(self) -> int:
         deadline = time.monotonic() + _PATIENCE_S

@@ -75,16 +75,17 @@ class Session:
 
     # Life.
 
-    def attach(self, timeout: float, streams: Iterable[str] = ALL_STREAMS) -> None:
+    def attach(self, timeout: float, streams: Iterable[str] = ALL_STREAMS, sends: bool = True) -> None:
         """Introduce this session and wait for the routes; raises :class:`DispatchTimeout`.
 
-        ``streams`` is what it wants to be told: events, emitted frames and log lines.
+        ``streams`` is what it wants to be told: events, emitted frames and log lines; ``sends``, whether it is to have
+        room in mailboxes before it asks for some.
         """
         self._endpoint.start(self._on_message)
         if not self._endpoint.synchronous:
             self._sender = threading.Thread(target=self._send_loop, name="nyx-plugins-send", daemon=True)
             self._sender.start()
-        attach = m.Attach(0, self._endpoint.address, self.id, os.getpid(), tuple(streams))
+        attach = m.Attach(0, self._endpoint.address, self.id, os.getpid(), tuple(streams), sends)
         with self._lock:
             self._outbox.command(self._endpoint.supervisor, attach)
         self._kick()
@@ -118,6 +119,8 @@ class Session:
         """Say goodbye, fail what is pending and release the endpoint. Idempotent."""
         with self._lock:
             if self.stopped is None:
+                self._traffic.let_go()
+                self._outbox.gather()
                 self._outbox.command(self._endpoint.supervisor, m.Detach(self.id))
         self._kick()
         self.fail(reason)

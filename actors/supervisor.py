@@ -119,7 +119,7 @@ class Supervisor(ActorProcess):
     def _attach(self, message: m.Attach) -> None:
         if not self._watch_client(message):
             return
-        joined = m.SessionJoined(message.session, message.reply_to, message.streams)
+        joined = m.SessionJoined(message.session, message.reply_to, message.streams, message.sends)
         self.sessions[message.session] = joined
         if EVENTS in message.streams:
             self._outlet.subscribe(message.session)

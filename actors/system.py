@@ -43,7 +43,8 @@ class PluginSystem:
 
     Use it as a context manager, or call :meth:`close`. All methods are thread-safe. On transport ``unix`` everything
     but this object lives in processes of its own; on ``inline`` all is in this process. ``streams`` names what it is
-    told of its own accord: ``"events"``, ``"emits"`` and ``"log"``, the lines that plugins log.
+    told of its own accord: ``"events"``, ``"emits"`` and ``"log"``, the lines that plugins log; ``sends=False`` leaves
+    the room in mailboxes to others that connect.
 
     Raises :class:`ConfigError` and :class:`StartupError`.
     """
@@ -55,12 +56,13 @@ class PluginSystem:
         transport: str | None = None,
         state_dir: str | Path | None = None,
         streams: Iterable[str] = ALL_STREAMS,
+        sends: bool = True,
     ) -> None:
         if settings is not None and not isinstance(settings, (Settings, str, Path)):
             raise TypeError(f"settings must be Settings, a path or None, not {type(settings).__name__}")
         chosen = settings if isinstance(settings, Settings) else load_settings(settings)
         wanted = checked_streams(streams)
-        self._open(own(_with_overrides(chosen, transport, state_dir)), wanted, None)
+        self._open(own(_with_overrides(chosen, transport, state_dir)), wanted, sends, None)
 
     @classmethod
     def connect(
@@ -68,14 +70,16 @@ class PluginSystem:
         runtime_dir: str | Path | None = None,
         *,
         streams: Iterable[str] = (EVENTS, EMITS),
+        sends: bool = True,
         timeout: float | None = None,
     ) -> PluginSystem:
         """Return this program's end of the system that ``nyx-plugins serve`` runs in ``runtime_dir``.
 
         Without one it is looked for where ``serve`` looks: ``NYX_PLUGINS_RUNTIME_DIR``, then a folder of the user's
         runtime directory. ``streams`` names what subscriptions get (``"events"``, ``"emits"``), and ``"log"`` for the
-        plugins' log lines; ``timeout`` is in seconds, ``system.start_timeout_s`` by default. Closing it leaves the
-        service running.
+        plugins' log lines. A program that only looks and manages says so with ``sends=False``: it is lent no room
+        in mailboxes before it sends something all the same. ``timeout`` is in seconds, ``system.start_timeout_s`` by
+        default. Closing it leaves the service running.
 
         Raises :class:`ServiceNotRunning`, :class:`StartupError` (another version, a directory that is not private) and
         :class:`DispatchTimeout`.
@@ -83,10 +87,10 @@ class PluginSystem:
         wanted = checked_streams(streams)
         backing = ServedActors(service_dir(runtime_dir or os.environ.get("NYX_PLUGINS_RUNTIME_DIR")))
         system = cls.__new__(cls)
-        system._open(backing, wanted, timeout)
+        system._open(backing, wanted, sends, timeout)
         return system
 
-    def _open(self, backing: Backing, streams: Iterable[str], timeout: float | None) -> None:
+    def _open(self, backing: Backing, streams: Iterable[str], sends: bool, timeout: float | None) -> None:
         self._backing = backing
         self._settings = backing.settings
         self._closed = False
@@ -94,7 +98,7 @@ class PluginSystem:
         self._started_at = time.time()
         self._session = Session(backing.endpoint, self._settings.limits)
         try:
-            self._session.attach(checked_seconds(timeout, self._settings.system.start_timeout_s), streams)
+            self._session.attach(checked_seconds(timeout, self._settings.system.start_timeout_s), streams, sends)
         except BaseException:
             self.close()
             raise

@@ -167,6 +167,14 @@ class Traffic:
                 channel = self._channel(message.plugin_id)
                 self._give_back(channel, channel.recall(message.frames))
 
+    def let_go(self) -> None:
+        """Give back all credit that is not spent: nothing more will be sent."""
+        for channel in self._channels.values():
+            if channel.route is not None:
+                # Else what comes back might go to whom it came from.
+                self.outbox.to_dispatcher(m.WantCredit(self._session, channel.plugin_id, 0))
+            self._give_back(channel, channel.let_go())
+
     def _confirm(self, source: Address) -> None:
         if source is not None:
             self.outbox.command(source, m.DeliverySeen(self._session, ANSWERS))

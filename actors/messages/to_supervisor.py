@@ -32,6 +32,8 @@ class Attach(Question):
     """Its process: with it the session ends, whether it says goodbye or not."""
     streams: tuple[str, ...]
     """What it wants to be told of its own accord."""
+    sends: bool
+    """Whether it is to have room in mailboxes before it asks for some."""
 
 
 @attrs.frozen

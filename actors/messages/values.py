@@ -97,6 +97,8 @@ class SessionJoined:
     address: Address
     streams: tuple[str, ...] = ALL_STREAMS
     """What it wants to be told of its own accord."""
+    sends: bool = True
+    """Whether it is to have room in mailboxes before it asks for some."""
 
 
 @attrs.frozen

@@ -23,6 +23,7 @@ from nyx_plugins import (
     FrameType,
     PluginHeader,
     PluginSystem,
+    Receipt,
     ServiceNotRunning,
     ServiceRunning,
     Settings,
@@ -263,3 +264,35 @@ def _below(pid: int) -> list[int]:
     from nyx_plugins.actors.processes import descendants
 
     return descendants(pid)
+
+
+def test_others_that_send_nothing_keep_no_room_from_one_that_does(
+    make_system: Callable[..., PluginSystem], claim: Claim
+) -> None:
+    """Frame after frame, one client after the other fills the mailbox of a paused plugin to its capacity."""
+    served = make_system(sends=False)
+    served.publish(claim)
+    served.load("builtin:echo", plugin_id=7, capacity=10)
+    served.pause(7)
+    with PluginSystem.connect(sends=False):
+        for already in (0, 4, 8):
+            with PluginSystem.connect() as other:
+                results = other.dispatch_many([(FrameType.DATA, data(7, b"x"))] * 4, timeout=2.0)
+            accepted = [item for item in results if isinstance(item, Receipt)]
+            assert len(accepted) == min(4, 10 - already)
+    assert served.plugin_stats(7).in_mailbox == 10
+
+
+def test_the_old_service_of_a_directory_that_was_removed_leaves_the_new_one_alone(place: Path) -> None:
+    """It touches only what is its own."""
+    old = Claim(place)
+    (place / "service.lock").unlink()
+    place.rmdir()
+    new = Claim(place)
+    (place / "service.json").write_text("of the new one")
+    old.report_stop({})
+    old.release()
+    assert sorted(path.name for path in place.iterdir()) == ["service.json", "service.lock"]
+    new.release()
+    (place / "service.lock").unlink()
+    place.rmdir()

@@ -19,14 +19,14 @@ _INTERRUPTED = "Interrupted: the service goes on, and may still do what it was a
 
 
 @contextmanager
-def connection(runtime_dir: str | None, streams: tuple[str, ...] = ()) -> Iterator[PluginSystem]:
+def connection(runtime_dir: str | None, streams: tuple[str, ...] = (), sends: bool = False) -> Iterator[PluginSystem]:
     """Connect to the service of a runtime directory for the length of a block.
 
     Raises :class:`ServiceNotRunning`; what a command is asked to do on inline systems, tests do by replacing this.
     """
     from ..actors.system import PluginSystem
 
-    system = PluginSystem.connect(runtime_dir, streams=streams)
+    system = PluginSystem.connect(runtime_dir, streams=streams, sends=sends)
     try:
         yield system
     finally:

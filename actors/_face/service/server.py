@@ -72,7 +72,7 @@ class Server:
     def _serve(self, stack: contextlib.ExitStack) -> int:
         settings = self._settings
         system = attrs.evolve(settings.system, runtime_dir=str(self._claim.path))
-        self._system = PluginSystem(attrs.evolve(settings, system=system), streams=(EVENTS, LOG))
+        self._system = PluginSystem(attrs.evolve(settings, system=system), streams=(EVENTS, LOG), sends=False)
         stack.callback(self._system.close, 0.0)
         self._plugins = ConfiguredPlugins(self._system)
         self._start_thread(self._log_events, self._system.subscribe())
