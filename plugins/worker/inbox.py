@@ -44,8 +44,11 @@ class Inbox:
 
     def next(self) -> Message:
         """Wait for the next message that is no reply; for the worker's own thread only."""
-        if not self._messages:
-            self._wait(lambda: bool(self._messages))
+        while not self._messages:
+            if self._reading.acquire(False):
+                self._read_if(not self._messages)
+            else:
+                self._wait(lambda: bool(self._messages))
         return self._messages.pop(0)
 
     def expect(self) -> int:
@@ -91,16 +94,22 @@ class Inbox:
         try:
             while not is_there():
                 if self._reading.acquire(False):
-                    try:
-                        if not is_there():
-                            self._read()
-                    finally:
-                        self._reading.release()
+                    self._read_if(not is_there())
                 else:
                     woken.acquire()
         finally:
             self._sleepers.remove(woken)
             self._wake_all()
+
+    def _read_if(self, is_needed: bool) -> None:
+        """Read once, as the one thread that reads, and then let another do it."""
+        try:
+            if is_needed:
+                self._read()
+        finally:
+            self._reading.release()
+            if self._sleepers:
+                self._wake_all()
 
     def _wake_all(self) -> None:
         for sleeper in tuple(self._sleepers):
@@ -126,8 +135,6 @@ class Inbox:
                 self._take_reply(message)
             else:
                 self._messages.append(message)
-        if len(self._sleepers) > 1:
-            self._wake_all()
 
     def _take_reply(self, message: Message) -> None:
         fd = NO_DESCRIPTOR
