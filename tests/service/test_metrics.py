@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import os
@@ -243,6 +244,83 @@ def test_slow_scrapers_are_ended(fake: Any, serve: Serve, monkeypatch: pytest.Mo
     for _ in range(6):
         with socket.create_connection((server.place.ip, server.place.port), timeout=30) as slow:
             assert slow.recv(1) == b""
+
+
+def _raw(server: MetricsServer, data: bytes) -> socket.socket:
+    raw = socket.create_connection((server.place.ip, server.place.port), timeout=30)
+    raw.sendall(data)
+    return raw
+
+
+@pytest.mark.parametrize("data", [b"", b"GET / HT", b"GET /metrics HTTP/1.1\r\nHost: localh"])
+def test_half_open_connections_keep_nobody_from_scraping(fake: Any, serve: Serve, data: bytes) -> None:
+    """Who has sent no whole request gives its place to whoever comes, the oldest first."""
+    server = serve(fake)
+    with contextlib.ExitStack() as stack:
+        half_open = [stack.enter_context(_raw(server, data)) for _ in range(module.CONNECTIONS)]
+        assert _get(server)[0] == 200
+        with contextlib.suppress(OSError):
+            while half_open[0].recv(100):
+                pass
+
+
+def test_a_request_has_a_deadline(fake: Any, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that never ends ends with its connection."""
+    monkeypatch.setattr(module, "REQUEST_S", 0.1)
+    with _raw(serve(fake), b"GET /metrics HTTP/1.1\r\nHost: localh") as half_open, contextlib.suppress(OSError):
+        assert half_open.recv(1) == b""
+
+
+def test_when_all_are_answered_one_more_is_told(fake: Any, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One scrape too many is 503 with a sentence, and those before it get their metrics."""
+    asked, go = threading.Event(), threading.Event()
+
+    def slow() -> DispatchStats:
+        asked.set()
+        assert go.wait(30)
+        return fake.dispatch
+
+    monkeypatch.setattr(fake, "dispatch_stats", slow)
+    monkeypatch.setattr(module, "CONNECTIONS", 1)
+    server = serve(fake)
+    server._scraper._patience_s = 30.0
+    with _raw(server, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n") as first:
+        assert asked.wait(30)
+        for _ in range(3):
+            assert _get(server)[::2] == (503, b"No metrics: too many others are being answered; try again.\n")
+        go.set()
+        assert first.makefile("rb").readline().split()[1] == b"200"
+
+
+def test_head_is_get_without_a_body(fake: Any, serve: Serve) -> None:
+    """Whoever only wants to know whether metrics are there is told so."""
+    with _raw(serve(fake), b"HEAD /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n") as raw:
+        head, _, body = raw.makefile("rb").read().partition(b"\r\n\r\n")
+    assert head.split()[1] == b"200" and body == b""
+    assert int(re.findall(rb"Content-Length: (\d+)", head)[0]) > 0
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "said"),
+    [
+        (b"POST /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 405, "Metrics are to be read, with GET or HEAD."),
+        (b"<script> /metrics HTTP/1.1\r\n\r\n", 405, "Metrics are to be read, with GET or HEAD."),
+        (b"GET /metrics HTTP/2.0\r\n", 505, "Metrics are served over HTTP 1.0 and 1.1."),
+        (b"GET / HT\r\n", 400, "This is no HTTP request."),
+        (b"\x00\xff\r\n", 400, "This is no HTTP request."),
+        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 101, 431, "The headers are too many or too long"),
+        (b"GET /" + b"x" * 65_532, 414, "The address is too long: metrics are at /metrics."),
+    ],
+)
+def test_what_is_no_scrape_is_told_in_one_sentence(
+    fake: Any, serve: Serve, request_: bytes, status: int, said: str
+) -> None:
+    """Whatever is sent, the answer is a sentence and no page, with a status."""
+    with _raw(serve(fake), request_) as raw:
+        head, _, body = raw.makefile("rb").read().partition(b"\r\n\r\n")
+    assert int(head.split()[1]) == status and b"Content-Type: text/plain" in head
+    assert body.decode().startswith(said) and body.count(b"\n") == 1
+    assert (b"Allow: GET, HEAD" in head) == (status == 405)
 
 
 def test_a_busy_address_is_an_error_of_the_start(fake: Any, serve: Serve) -> None:

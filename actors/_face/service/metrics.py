@@ -22,6 +22,7 @@ from ..plugins.errors import DispatchTimeout
 from .families import families
 from .feed import Feed, Publisher
 from .listening import Place, listen, place_of
+from .places import REQUEST_S, Places
 from .sampler import Sampled, Sampler
 from .snapshot import Snapshot
 
@@ -32,6 +33,15 @@ TURN_S = 0.25
 CONNECTIONS = 16
 CONNECTION_S = 20.0
 """How long one connection may take in all, however slowly its other end reads or writes."""
+
+_NO_REQUEST = (400, "This is no HTTP request.")
+_REFUSALS = {
+    414: (414, "The address is too long: metrics are at /metrics."),
+    431: (431, "The headers are too many or too long: metrics need none but Host."),
+    501: (405, "Metrics are to be read, with GET or HEAD."),
+    505: (505, "Metrics are served over HTTP 1.0 and 1.1."),
+}
+"""Status and text of what :mod:`http.server` refuses, by the status that it would give."""
 
 _log = logging.getLogger("nyx_plugins.service")
 
@@ -119,7 +129,7 @@ def render(scraper: Collector, accept: str) -> tuple[str, bytes]:
 
 
 class _Http(ThreadingHTTPServer):
-    """At most so many connections, none longer than told."""
+    """At most so many connections, none longer than told; who only holds a place gives way to whoever comes."""
 
     daemon_threads = True
 
@@ -128,32 +138,39 @@ class _Http(ThreadingHTTPServer):
         self.socket.close()
         self.socket = listener
         self.place, self.scraper = place, scraper
-        self._open: dict[Any, float] = {}
-
-    def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Whether there is room for one more; else it is closed at once."""
-        return len(self._open) < CONNECTIONS
+        self.places: Places[socket.socket] = Places(CONNECTIONS)
+        self._open: dict[socket.socket, float] = {}
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Note when it began."""
+        """Give it a place, and note when it began."""
         self._open[request] = time.monotonic()
+        oldest = self.places.enter(request)
+        if oldest is not None:
+            _hang_up(oldest)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
         """Note its end."""
+        self.places.leave(request)
         self._open.pop(request, None)
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
         """End connections that have taken too long; called once in each turn."""
-        for request, began_s in list(self._open.items()):
-            if time.monotonic() - began_s > CONNECTION_S:
-                with contextlib.suppress(OSError):
-                    request.shutdown(socket.SHUT_RDWR)
+        now_s = time.monotonic()
+        slow = [request for request, began_s in list(self._open.items()) if now_s - began_s > CONNECTION_S]
+        for request in (*slow, *self.places.late(REQUEST_S)):
+            _hang_up(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A scraper that hangs up early is none of our faults."""
         _log.debug("a scrape of the metrics ended early", exc_info=True)
+
+
+def _hang_up(request: socket.socket) -> None:
+    """Wake the thread that reads or writes there: it does the rest."""
+    with contextlib.suppress(OSError):
+        request.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -164,16 +181,27 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer with the metrics, or in one sentence why not."""
-        if not self.server.place.allows(self.headers.get("Host")):
+        self.server.places.answer(self.request)
+        if self.server.places.overfull:
+            self._say(503, "No metrics: too many others are being answered; try again.")
+        elif not self.server.place.allows(self.headers.get("Host")):
             self._say(403, "The Host header names another machine: use the address that is configured.")
         elif self.path.partition("?")[0] == "/metrics":
             self._scrape()
         else:
             self._say(404, "Metrics are at /metrics.")
 
+    do_HEAD = do_GET
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse what is no request that we know, in one sentence."""
+        # Else a request of which not even the version is known would get an answer without a status.
+        self.request_version = self.protocol_version
+        self._say(*_REFUSALS.get(code, _NO_REQUEST))
+
     def _scrape(self) -> None:
         try:
-            content_type, body = render(self.server.scraper, self.headers.get("Accept") or "")
+            content_type, body = render(self.server.scraper, self._header("Accept"))
         except NyxPluginError as error:
             self._say(503, f"No metrics: {error}.")
         except Exception:
@@ -189,12 +217,20 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("X-Content-Type-Options", "nosniff")
-        if "gzip" in (self.headers.get("Accept-Encoding") or ""):
+        if status == 405:
+            self.send_header("Allow", "GET, HEAD")
+        if "gzip" in self._header("Accept-Encoding"):
             body = gzip.compress(body, 1)
             self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _header(self, name: str) -> str:
+        """What a header says; nothing when the request was refused before its headers were read."""
+        headers = getattr(self, "headers", None)
+        return (headers and headers.get(name)) or ""
 
     def version_string(self) -> str:
         """Tell strangers no versions."""
