@@ -23,6 +23,7 @@ from . import logs
 from .configured import ConfiguredPlugins
 from .notify import Notifier
 from .reload import compare_settings
+from .token import read_token
 
 _log = logging.getLogger("nyx_plugins.service")
 _events = logging.getLogger("nyx_plugins.events")
@@ -200,24 +201,6 @@ def in_words(report: StopReport) -> str:
     killed = ", ".join(report.killed) or "nothing"
     left = ", ".join(map(str, report.left)) or "nothing"
     return f"plugins unloaded: {plugins}{lost}; killed: {killed}; left: {left}"
-
-
-def read_token(path: str) -> str:
-    """Return the dashboard's token; raises :class:`StartupError` for a file that others can read, or an empty one."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            if os.fstat(file.fileno()).st_mode & 0o077:
-                raise StartupError(f"the token file {path} can be read by others: make it private (chmod 600)")
-            token = file.read(4096).strip()
-    except UnicodeDecodeError:
-        raise StartupError(f"the token file {path} is no text") from None
-    except StartupError:
-        raise
-    except OSError as error:
-        raise StartupError(f"the token file {path} can't be read: {error.strerror}") from None
-    if not token:
-        raise StartupError(f"the token file {path} is empty")
-    return token
 
 
 def _in_force(old: Settings, new: Settings) -> Settings:
