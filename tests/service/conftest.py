@@ -12,6 +12,7 @@ from nyx_plugins import DispatchStats, PluginInfo, PluginStats
 from nyx_plugins.actors.events import Notice
 from nyx_plugins.actors.latency import LatencyHistogram
 from nyx_plugins.actors.subscription import Subscription
+from nyx_plugins.plugins.worker.jail.level import Enforcement
 
 NO_PROCESS = 2**22 + 1  # above any pid that Linux gives
 
@@ -30,6 +31,7 @@ class FakeSystem:
     subscriptions: list[Subscription] = attrs.field(factory=list)
     done: list[tuple[Any, ...]] = attrs.field(factory=list)
     refusal: BaseException | None = None
+    enforcement: Enforcement = attrs.field(factory=lambda: Enforcement("full", {}))
 
     def add(self, plugin_id: int, answer: Answer, name: str = "echo", state: str = "ready") -> None:
         """Have one more plugin, or this one changed."""

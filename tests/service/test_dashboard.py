@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import logging
 import re
 import socket
 import sys
@@ -25,11 +27,13 @@ from nyx_plugins import (
     SystemStopped,
 )
 from nyx_plugins.actors.events import Emitted
-from nyx_plugins.service import listening
+from nyx_plugins.plugins.worker.jail.level import Enforcement
+from nyx_plugins.service import listening, places
 from nyx_plugins.service.dashboard import app, browsers, recorder, serve_dashboard
+from nyx_plugins.service.dashboard import server as server_module
 from nyx_plugins.service.dashboard.server import DashboardServer
 
-TOKEN = "correct horse"
+TOKEN = "correct horse battery"
 FILES = ("/main.js", "/style.css", "/icon.svg")
 Serve = Callable[..., DashboardServer]
 
@@ -326,9 +330,9 @@ def test_what_the_system_refuses_is_told(fake: Any, serve: Serve, error: Excepti
     assert (answer.status, answer.error) == (status, f"{error}.")
 
 
-@pytest.mark.parametrize("token", ["", " ", "a\n", "caf\u00e9", " padded"])
-def test_a_token_that_nobody_could_send_is_an_error_of_the_start(fake: Any, token: str) -> None:
-    """An empty token would be no protection, and others could not be typed or sent."""
+@pytest.mark.parametrize("token", ["", " " * 16, "a" * 16 + "\n", "caf\u00e9" * 4, " padded with spaces", "short"])
+def test_a_token_that_protects_nothing_is_an_error_of_the_start(fake: Any, token: str) -> None:
+    """A short one can be guessed, and others could not be typed or sent."""
     with pytest.raises(StartupError, match="token"):
         serve_dashboard("127.0.0.1:0", fake, token)
 
@@ -339,10 +343,12 @@ def test_a_token_that_nobody_could_send_is_an_error_of_the_start(fake: Any, toke
 def test_a_browser_is_told_everything_when_it_comes(fake: Any, stats: Any, serve: Serve, stream: Any) -> None:
     """The first message has the version, what may be done, events so far; then comes a snapshot."""
     fake.add(7, stats(accepted=3, in_mailbox=2), name="<b>echo</b>")
+    fake.enforcement = Enforcement("partial", {"net": "an old kernel"})
     opened = stream(serve(fake))
     assert opened.answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
     hello = opened.next("hello")
     assert (hello["read_only"], hello["stopped"], hello["events"]) == (True, "", [])
+    assert hello["enforcement"] == {"level": "partial", "missing": ["net: an old kernel"]}
     [plugin] = opened.next("snapshot")["plugins"]
     assert (plugin["name"], plugin["stats"]["accepted"]) == ("<b>echo</b>", 3)
     later = stream(serve(fake, TOKEN))
@@ -447,6 +453,100 @@ def test_a_browser_that_reads_nothing_is_given_up(
             reads.next("hello")
             while len(server._browsers) > 1:
                 reads.next("snapshot")
+
+
+# Connections.
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., socket.socket]]:
+    """Return a function that connects and sends some bytes."""
+    with contextlib.ExitStack() as stack:
+
+        def make(server: DashboardServer, data: bytes) -> socket.socket:
+            raw = stack.enter_context(socket.create_connection((server.place.ip, server.place.port), timeout=30))
+            raw.sendall(data)
+            return raw
+
+        yield make
+
+
+def _rest(raw: socket.socket) -> bytes:
+    """All that comes until the other end hangs up, be it rudely."""
+    parts: list[bytes] = []
+    with contextlib.suppress(ConnectionResetError):
+        while part := raw.recv(4096):
+            parts.append(part)
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("data", [b"", b"GET / HT", b"POST /api/token HTTP/1.1\r\nHost: localhost\r\nContent-Len"])
+def test_half_open_connections_lock_nobody_out(fake: Any, serve: Serve, connect: Any, data: bytes) -> None:
+    """Who has sent no whole request gives its place to whoever comes, the oldest first."""
+    server = serve(fake)
+    half_open = [connect(server, data) for _ in range(server_module.CONNECTIONS)]
+    assert _ask(server, "/").status == 200
+    assert _rest(half_open[0]) == b""
+    assert len(half_open) == server_module.CONNECTIONS >= 64
+
+
+def test_a_request_has_a_deadline(
+    fake: Any, serve: Serve, stream: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that never ends is told so, its body's end included; a stream that began before goes on."""
+    monkeypatch.setattr(places, "REQUEST_S", 0.5)
+    server = serve(fake)
+    opened = stream(server)
+    opened.next("hello")
+    body = b"POST /api/plugins/7/pause HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
+    body += f"Authorization: Bearer {TOKEN}\r\n\r\n".encode()
+    for half_open in [connect(server, b"GET / HT"), connect(serve(fake, TOKEN), body)]:
+        head, _, text = _rest(half_open).partition(b"\r\n\r\n")
+        assert head.split()[1] == b"408" and text == b"The request was not complete within 0.5 s.\n"
+    assert fake.done == []
+    fake.publish(Event(EventKind.CRASHED, 7, "later"))
+    assert opened.next("event")["reason"] == "later"
+
+
+def test_when_all_are_answered_one_more_is_told(
+    fake: Any, serve: Serve, stream: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody who is answered is cut off for another, who gets a sentence."""
+    monkeypatch.setattr(server_module, "CONNECTIONS", 1)
+    server = serve(fake)
+    opened = stream(server)
+    opened.next("hello")
+    for _ in range(3):
+        answer = _ask(server, "/")
+        assert (answer.status, answer.body) == (503, b"All places are taken: try again, or close a page.\n")
+    opened.next("snapshot")
+
+
+def test_strangers_write_nothing_into_the_log(
+    fake: Any, serve: Serve, connect: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Garbage before, in and after a request, and upgrades, are answered with a sentence at most."""
+    server = serve(fake)
+    for garbage in (b"\x00\xff\r\n\r\n", b"GET / HTTP/9\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"x" * 70_000):
+        assert b"This is no HTTP request" in _rest(connect(server, garbage))
+    raw = connect(server, b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert b"405" in raw.recv(4096)
+    raw.sendall(b"no chunk\r\n")
+    _rest(raw)
+    assert _ask(server, "/", Connection="Upgrade", Upgrade="websocket").status == 200
+    assert [record.getMessage() for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+def test_faults_of_the_dashboard_are_in_the_log(fake: Any, serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """What nobody has thought of is told below ``nyx_plugins``, and ends nothing."""
+    fake.refusal = ZeroDivisionError("secret")
+    server = serve(fake, TOKEN)
+    answer = _act(server, "7/pause")
+    assert answer.status == 500 and b"secret" not in answer.body
+    server.close()
+    assert {record.name for record in caplog.records if record.levelno > logging.INFO} == {
+        "nyx_plugins.service.dashboard"
+    }
 
 
 # Start and end.

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import attrs
 import pytest
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
@@ -18,11 +19,12 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from nyx_plugins import Event, EventKind, PluginFailed, PluginHeader, PluginSystem, SystemStopped
+from nyx_plugins.plugins.worker.jail.level import Enforcement
 from nyx_plugins.service.dashboard import serve_dashboard
 from nyx_plugins.service.dashboard.server import DashboardServer
 
 DATA = 0x52
-TOKEN = "correct horse"
+TOKEN = "correct horse battery"
 WAIT_S = 30
 DASH = "\u2013"
 FLAGS = (
@@ -175,6 +177,19 @@ def test_details_open_by_keyboard(fake: Any, stats: Any, open_page: Any) -> None
     assert toggle.get_attribute("aria-expanded") == "true" and page.driver.switch_to.active_element == toggle
     toggle.send_keys(Keys.ENTER)
     page.until(lambda: not page.driver.find_elements(By.CSS_SELECTOR, ".details"), "the details are still there")
+
+
+@pytest.mark.usefixtures("clean")
+def test_it_shows_who_has_signed_and_how_well_plugins_are_confined(fake: Any, stats: Any, open_page: Any) -> None:
+    """The level stands above all, with what is missing on demand; the key stands in a plugin's details."""
+    fake.enforcement = Enforcement("partial", {"net": "an old kernel"})
+    fake.add(1, stats())
+    fake.infos[1] = attrs.evolve(fake.infos[1], signed_by="ed25519:" + "A" * 44)
+    page = open_page(fake)
+    page.says("#facts", "policies enforced: partial")
+    assert page.find("#facts").get_attribute("title") == "Not enforced: net: an old kernel"
+    page.find("[data-plugin='1'] .toggle").click()
+    page.says(".details", "ed25519:" + "A" * 44)
 
 
 @pytest.mark.usefixtures("clean")

@@ -104,6 +104,7 @@ def _info(info: PluginInfo) -> dict[str, Any]:
         "requested": sorted(info.requested),
         "permissions": sorted(info.permissions),
         "capacity": info.capacity,
+        "signed_by": info.signed_by,
     }
 
 

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from ... import __version__
 from ...config.errors import NyxPluginError
 from ...plugins.permissions import ALL_PERMISSIONS
+from ...plugins.worker.jail.level import Enforcement
 from . import actions
 from .actions import BadAction, action_of, status_of
 from .browsers import MAX_BROWSERS, Browsers, message
@@ -32,6 +33,10 @@ _log = logging.getLogger("nyx_plugins.service")
 
 class Managed(Recorded, actions.Managed, Protocol):
     """What the dashboard shows and changes: a ``PluginSystem``."""
+
+    @property
+    def enforcement(self) -> Enforcement:
+        """How well plugins are confined."""
 
 
 class Application:
@@ -61,10 +66,12 @@ class Application:
         if browser is None:
             return _refused(503, f"{MAX_BROWSERS} browsers are looking already: close one.")
         self._recorder.look()
+        enforcement = self._system.enforcement
         hello = {
             "version": __version__,
             "read_only": self._token is None,
             "permissions": sorted(ALL_PERMISSIONS),
+            "enforcement": {"level": enforcement.level, "missing": list(enforcement.reasons())},
             **self._recorder.so_far(),
         }
         return EventStream(browser, message("hello", hello), self._browsers.leave)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import threading
 
 import uvicorn
 
-from ...config.errors import StartupError
 from ..listening import listen, place_of
+from ..places import Places
+from ..token import check_token
 from .app import Application, Managed
 from .browsers import Browsers
 from .guard import Guard
+from .protocol import Protocol
 from .recorder import Recorder
 
 CONNECTIONS = 64
@@ -25,8 +28,8 @@ class DashboardServer:
     @classmethod
     def at(cls, address: str, system: Managed, token: str | None) -> DashboardServer:
         """Listen at ``host:port`` and serve there. Raises :class:`StartupError`."""
-        if token is not None and not (token.isprintable() and token.isascii() and token.strip() == token != ""):
-            raise StartupError("the dashboard's token must be of ASCII characters that can be typed, and not empty")
+        if token is not None:
+            check_token(token)
         listener = listen(address, "the dashboard")
         try:
             return cls(listener, address, system, token)
@@ -45,7 +48,8 @@ class DashboardServer:
             uvicorn.Config(
                 Guard(application.routes(), self.place),
                 loop="asyncio",
-                http="h11",
+                # Made like a class; uvicorn calls it and no more.
+                http=functools.partial(Protocol, Places(CONNECTIONS)),  # type: ignore[arg-type]
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -53,7 +57,6 @@ class DashboardServer:
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                limit_concurrency=CONNECTIONS,
                 timeout_graceful_shutdown=STOP_S,
             )
         )

@@ -16,6 +16,7 @@ const FACTS = [
   ["Process of the plugin actor", (p) => String(p.stats?.actor_pid ?? "–")],
   ["Process of the worker", (p) => String(p.stats?.worker_pid ?? "–")],
   ["Digest", (p) => visible(p.digest).slice(0, 19)],
+  ["Signed by", (p) => visible(p.signed_by) || "–"],
 ];
 
 export class Details {

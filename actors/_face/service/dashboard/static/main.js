@@ -16,6 +16,7 @@ const tiles = new Tiles();
 const session = new Session(() => shown !== null && show());
 const plugins = new Plugins(session);
 let version = null;
+let enforcement = null;
 let shown = null;
 let stopped = "";
 
@@ -41,7 +42,9 @@ function take(snapshot) {
 }
 
 function showFacts() {
-  setText(byId("facts"), `up ${format.duration(shown.uptime_s)} · host process ${shown.host_pid} · version ${version}`);
+  const parts = [`up ${format.duration(shown.uptime_s)}`, `host process ${shown.host_pid}`, `policies enforced: ${enforcement.level}`, `version ${version}`];
+  setText(byId("facts"), parts.join(" · "));
+  setAttribute(byId("facts"), "title", enforcement.missing.length ? visible(`Not enforced: ${enforcement.missing.join("; ")}`) : null);
 }
 
 function fill(body, rows) {
@@ -95,6 +98,7 @@ function trouble(text) {
 function begin(hello) {
   if (version !== null && version !== hello.version) location.reload();
   version = hello.version;
+  enforcement = hello.enforcement;
   stopped = "";
   document.body.classList.remove("stale");
   banner("");
