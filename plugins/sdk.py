@@ -34,34 +34,41 @@ class Frame:
 
 
 class Logger:
-    """Sends lines to the host's log, which limits their rate; arguments are filled in as by :mod:`logging`."""
+    """Sends lines to the host's log, which limits their rate: a small look-alike of :class:`logging.Logger`.
+
+    Arguments are filled in as by :mod:`logging`. ``exc_info`` adds a traceback: that of the exception being handled, of
+    an exception, or of what ``sys.exc_info()`` returns. Other keywords of :mod:`logging` (``extra``, ``stack_info``,
+    ``stacklevel``) are taken and change nothing.
+    """
 
     __slots__ = ("_write",)
 
     def __init__(self, write: Callable[[int, str], None]) -> None:
         self._write = write
 
-    def debug(self, msg: object, *args: object) -> None:
+    def debug(self, msg: object, *args: object, exc_info: object = None, **ignored: object) -> None:
         """Log what helps to find a fault."""
-        self._write(DEBUG, _filled(msg, args))
+        self._log(DEBUG, msg, args, exc_info)
 
-    def info(self, msg: object, *args: object) -> None:
+    def info(self, msg: object, *args: object, exc_info: object = None, **ignored: object) -> None:
         """Log an event of normal operation."""
-        self._write(INFO, _filled(msg, args))
+        self._log(INFO, msg, args, exc_info)
 
-    def warning(self, msg: object, *args: object) -> None:
+    def warning(self, msg: object, *args: object, exc_info: object = None, **ignored: object) -> None:
         """Log what an operator should look at some time."""
-        self._write(WARNING, _filled(msg, args))
+        self._log(WARNING, msg, args, exc_info)
 
-    def error(self, msg: object, *args: object) -> None:
+    def error(self, msg: object, *args: object, exc_info: object = None, **ignored: object) -> None:
         """Log what went wrong."""
-        self._write(ERROR, _filled(msg, args))
+        self._log(ERROR, msg, args, exc_info)
 
-    def exception(self, msg: object, *args: object) -> None:
+    def exception(self, msg: object, *args: object, exc_info: object = True, **ignored: object) -> None:
         """Log what went wrong, with the traceback of the exception being handled."""
-        import traceback
+        self._log(ERROR, msg, args, exc_info)
 
-        self._write(ERROR, f"{_filled(msg, args)}\n{traceback.format_exc().rstrip()}")
+    def _log(self, level: int, msg: object, args: tuple[object, ...], exc_info: object) -> None:
+        text = _filled(msg, args)
+        self._write(level, f"{text}\n{_traceback(exc_info)}" if exc_info else text)
 
 
 class Context:
@@ -189,6 +196,16 @@ class Plugin:
 
     def on_unload(self) -> None:
         """Let go of everything; no frame comes after this."""
+
+
+def _traceback(exc_info: object) -> str:
+    """The traceback of an exception, of one as ``sys.exc_info()`` has it, or of the one being handled."""
+    import sys
+    import traceback
+
+    error = exc_info[1] if isinstance(exc_info, tuple) and len(exc_info) == 3 else exc_info
+    found = error if isinstance(error, BaseException) else sys.exc_info()[1]
+    return "".join(traceback.format_exception(found)).rstrip() if found else "NoneType: None"
 
 
 def _filled(msg: object, args: tuple[object, ...]) -> str:

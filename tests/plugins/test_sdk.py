@@ -117,3 +117,26 @@ def test_a_plugin_that_overrides_nothing_takes_everything_and_replies_nothing(si
 def test_frames_show_what_they_hold() -> None:
     """The repr of a frame has its type, flags and data."""
     assert repr(Frame(0x53, 1, b"x")) == "Frame(type=0x53, flags=0x01, data=b'x')"
+
+
+@pytest.mark.parametrize("how", ["flag", "error", "tuple"])
+def test_a_line_of_any_level_can_have_a_traceback(how: str, sink: Sink) -> None:
+    """exc_info is what logging takes; its other keywords change nothing."""
+    logger = sink.context().logger
+    try:
+        raise ValueError("no")
+    except ValueError as error:
+        exc_info = {"flag": True, "error": error, "tuple": (ValueError, error, error.__traceback__)}[how]
+        logger.warning("with %s", "it", exc_info=exc_info, extra={"a": 1}, stack_info=True, stacklevel=2)
+    [(level, text)] = sink.logs
+    assert level == 30 and text.startswith("with it\nTraceback (most recent call last):\n")
+    assert text.endswith("\nValueError: no")
+
+
+def test_a_traceback_of_nothing_is_no_error(sink: Sink) -> None:
+    """Outside of a handler there is none, as in logging; without the keyword nothing is added."""
+    logger = sink.context().logger
+    logger.error("e", exc_info=True)
+    logger.exception("e")
+    logger.info("e", exc_info=False)
+    assert sink.logs == [(40, "e\nNoneType: None"), (40, "e\nNoneType: None"), (20, "e")]
