@@ -81,14 +81,7 @@ class HostProcess:
     def __init__(self, settings: Settings) -> None:
         state_dir = check_state_dir(settings)
         self._runtime = make_runtime_dir(settings)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "nyx_plugins.actors.host", str(self._runtime)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=None if _is_open(2) else subprocess.DEVNULL,
-            env=_environment(settings),
-            start_new_session=True,
-        )
+        self._process = self._start(_environment(settings))
         self._pending = b""
         self._stopped = StopReport()
         self._watcher: threading.Thread | None = None
@@ -107,6 +100,22 @@ class HostProcess:
         self.pid: int = ready["pid"]
         self.key: str = ready["key"]
         self.supervisor: str = ready["supervisor"]
+
+    def _start(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", "nyx_plugins.actors.host", str(self._runtime)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=None if _is_open(2) else subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,
+            )
+        except BaseException as error:
+            remove(self._runtime)
+            if isinstance(error, OSError):
+                raise StartupError(f"{sys.executable} can't be started for the host: {error.strerror}") from None
+            raise
 
     @property
     def runtime_dir(self) -> Path:
