@@ -235,7 +235,7 @@ class PluginActor(ActorProcess):
 
     def worker_misbehaved(self, what: str) -> None:
         """Report a breach of the protocol."""
-        self._violated(f"worker protocol: {what.removeprefix('worker protocol: ')}")
+        self._violated(f"worker protocol: {what}")
 
     def _violated(self, request: str) -> None:
         """Tell the guard what the worker tried; it decides when that is too much."""

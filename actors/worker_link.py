@@ -299,8 +299,8 @@ class WorkerLink:
                 if self._socket is None:
                     return
         except protocol.ProtocolError as error:
-            self._owner.worker_misbehaved(str(error))
-            self._gone(Death(Cause.PROTOCOL, f"broke the protocol: {error}"))
+            self._owner.worker_misbehaved(error.what)
+            self._gone(Death(Cause.PROTOCOL, f"broke the protocol: {error.what}"))
 
     def _output_ready(self, events: int) -> None:
         with contextlib.suppress(BlockingIOError):
