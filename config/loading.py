@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,14 +42,14 @@ def load_settings(path: str | Path | None = None, environ: Mapping[str, str] = o
     ``NYX_PLUGINS_<SECTION>_<KEY>`` in ``environ``, such as ``NYX_PLUGINS_LIMITS_MAILBOX_CAPACITY``, goes before the
     file, unless it is empty; so do ``NYX_PLUGINS_RUNTIME_DIR`` and ``NYX_PLUGINS_STATE_DIR``.
     """
-    text = None if path is None else _read(Path(path))
+    text = None if path is None else read_file(Path(path))
     data = {} if text is None else parse_toml(text, source=str(path))
     return _settings(path, data, read_overrides(environ))
 
 
 def load_with_origins(path: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Loaded:
     """The same, with the origin of each setting."""
-    text = b"" if path is None else _read(Path(path))
+    text = b"" if path is None else read_file(Path(path))
     data = parse_toml(text, source=str(path))
     overrides = read_overrides(environ)
     settings = _settings(path, data, overrides)
@@ -61,7 +62,7 @@ def load_with_origins(path: str | Path | None = None, environ: Mapping[str, str]
 def lines_of_file(path: str | Path) -> dict[str, int]:
     """The line of each key of a file that may have faults; nothing for one that is no TOML."""
     try:
-        text = _read(Path(path))
+        text = read_file(Path(path))
         parse_toml(text, source=str(path))
     except ConfigError:
         return {}
@@ -69,11 +70,7 @@ def lines_of_file(path: str | Path) -> dict[str, int]:
 
 
 def _settings(path: str | Path | None, data: dict[str, Any], overrides: Overrides) -> Settings:
-    merged = parse_toml(DEFAULTS.read_bytes(), source=str(DEFAULTS))
-    if path is not None:
-        _merge(merged, _anchored(data, Path(path).absolute().parent))
-    if overrides.tables:
-        _merge(merged, _anchored(_fitting(overrides.tables, merged), Path.cwd()))
+    merged = merged_tables(path, data, overrides)
     source = str(path or ("environment" if overrides.variables or overrides.faults else _NO_FILE))
     try:
         settings = structure(merged, Settings, source=source)
@@ -82,6 +79,16 @@ def _settings(path: str | Path | None, data: dict[str, Any], overrides: Override
     if overrides.faults:
         raise ConfigError(source, overrides.faults)
     return settings
+
+
+def merged_tables(path: str | Path | None, data: dict[str, Any], overrides: Overrides) -> dict[str, Any]:
+    """The file's tables (``data``) over the defaults, and the environment's over both; nothing is checked yet."""
+    merged = parse_toml(DEFAULTS.read_bytes(), source=str(DEFAULTS))
+    if path is not None:
+        _merge(merged, _anchored(data, Path(path).absolute().parent))
+    if overrides.tables:
+        _merge(merged, _anchored(_fitting(overrides.tables, merged), Path.cwd()))
+    return merged
 
 
 def _fitting(tables: Mapping[str, Mapping[str, Any]], merged: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,9 +105,10 @@ def _keys(data: Mapping[str, Any]) -> Iterator[str]:
             yield from (f"{name}[{number}].{key}" for number, table in enumerate(value) for key in table)
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """The bytes of a configuration file; raises :class:`ConfigError`."""
     try:
-        with path.open("rb") as file:
+        with open(str(path), "rb", opener=_open_at_once) as file:
             text = file.read(MAX_CONFIG_BYTES + 1)
     except (OSError, ValueError) as error:
         why = (isinstance(error, OSError) and error.strerror) or str(error)
@@ -108,6 +116,16 @@ def _read(path: Path) -> bytes:
     if len(text) > MAX_CONFIG_BYTES:
         raise ConfigError(str(path), [Fault("", f"must have at most {MAX_CONFIG_BYTES:,} bytes")])
     return text
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file that ends. A pipe would be waited for, and would be empty when it is read again."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or path == os.devnull:
+        return descriptor
+    os.close(descriptor)
+    raise ValueError("it must be a regular file, not a pipe or a device")
 
 
 def _dotted(table: Any, prefix: str = "") -> Any:

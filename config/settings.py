@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, get_args
 
 import attrs
@@ -143,10 +144,13 @@ class Settings:
 
     def __attrs_post_init__(self) -> None:
         """Refuse two plugins with the same id."""
-        seen: dict[int, int] = {}
-        faults = []
-        for index, plugin in enumerate(self.plugins):
-            if plugin.id is not None and (first := seen.setdefault(plugin.id, index)) != index:
-                faults.append(Fault(f"plugins[{index}].id", f"must be its own, not {plugin.id} of plugins[{first}]"))
-        if faults:
+        if faults := list(shared_ids(enumerate(self.plugins))):
             raise ConfigError("Settings", faults)
+
+
+def shared_ids(plugins: Iterable[tuple[int, PluginSettings]]) -> Iterator[Fault]:
+    """A fault for each plugin, given with its number, that has the id of an earlier one."""
+    seen: dict[int, int] = {}
+    for number, plugin in plugins:
+        if plugin.id is not None and (first := seen.setdefault(plugin.id, number)) != number:
+            yield Fault(f"plugins[{number}].id", f"must be its own, not {plugin.id} of plugins[{first}]")

@@ -73,6 +73,39 @@ def test_bundles_are_read_and_their_faults_are_listed(invoke: Invoke, config: Wr
     assert "plugins[4].bundle: asks for more than the ceiling allows: subprocesses: true is asked for" in listed
 
 
+def test_faults_of_every_kind_are_found_in_one_run(invoke: Invoke, config: Write, tmp_path: Path) -> None:
+    """A wrong key hides neither a missing bundle nor an id taken twice, nor what the ceiling does not allow."""
+    (tmp_path / "greedy").mkdir()
+    (tmp_path / "greedy/plugin.toml").write_text(
+        'id = 9\nname = "greedy"\nversion = "1"\napi_version = 1\nentry_point = "a:B"\n[sandbox]\nthreads = 5000\n'
+    )
+    text = (
+        "[limits]\nevent_queu = 1\n"
+        '[[plugins]]\nbundle = "missing"\nid = 7\n'
+        '[[plugins]]\nbundle = "builtin:echo"\nid = 7\ncolour = "red"\n'
+        '[[plugins]]\nbundle = "greedy"\n'
+    )
+    path = config(text)
+    listed = [line.strip() for line in invoke("config", "check", path).stderr.splitlines()]
+    assert listed[0] == f"Error: {path} has 5 faults:"
+    assert [line.partition(": ")[0] for line in listed[1:]] == [
+        "limits.event_queu",
+        "plugins[1].colour",
+        "plugins[1].id",
+        "plugins[0].bundle",
+        "plugins[2].bundle",
+    ]
+    without = config(text.replace('colour = "red"\n', "").replace("event_queu = 1\n", ""))
+    assert f"{without} has 3 faults:" in invoke("config", "check", without).stderr
+
+
+def test_a_ceiling_with_a_fault_accuses_no_plugin(invoke: Invoke, config: Write) -> None:
+    """What is not known is not held against anybody, nor is what is known of an entry in part only."""
+    bundle = '[[plugins]]\nbundle = "builtin:echo"\n'
+    result = invoke("config", "check", config(f"[ceiling]\nthreads = 0\n{bundle}{bundle}id = -1\n"))
+    assert "has 2 faults:" in result.stderr, result.stderr
+
+
 def test_a_token_file_that_is_not_there_is_a_fault(invoke: Invoke, config: Write, tmp_path: Path) -> None:
     """It is found before a service is started."""
     result = invoke("config", "check", config('[service]\ndashboard_token_file = "token"'))

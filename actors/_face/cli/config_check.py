@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import attrs
@@ -12,7 +12,8 @@ import click
 from ..actors.arguments import load_spec
 from ..config.errors import ConfigError, DocumentError, Fault
 from ..config.lines import line_of
-from ..config.loading import lines_of_file, load_settings
+from ..config.loading import lines_of_file
+from ..config.partial import PartialPlugin, PartialSettings, load_partly
 from ..config.settings import PluginSettings, Settings
 from ..plugins.bundle import read_manifest
 from ..plugins.errors import BundleError, KeyUnusable
@@ -51,37 +52,51 @@ def run_check(file: str) -> bool:
 
 
 def check_configuration(file: str) -> tuple[list[Planned], list[Fault]]:
-    """Read all that would be read before anything is started."""
-    try:
-        settings = load_settings(file)
-    except ConfigError as error:
-        return [], list(error.faults)
+    """Read all that would be read before anything is started, as far as faults let it be known."""
+    found = load_partly(file)
     planned: list[Planned] = []
-    faults = [*_token_faults(settings), *_key_faults(settings)]
-    for number, plugin in enumerate(settings.plugins):
-        try:
-            load_spec(plugin, number)
-            item = Planned(f"plugins[{number}]", plugin, read_manifest(plugin.bundle))
-        except ConfigError as error:
-            faults += error.faults
-        except DocumentError as error:
-            faults += [Fault(f"plugins[{number}].bundle", f"{error.source}: {fault}") for fault in error.faults]
-        except BundleError as error:
-            faults.append(Fault(f"plugins[{number}].bundle", str(error)))
-        else:
-            faults += _plugin_faults(item, planned, settings)
+    faults = [*found.faults, *_token_faults(found.settings), *_key_faults(found.settings)]
+    for plugin in found.plugins:
+        faults += _entry_faults(plugin)
+        manifest, more = _manifest_of(plugin)
+        faults += more
+        # Of one that is known in part only, neither the id nor what it asks for is certain.
+        if manifest is not None and plugin.is_whole:
+            item = Planned(f"plugins[{plugin.number}]", plugin.settings, manifest)
+            faults += [*_id_faults(item, planned), *(_ceiling_faults(item, found) if "ceiling" in found.whole else ())]
             planned.append(item)
     return planned, faults
 
 
-def _plugin_faults(item: Planned, others: list[Planned], settings: Settings) -> Iterator[Fault]:
+def _entry_faults(plugin: PartialPlugin) -> Sequence[Fault]:
+    try:
+        load_spec(plugin.settings, plugin.number)
+    except ConfigError as error:
+        return error.faults
+    return ()
+
+
+def _manifest_of(plugin: PartialPlugin) -> tuple[Manifest | None, list[Fault]]:
+    place = f"plugins[{plugin.number}].bundle"
+    try:
+        return read_manifest(plugin.settings.bundle), []
+    except DocumentError as error:
+        return None, [Fault(place, f"{error.source}: {fault}") for fault in error.faults]
+    except BundleError as error:
+        return None, [Fault(place, str(error))]
+
+
+def _id_faults(item: Planned, others: Iterable[Planned]) -> Iterator[Fault]:
     for other in others:
-        if other.plugin_id == item.plugin_id:
+        is_told = item.plugin.id is not None and other.plugin.id is not None
+        if other.plugin_id == item.plugin_id and not is_told:
             yield Fault(item.place, f"must have an id of its own, not {item.plugin_id} of {other.place}")
-    policy = decide(item.manifest.sandbox, settings.ceiling, override=item.plugin.sandbox)
-    if isinstance(policy, tuple):
-        for reason in policy:
-            yield Fault(f"{item.place}.bundle", f"asks for more than the ceiling allows: {reason}")
+
+
+def _ceiling_faults(item: Planned, found: PartialSettings) -> Iterator[Fault]:
+    policy = decide(item.manifest.sandbox, found.settings.ceiling, override=item.plugin.sandbox)
+    for reason in policy if isinstance(policy, tuple) else ():
+        yield Fault(f"{item.place}.bundle", f"asks for more than the ceiling allows: {reason}")
 
 
 def _key_faults(settings: Settings) -> Iterator[Fault]:
