@@ -12,6 +12,8 @@ from typing import Any
 
 import attrs
 
+from ..config.checks import shown
+from ..config.errors import ConfigError
 from ..config.settings import PluginSettings, Settings
 from . import messages as m
 from ._thespian import Address
@@ -52,15 +54,13 @@ def one_plugin(
     permissions: Iterable[str] | None,
     config: Mapping[str, Any] | None,
 ) -> PluginSettings:
-    """Check the arguments of ``load``."""
-    return PluginSettings(
-        bundle=checked_bundle(bundle),
-        id=plugin_id,
-        capacity=capacity,
-        capacity_bytes=capacity_bytes,
-        permissions=checked_permissions(permissions),
-        config=checked_config(config),
-    )
+    """Check the arguments of ``load``; raises :class:`TypeError` and :class:`ConfigError`."""
+    place = checked_bundle(bundle)
+    names, table = checked_permissions(permissions), checked_config(config)
+    try:
+        return PluginSettings(place, plugin_id, capacity, capacity_bytes, names, table)
+    except ConfigError as error:
+        raise ConfigError(f"of {shown(place)}", error.faults) from None
 
 
 def load(settings: Settings, plugins: Sequence[PluginSettings]) -> Ask:

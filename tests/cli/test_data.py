@@ -75,7 +75,7 @@ def value_size(value: Any) -> int:
 @pytest.mark.parametrize("text", ["", "{", "NaN", "[1,]", "[" * 100_000])
 def test_what_is_no_json_is_refused(text: str) -> None:
     """Also what is nested so deep that it can't be read."""
-    with pytest.raises(click.UsageError, match="DATA must be JSON"):
+    with pytest.raises(click.UsageError, match=r"DATA must be JSON|this JSON is nested too deeply"):
         read(text, cbor_wanted=True)
 
 
@@ -179,3 +179,15 @@ def test_a_number_beyond_all_measure_is_hexadecimal() -> None:
     """Python refuses to print it in decimal digits."""
     [shown] = cbor_value(cbor2.dumps(1 << 20_000)) or [""]
     assert shown == hex(1 << 20_000)
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """It may never have a writer; what a shell makes of a command is read."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(Failure, match="named pipe, which may never have a writer"):
+        read_data(None, hex_wanted=False, cbor_wanted=False, file=str(tmp_path / "pipe"))
+    reader, writer = os.pipe()
+    os.write(writer, b"data")
+    os.close(writer)
+    assert read_data(None, hex_wanted=False, cbor_wanted=False, file=f"/dev/fd/{reader}") == b"data"
+    os.close(reader)

@@ -348,9 +348,28 @@ def test_closed_streams_break_nothing(tmp_path: Path) -> None:
     assert subprocess.run(["bash", "-c", command], timeout=50).returncode == 3
 
 
+@pytest.mark.parametrize("arguments", ["--help", "--version", "config show", "status --help"])
+def test_output_that_is_closed_is_lost_with_exit_code_2(arguments: str) -> None:
+    """Nobody takes what was not written for done."""
+    command = f"{sys.executable} -m nyx_plugins.cli {arguments} >&-"
+    said = subprocess.run(["bash", "-c", command], stderr=subprocess.PIPE, text=True, timeout=50)
+    assert (said.returncode, said.stderr) == (2, "Error: the output can't be written: Bad file descriptor\n")
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--metrics foo", "--dashboard [::1", "--dashboard-token-file " + "x" * 5000, "--log-level loud"],
+)
+def test_an_option_that_cannot_be_used_is_named(option: str, invoke: Invoke) -> None:
+    """What is wrong with the command line is told in its words, not in those of the settings."""
+    said = sentence(invoke("serve", *option.split()))
+    assert said.startswith(f"invalid value for '{option.split()[0]}': ") and "Settings" not in said
+    assert said.endswith("; try 'nyx-plugins serve --help'")
+
+
 def test_a_timeout_must_be_a_number() -> None:
     """Not a number is no time to wait."""
     command = [sys.executable, "-m", "nyx_plugins.cli", "replay", "x", "--config", "y", "--timeout", "nan"]
     said = subprocess.run(command, capture_output=True, text=True, timeout=50)
     assert said.returncode == 2
-    assert "nan is no number of seconds" in said.stderr
+    assert "'nan' is no number of seconds" in said.stderr

@@ -49,12 +49,28 @@ def test_a_table_has_a_row_for_each_plugin(driven: PluginSystem, invoke: Invoke)
 
 
 def test_some_plugins_can_be_asked_for(driven: PluginSystem, answer: Answer, invoke: Invoke) -> None:
-    """By id or name, in the order of the arguments; one that is not there is one sentence."""
+    """By id or name, in the order of the arguments."""
     for bundle in ("builtin:echo", "builtin:kv", "builtin:wordcount"):
         driven.load(bundle)
     assert list(answer("stats", "kv", "1001", "1003")["plugins"]) == ["1003", "1001"]
-    result = invoke("stats", "kv", "9")
-    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "Error: plugin 9 is not registered\n")
+
+
+def test_a_plugin_that_is_not_there_hinders_no_other(driven: PluginSystem, answer: Answer, invoke: Invoke) -> None:
+    """Each that was asked for in vain is a sentence, or an error under what it was called."""
+    driven.load("builtin:kv")
+    result = invoke("stats", "9", "nosuch", "kv")
+    assert result.exit_code == 1 and " kv " in result.stdout
+    assert result.stderr.splitlines() == [
+        "Error: plugin 9 is not registered",
+        "Error: no plugin is called 'nosuch' ('nyx-plugins status' lists them)",
+    ]
+    plugins = answer("stats", "9", "nosuch", "kv", code=1)["plugins"]
+    assert list(plugins) == ["1003", "9", "nosuch"]
+    assert {name: (item["error"] or {}).get("type") for name, item in plugins.items()} == {
+        "1003": None,
+        "9": "PluginNotRegistered",
+        "nosuch": "UnknownPlugin",
+    }
 
 
 def test_a_plugin_at_rest_has_no_counters(
@@ -102,6 +118,16 @@ def test_a_configuration_names_the_runtime_directory(tmp_path: Path, invoke: Inv
     assert f"in {tmp_path}/other:" in invoke("status", "--config", path, "--runtime-dir", tmp_path / "other").stderr
     result = invoke("status", "--config", config("[sytem]\n"))
     assert result.exit_code == 2 and "did you mean 'system'?" in result.stderr
+
+
+def test_a_configuration_that_is_named_is_read(tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the runtime directory is known without it; a misspelt variable is told likewise."""
+    monkeypatch.setenv("NYX_PLUGINS_RUNTIME_DIR", str(tmp_path))
+    result = invoke("status", "--config", tmp_path / "missing.toml")
+    assert result.exit_code == 2 and "missing.toml: can't be read" in result.stderr
+    monkeypatch.setenv("NYX_PLUGINS_LIMITS_EVENT_QUEU", "1")
+    result = invoke("status", "--runtime-dir", tmp_path)
+    assert result.exit_code == 2 and "did you mean NYX_PLUGINS_LIMITS_EVENT_QUEUE?" in result.stderr
 
 
 # Figures.

@@ -37,6 +37,14 @@ def test_a_bundle_that_cannot_be_loaded_hinders_no_other(driven: PluginSystem, i
     assert result.stderr.startswith("Error: bundle builtin:none: ") and result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("bundles", [("", "builtin:echo"), ("builtin:echo", "")])
+def test_a_bundle_without_a_name_hinders_no_other(bundles: tuple[str, str], answer: Answer) -> None:
+    """The results are in the order of the arguments."""
+    found = dict(zip(bundles, answer("load", *bundles, code=2), strict=True))
+    assert found["builtin:echo"]["plugin"]["name"] == "echo"
+    assert found[""]["error"] == {"type": "BundleError", "text": "bundle '': must be a path, not ''"}
+
+
 def test_a_load_tells_programs_what_is_loaded(answer: Answer) -> None:
     """One object for each bundle: the plugin, or the error."""
     loaded, refused = answer("load", "builtin:echo", "builtin:none", code=2)
@@ -185,11 +193,14 @@ def test_permissions_of_nobody_are_refused(driven: PluginSystem, invoke: Invoke)
         ("load a --set =x", "'=x' is not of the form KEY=VALUE"),
         ("load a --set-json [1]", "must be a JSON object"),
         ("load a --set-json {", "this is no JSON: "),
+        ("load a --set-json " + "[" * 5000, "this JSON is nested too deeply"),
+        ("load a --set x=-1e999", "the number -1e999 is too large"),
+        ("load a --capacity many", "'many' is no whole number"),
         ("pause", "missing argument 'PLUGIN...'"),
         ("pause 4294967296", "a plugin's id is 0 to 4,294,967,295, not 4294967296"),
         (f"pause {'9' * 5000}", "a plugin's id is 0 to 4,294,967,295, not 9999"),
         ("unload 1 --timeout -1", "-1.0 is not in the range 0 to 86,400"),
-        ("unload 1 --timeout nan", "nan is no number of seconds"),
+        ("unload 1 --timeout nan", "'nan' is no number of seconds"),
         ("grant 1", "missing argument 'PERMISSION...'"),
         ("grant 1 fly", "'fly' is not one of 'control', "),
     ],
@@ -204,4 +215,4 @@ def test_a_wrong_argument_is_one_sentence(arguments: str, expected: str, invoke:
 
 def test_a_bundle_without_a_path_is_one_sentence(driven: PluginSystem, invoke: Invoke) -> None:
     """An empty argument is a mistake of the shell's, and is said to be."""
-    assert said(invoke("load", "")) == (2, "", "Error: bundle: must be a path, not ''\n")
+    assert said(invoke("load", "")) == (2, "", "Error: bundle '': must be a path, not ''\n")

@@ -52,12 +52,15 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def place(runtime_dir: str | None, config: str | None) -> str | None:
-    """Return the runtime directory that the options mean; raises :class:`ConfigError`."""
-    if config is None:
-        return runtime_dir or None
+    """Return the runtime directory that the options mean.
+
+    Raises :class:`ConfigError` for any fault of the configuration and of the environment, whether needed or not: a
+    mistake in there is not to be found out only when an option is left out.
+    """
     from ..config.loading import load_settings
 
-    return runtime_dir or load_settings(config).system.runtime_dir or None
+    configured = load_settings(config).system.runtime_dir
+    return runtime_dir or configured or None
 
 
 def connected(command: Callable[..., Any]) -> Callable[..., Any]:

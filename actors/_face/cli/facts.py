@@ -17,10 +17,10 @@ from ..config.errors import NyxPluginError
 from ..plugins.errors import PluginNotRegistered, ServiceNotRunning
 from ..plugins.worker.jail.level import Enforcement
 from . import connecting, tables
-from .failure import exit_code_of, failure_of, one_line
+from .failure import exit_code_of, one_line
 from .fields import QUANTILES, error_fields, info_fields, print_json, quantile, stats_fields
-from .managing import described
-from .references import resolve
+from .managing import described, finish
+from .references import find as find_plugin
 
 
 @attrs.frozen
@@ -70,28 +70,41 @@ def service_fields(service: Service, runtime_dir: str | None) -> dict[str, Any]:
 
 
 def show_stats(system: PluginSystem, plugins: Sequence[int | str], json_wanted: bool) -> None:
-    """Print the counters; those of a plugin that was named and has none end the command with its error."""
-    found = [_facts(system, info) for info in _chosen(system, plugins)]
+    """Print the counters; a plugin that was named and has none gives the exit code, and hinders no other."""
+    infos, unknown = _chosen(system.plugins(), plugins)
+    found = [_facts(system, info) for info in infos]
     dispatch = system.dispatch_stats()
     if json_wanted:
-        print_json({"plugins": {str(item.info.plugin_id): _fields(item) for item in found}, **_dispatch(dispatch)})
+        missing = {asked: {"name": None, "error": error_fields(error)} for asked, error in unknown.items()}
+        print_json(
+            {"plugins": {str(item.info.plugin_id): _fields(item) for item in found} | missing, **_dispatch(dispatch)}
+        )
     else:
         _print_stats(found, dispatch)
-    missing = [item.error for item in found if item.error is not None]
-    if plugins and missing:
-        failure_of(missing[0]).show()
-        click.get_current_context().exit(exit_code_of(missing[0]))
+    if plugins:
+        finish([*unknown.values(), *(item.error for item in found if item.error is not None)], json_wanted)
 
 
-def _chosen(system: PluginSystem, plugins: Sequence[int | str]) -> Iterable[PluginInfo]:
-    known = {info.plugin_id: info for info in system.plugins()}
+def _chosen(
+    known: Sequence[PluginInfo], plugins: Sequence[int | str]
+) -> tuple[Iterable[PluginInfo], dict[str, NyxPluginError]]:
+    """Return the plugins that are meant, all without a name, and an error for each name that means none."""
+    infos = {info.plugin_id: info for info in known}
     if not plugins:
-        return known.values()
-    ids = dict.fromkeys(resolve(system, plugin) for plugin in plugins)
-    for plugin_id in ids:
-        if plugin_id not in known:
-            raise PluginNotRegistered(plugin_id)
-    return [known[plugin_id] for plugin_id in ids]
+        return known, {}
+    chosen: dict[int, PluginInfo] = {}
+    unknown: dict[str, NyxPluginError] = {}
+    for plugin in plugins:
+        try:
+            plugin_id = plugin if isinstance(plugin, int) else find_plugin(known, plugin)
+        except NyxPluginError as error:
+            unknown[str(plugin)] = error
+            continue
+        if plugin_id in infos:
+            chosen[plugin_id] = infos[plugin_id]
+        else:
+            unknown[str(plugin_id)] = PluginNotRegistered(plugin_id)
+    return chosen.values(), unknown
 
 
 def _facts(system: PluginSystem, info: PluginInfo) -> PluginFacts:

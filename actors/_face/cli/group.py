@@ -76,6 +76,9 @@ class CommandGroup(click.Group):
             return super().make_context(info_name, args, parent, **extra)
         except click.UsageError as error:
             raise usage_failure(error) from error
+        except OSError as error:
+            # Help and version are printed here.
+            raise _failure_of(error) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; errors of this package become a :class:`Failure`, Ctrl-C becomes exit code 130."""
@@ -86,12 +89,14 @@ class CommandGroup(click.Group):
         except NyxPluginError as error:
             raise failure_of(error) from error
         except OSError as error:
-            if error.errno == errno.EPIPE:
-                # Whoever reads the output has had enough of it: click ends in silence.
-                raise
-            raise Failure(_os_text(error)) from error
+            raise _failure_of(error) from error
         except KeyboardInterrupt as error:
             raise Interrupted("Interrupted: everything that was started has been stopped.") from error
+
+
+def _failure_of(error: OSError) -> Exception:
+    # Whoever reads the output has had enough of it: click ends in silence.
+    return error if error.errno == errno.EPIPE else Failure(_os_text(error))
 
 
 def _os_text(error: OSError) -> str:

@@ -75,9 +75,22 @@ def main() -> None:
 
 def _prepare_streams() -> None:
     """Have all three, whatever was closed, and show letters that the terminal's encoding lacks by their numbers."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # it stays open to the end
+    # What was closed is opened in this order, and so has the descriptor that it should have.
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115  # it stays open to the end
+    if sys.stdout is None:
+        sys.stdout = _closed_output()
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # it stays open to the end
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _closed_output() -> io.TextIOWrapper:
+    """Return an output that refuses everything: who has closed the standard one is told that what it got is lost.
+
+    It keeps nothing, or Python would try once more at its exit, and complain in its own words.
+    """
+    raw = open(os.open(os.devnull, os.O_RDONLY), "wb", buffering=0)  # noqa: SIM115  # it stays open to the end
+    return io.TextIOWrapper(raw, write_through=True)

@@ -11,6 +11,7 @@ import click
 from ..actors.system import PluginInfo, PluginSystem
 from ..config.errors import ConfigError, NyxPluginError
 from ..config.settings import PluginSettings
+from ..plugins.errors import BundleError
 from .failure import Failure, exit_code_of, failure_of, one_line
 from .fields import error_fields, info_fields, print_json
 from .references import find, resolve
@@ -40,20 +41,33 @@ def load_bundles(
 ) -> None:
     """Load all at the same time and print one result for each."""
     config = {**(table or {}), **dict(items)}
-    try:
-        wanted = [
-            PluginSettings(bundle, plugin_id, capacity, capacity_bytes, tuple(permissions) or None, config)
-            for bundle in bundles
-        ]
-    except ConfigError as error:
-        raise Failure("; ".join(map(str, error.faults))) from None
-    results = system.load_many(wanted)
+    options = (plugin_id, capacity, capacity_bytes, tuple(permissions) or None, config)
+    results = _load_each(system, [_wanted(bundle, options) for bundle in bundles])
     if json_wanted:
         print_json([_load_fields(*pair) for pair in zip(bundles, results, strict=True)])
     for info in results if not json_wanted else ():
         if isinstance(info, PluginInfo):
             click.echo(f"loaded {described(info.plugin_id, info.name)} {one_line(info.version)}")
-    _finish([item for item in results if isinstance(item, NyxPluginError)], json_wanted)
+    finish([item for item in results if isinstance(item, NyxPluginError)], json_wanted)
+
+
+def _wanted(bundle: str, options: tuple[Any, ...]) -> PluginSettings | BundleError:
+    """What to load; an error where ``bundle`` is no path. What is wrong with the options is a :class:`Failure`."""
+    try:
+        return PluginSettings(bundle, *options)
+    except ConfigError as error:
+        others = [str(fault) for fault in error.faults if fault.key != "bundle"]
+        if others:
+            raise Failure("; ".join(others)) from None
+        return BundleError(bundle or "''", error.faults[0].reason)
+
+
+def _load_each(
+    system: PluginSystem, wanted: Sequence[PluginSettings | BundleError]
+) -> list[PluginInfo | NyxPluginError]:
+    """Load all that can be, at the same time; the results are in the order of what was wanted."""
+    loaded = iter(system.load_many([item for item in wanted if isinstance(item, PluginSettings)]))
+    return [item if isinstance(item, BundleError) else next(loaded) for item in wanted]
 
 
 def for_each(
@@ -71,7 +85,7 @@ def for_each(
     for result in results if not json_wanted else ():
         if result.error is None and result.plugin_id is not None:
             click.echo(f"{past} {described(result.plugin_id, result.name)}")
-    _finish([result.error for result in results if result.error is not None], json_wanted)
+    finish([result.error for result in results if result.error is not None], json_wanted)
 
 
 def change_permissions(
@@ -122,7 +136,7 @@ def _done_fields(result: Done) -> dict[str, Any]:
     return {"plugin_id": result.plugin_id, "name": result.name or None, "error": error_fields(result.error)}
 
 
-def _finish(errors: Sequence[NyxPluginError], json_wanted: bool) -> None:
+def finish(errors: Sequence[NyxPluginError], json_wanted: bool) -> None:
     """Say what failed, one sentence each, and end with the exit code of the first."""
     if not errors:
         return

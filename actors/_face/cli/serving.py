@@ -39,7 +39,8 @@ def serve(
                      what can't is named
 
     Exit codes: 0 stopped in order, 1 a process could not be ended, 2 the configuration can't be used, 3 it could not
-    start (another service runs there, say), or the system ended by itself.
+    start (another service runs there, say), or the system ended by itself; 143 or 130 after a second SIGTERM or SIGINT,
+    which ends it by the signal.
     """
     from ..service.server import Server
     from .overrides import overriding

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,11 +14,21 @@ else:
     # Before click 8.5 it takes no argument.
     ParamType = click.ParamType
 
+MAX_DIGITS = 4_000
+"""The longest whole number that is read from JSON."""
 FRAME_TYPES = {"handshake": 0x51, "data": 0x52, "control": 0x53, "error": 0x54}
 
 
 class Whole(click.IntRange):
     """A whole number in a range, which helps and errors tell as people write it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number."""
+        try:
+            number: int = super().convert(int(value), param, ctx)
+        except ValueError:
+            self.fail(f"{value!r:.60} is no whole number, such as 1000", param, ctx)
+        return number
 
     def _describe_range(self) -> str:
         return _range(self.min, self.max)
@@ -31,8 +42,14 @@ class Seconds(click.FloatRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the number; what is none ("nan") is refused."""
-        number: float = super().convert(value, param, ctx)
-        return number if number == number else self.fail(f"{value} is no number of seconds", param, ctx)
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if math.isnan(number):
+            self.fail(f"{value!r:.60} is no number of seconds", param, ctx)
+        converted: float = super().convert(number, param, ctx)
+        return converted
 
     def _describe_range(self) -> str:
         return _range(self.min, self.max)
@@ -52,7 +69,9 @@ class ConfigItem(ParamType):
             self.fail(f"{value!r} is not of the form KEY=VALUE", param, ctx)
         try:
             return key, strict_json(text)
-        except (ValueError, RecursionError):
+        except Unreadable as error:
+            self.fail(str(error), param, ctx)
+        except ValueError:
             return key, text
 
 
@@ -67,7 +86,9 @@ class ConfigTable(ParamType):
             return value
         try:
             table = strict_json(str(value))
-        except (ValueError, RecursionError) as error:
+        except Unreadable as error:
+            self.fail(str(error), param, ctx)
+        except ValueError as error:
             self.fail(f"this is no JSON: {error}", param, ctx)
         if not isinstance(table, dict):
             self.fail(f"this must be a JSON object, such as '{{\"key\": 1}}', not {value!r:.60}", param, ctx)
@@ -105,13 +126,34 @@ class Flags(ParamType):
         return value if isinstance(value, int) else _u8(self, value, "a number from 0 to 255 (0x01)", param, ctx)
 
 
+class Unreadable(ValueError):
+    """A text is JSON, and holds more than can be read: numbers that are too large, lists that are too deep."""
+
+
 def strict_json(text: str) -> Any:
-    """Read a JSON document; raises :class:`ValueError`, for NaN and infinity too, and :class:`RecursionError`."""
+    """Read a JSON document; raises :class:`ValueError`, for NaN and infinity too, and :class:`Unreadable`."""
 
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is no value of JSON")
 
-    return json.loads(text, parse_constant=refuse)
+    try:
+        return json.loads(text, parse_constant=refuse, parse_int=_whole, parse_float=_finite)
+    except RecursionError:
+        raise Unreadable("this JSON is nested too deeply") from None
+
+
+def _whole(digits: str) -> int:
+    # Python itself refuses longer ones, in words about its own settings.
+    if len(digits) > MAX_DIGITS:
+        raise Unreadable(f"a number of {len(digits):,} digits is too large: the limit is {MAX_DIGITS:,}")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise Unreadable(f"the number {digits:.60} is too large: the largest is about 1.8e308")
+    return number
 
 
 def _range(least: float | None, most: float | None) -> str:
