@@ -367,6 +367,13 @@ def test_an_option_that_cannot_be_used_is_named(option: str, invoke: Invoke) -> 
     assert said.endswith("; try 'nyx-plugins serve --help'")
 
 
+def test_a_configuration_that_is_a_pipe_is_not_waited_for(tmp_path: Path, invoke: Invoke) -> None:
+    """It is refused at once."""
+    os.mkfifo(tmp_path / "pipe")
+    result = invoke("config", "check", tmp_path / "pipe")
+    assert result.exit_code == 2 and "it must be a regular file, not a pipe or a device" in result.stderr
+
+
 def test_a_timeout_must_be_a_number() -> None:
     """Not a number is no time to wait."""
     command = [sys.executable, "-m", "nyx_plugins.cli", "replay", "x", "--config", "y", "--timeout", "nan"]

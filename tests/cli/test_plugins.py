@@ -88,7 +88,7 @@ def test_a_relative_bundle_is_below_the_folder_of_the_caller(
     fault: Callable[..., Path], driven: PluginSystem, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The service's own folder does not matter."""
-    bundle = fault("obedient_plugin")
+    bundle = fault("obedient_plugin", sandbox="read_paths = []")
     monkeypatch.chdir(bundle.parent)
     assert invoke("load", bundle.name).exit_code == 0
 
@@ -149,7 +149,7 @@ def test_a_name_that_two_plugins_have_is_refused(driven: PluginSystem, invoke: I
 
 def test_a_name_of_digits_is_an_id(driven: PluginSystem, invoke: Invoke, fault: Callable[..., Path]) -> None:
     """A plugin can't take the place of another by its name."""
-    bundle = fault("obedient_plugin", plugin_id=8)
+    bundle = fault("obedient_plugin", plugin_id=8, sandbox="read_paths = []")
     manifest = bundle / "plugin.toml"
     manifest.write_text(manifest.read_text().replace("obedient_plugin", "1002", 1))
     driven.load(bundle)
