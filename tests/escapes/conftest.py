@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import json
 import os
@@ -54,6 +55,8 @@ class Warden:
     def close(self) -> None:
         """End it."""
         self._process.communicate()
+        # An attempt that may make a queue and not remove it leaves one, and the user may have only so many.
+        ctypes.CDLL(None).mq_unlink(b"/nyx-%d" % self._process.pid)
 
 
 @pytest.fixture(scope="session")

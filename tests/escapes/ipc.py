@@ -29,7 +29,7 @@ ATTEMPTS = (
     Attempt(
         "POSIX messages",
         """
-        name = f'nyx-{os.getpid()}'.encode()
+        name = f'nyx-{os.getppid()}'.encode()
         syscall((240, 180), name, os.O_CREAT | os.O_RDWR, 0o600, None)
         syscall((241, 181), name)
         """,
