@@ -56,6 +56,8 @@ def _remove(top: int, name: str, number: int) -> int:
                 os.unlink(child, dir_fd=inner)
             except IsADirectoryError:
                 number += 1
+                # A folder can't be moved without the right to write into it.
+                os.chmod(child, 0o700, dir_fd=inner)
                 os.rename(child, f".removed-{number}-{os.urandom(4).hex()}", src_dir_fd=inner, dst_dir_fd=top)
     finally:
         os.close(inner)

@@ -117,7 +117,8 @@ def faces(address: Address) -> tuple[Address, ...]:
     if isinstance(address, IPv4Address):
         return (address,)
     inner = address.sixtofour or (address.teredo and address.teredo[1])
-    if address in _NAT64 or address in _COMPATIBLE:
+    # "::" and "::1" are none of the old notation (RFC 4291, 2.5.5.1), whatever their bits look like.
+    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
         inner = IPv4Address(int(address) & 0xFFFF_FFFF)
     return (address, inner) if inner else (address,)
 

@@ -116,7 +116,7 @@ def test_a_system_removes_what_a_killed_one_left(
 def _kill_without_cleaning(system: PluginSystem, monkeypatch: pytest.MonkeyPatch) -> Any:
     """End a system as if the application had been killed together with its host."""
     with monkeypatch.context() as patch:
-        patch.setattr("nyx_plugins.actors.runtime_dir.shutil.rmtree", lambda *_, **__: None)
+        patch.setattr("nyx_plugins.actors.launch.remove", lambda _: None)
         os.kill(system.host_pid, signal.SIGKILL)
         system.close(timeout=0.0)
     reap()

@@ -297,7 +297,8 @@ def test_ctrl_c_ends_everything(
         f"        Path({str(gate)!r}).write_text('here')\n"
         "        threading.Event().wait()\n"
     )
-    process = program("check", bundle(code), "--timeout", "60")
+    asked = f'permissions = ["data_access"]\n[sandbox]\nwrite_paths = ["{gate}"]\n'
+    process = program("check", bundle(code, asked), "--timeout", "60")
     assert gate.read_text() == "here"
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=TIMEOUT_S)

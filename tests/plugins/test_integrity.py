@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nyx_plugins.actors import runtime_dir
+from nyx_plugins.actors import trees
 from nyx_plugins.plugins import integrity
 from nyx_plugins.plugins.bundle import StagedBundle, remove_staged, stage_bundle
 from nyx_plugins.plugins.errors import BundleChanged
@@ -131,9 +131,9 @@ def test_nothing_is_left_of_a_runtime_directory_with_copies(ordinary_user: Path)
     for number in "12":
         stage_bundle("builtin:echo", runtime / "plugins" / number / "bundle")
         (runtime / "plugins" / number / "mailbox").write_bytes(b"")
-    runtime_dir.remove_plugin(str(runtime / "plugins" / "1"))
+    trees.remove(runtime / "plugins" / "1")
     assert [path.name for path in (runtime / "plugins").iterdir()] == ["2"]
-    runtime_dir.remove(runtime)
+    trees.remove(runtime)
     assert list(ordinary_user.iterdir()) == []
 
 

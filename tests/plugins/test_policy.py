@@ -20,6 +20,10 @@ from nyx_plugins.plugins.policy import Policy, PolicyLine, decide, is_within
 MIB = 1024 * 1024
 
 
+# Which keys are trusted is a matter of loading, not of what a plugin may do.
+FIELDS = [field.name for field in attrs.fields(Ceiling) if field.name != "trusted_keys"]
+
+
 def granted(request: SandboxRequest, ceiling: Ceiling, **options: Any) -> Policy:
     """The policy of a request that must not be refused."""
     decision = decide(request, ceiling, **options)
@@ -205,7 +209,7 @@ def test_each_value_is_explained_with_its_origin() -> None:
         default_wall_time_s=5.0,
     )
     lines = policy.explain()
-    assert [line.key for line in lines] == [field.name for field in attrs.fields(Ceiling)]
+    assert [line.key for line in lines] == FIELDS
     assert PolicyLine("network", ("a:1",), "manifest") in lines
     assert PolicyLine("threads", 3, "plugin entry") in lines
     assert PolicyLine("cpu_seconds", 9, "ceiling") in lines
@@ -302,7 +306,7 @@ def wider(policy: Policy, ceiling: Ceiling) -> list[str]:
     }
     numbers = ("memory_bytes", "cpu_seconds", "wall_time_s", "open_files", "threads", "scratch_bytes")
     found |= {name: above(getattr(policy, name), getattr(ceiling, name)) for name in numbers}
-    assert set(found) == {field.name for field in attrs.fields(Ceiling)}
+    assert set(found) == set(FIELDS)
     return [name for name, exceeds in found.items() if exceeds]
 
 
@@ -314,12 +318,12 @@ def test_a_decided_policy_is_never_wider_than_the_ceiling(
     decision = decide(request, ceiling, override=override, default_wall_time_s=default)
     if isinstance(decision, Policy):
         assert wider(decision, ceiling) == []
-        assert set(decision.origins) == {field.name for field in attrs.fields(Ceiling)}
+        assert set(decision.origins) == set(FIELDS)
     else:
         assert decision
 
 
-@pytest.mark.parametrize("name", [field.name for field in attrs.fields(Ceiling)])
+@pytest.mark.parametrize("name", FIELDS)
 @given(data=st.data())
 def test_one_field_alone_is_never_wider_than_the_ceiling(name: str, data: st.DataObject) -> None:
     """The same with all else left open, so that nothing else is the reason of a refusal; the entry counts as well."""

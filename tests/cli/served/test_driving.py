@@ -47,7 +47,7 @@ def test_status_tells_what_is_running(loaded: Service) -> None:
     assert "1002  echo" in found.stdout
     facts = json.loads(loaded.run("status", "--json").stdout)
     names = {"running", "pid", "host_pid", "version", "started_at", "uptime_s", "transport", "runtime_dir", "plugins"}
-    assert set(facts) == names
+    assert set(facts) == names | {"enforcement"}
     assert (facts["running"], facts["pid"]) == (True, loaded.process.pid)
     assert [plugin["plugin_id"] for plugin in facts["plugins"]] == [1002, 1003]
 
