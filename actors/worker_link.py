@@ -6,7 +6,6 @@ The worker is treated as hostile: what it says is schema-checked and bounded, an
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import mmap
 import os
 import select
@@ -33,7 +32,6 @@ from .unsent import Unsent
 
 _READ_BYTES = 1 << 18
 _MARK = struct.Struct("<QQ")
-_PR_SET_PDEATHSIG = 1
 # All that a socket can hold; a child of the worker could go on for ever.
 _LAST_READS = 16
 # A worker that closed its socket has this long to end, in seconds.
@@ -185,7 +183,6 @@ class WorkerLink:
                 pass_fds=(fd, self._page.fd, *jail.descriptors()),
                 cwd="/",
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
             )
         for path in jail.missing:
             self._owner.worker_output(f"path {path!r} of the policy does not exist: it can't be granted")
@@ -381,10 +378,3 @@ def _readable(fd: int, timeout_s: float) -> bool:
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(timeout_s * 1000))
 
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _die_with_parent() -> None:
-    """Run in the child between fork and exec: its plugin actor's end is its own."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
