@@ -151,7 +151,9 @@ class WorkerLink:
         self._page: MarkPage | None = MarkPage(page)
         self._max_reply_bytes = max_reply_bytes
         self._max_results = max_results
-        self._reader = protocol.MessageReader(protocol.max_message_bytes(max_reply_bytes))
+        self._reader = protocol.MessageReader(
+            protocol.max_message_bytes(max_reply_bytes), max_items=protocol.max_items(max_results)
+        )
         self._unsent = Unsent()
         self._line = b""
         self._process: subprocess.Popen[bytes] | None = None

@@ -56,6 +56,8 @@ MAX_TIMEOUT_MS = 3_600_000
 FLUSH_BYTES = 262_144
 """A worker sends what it holds as soon as it amounts to this."""
 _SLACK_BYTES = 65_536
+# An array and its fields; around them, the message, its kind, an index and the array of all.
+_RESULT_ITEMS, _FRAME_ITEMS, _OUTER_ITEMS = 3, 4, 4
 _LENGTH_BYTES = 4
 _MAX_LENGTH = 0xFFFF_FFFF
 
@@ -73,6 +75,11 @@ def max_message_bytes(max_reply_bytes: int) -> int:
     return FLUSH_BYTES + max_reply_bytes + _SLACK_BYTES
 
 
+def max_items(max_results: int) -> int:
+    """Return the number of CBOR items that no message of an honest worker exceeds, with so many results in a DONE."""
+    return max(max_results * _RESULT_ITEMS, MAX_ITEMS * _FRAME_ITEMS) + _OUTER_ITEMS
+
+
 def encode(message: Sequence[Any]) -> bytes:
     """Encode one message, length included. Raises :class:`ProtocolError` for what CBOR can't hold."""
     try:
@@ -87,12 +94,14 @@ def encode(message: Sequence[Any]) -> bytes:
 class MessageReader:
     """Cuts a byte stream into messages; holds at most one of ``max_message_bytes``, nested ``max_depth`` deep.
 
-    After an error it stays failed: every further call raises the same.
+    With ``max_items``, no message has more CBOR items, or a map: each byte could become an object of seventy bytes,
+    and keys can be chosen that collide. After an error it stays failed: every further call raises the same.
     """
 
-    def __init__(self, max_message_bytes: int = _MAX_LENGTH, max_depth: int = 4) -> None:
+    def __init__(self, max_message_bytes: int = _MAX_LENGTH, max_depth: int = 4, max_items: int | None = None) -> None:
         self._max_message_bytes = max_message_bytes
         self._max_depth = max_depth
+        self._max_items = max_items
         self._pending = bytearray()
         self._wanted = _LENGTH_BYTES
         self._fault = ""
@@ -133,6 +142,8 @@ class MessageReader:
 
     def _decode(self, body: memoryview) -> Message:
         source = BytesIO(body)
+        if self._max_items is not None:
+            _check_items(source.getvalue(), self._max_items)
         try:
             message = CBORDecoder(
                 source, tag_hook=_refuse_tag, semantic_decoders=_TAGS, max_depth=self._max_depth, allow_indefinite=False
@@ -144,6 +155,51 @@ class MessageReader:
         if type(message) is not list or not message:
             raise ProtocolError(f"message is {type(message).__name__}, not an array with a kind")
         return message
+
+
+def _check_items(body: bytes, max_items: int) -> None:
+    """Go from head to head, building nothing. What else is wrong with the body, the decoder will find."""
+    at, end = 0, len(body)
+    for _ in range(max_items):
+        if at >= end:
+            return
+        head = body[at]
+        if short := _SHORT_BYTES[head]:
+            at += short
+        elif head == _OFTEN and at + 1 < end:
+            at += 2 + body[at + 1]
+        else:
+            at += _long_bytes(body, at, head)
+    if at < end:
+        raise ProtocolError(f"message of more than {max_items:,} items")
+
+
+def _long_bytes(body: bytes, at: int, head: int) -> int:
+    """Return the size of an item with its argument after the head, without the items in it."""
+    major = head >> 5
+    if major == _MAP:
+        raise ProtocolError("message holds a map")
+    width = 1 << (head & 31) - _FIRST_WIDTH
+    if major not in _STRINGS:
+        return 1 + width
+    return 1 + width + int.from_bytes(body[at + 1 : at + 1 + width], "big")
+
+
+_STRINGS, _MAP = (2, 3), 5
+_FIRST_WIDTH, _WIDTHS = 24, 4
+# A byte string of 24 to 255 bytes, as most replies are: not worth a call.
+_OFTEN = 0x58
+
+
+def _short_bytes(head: int) -> int:
+    """Return the size of an item that its head tells alone; 0 for maps, and where an argument follows."""
+    major, argument = head >> 5, head & 31
+    if major == _MAP or _FIRST_WIDTH <= argument < _FIRST_WIDTH + _WIDTHS:
+        return 0
+    return 1 + argument if major in _STRINGS and argument < _FIRST_WIDTH else 1
+
+
+_SHORT_BYTES = bytes(map(_short_bytes, range(256)))
 
 
 def clip(text: str, max_chars: int = MAX_ERROR_CHARS) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import tracemalloc
 from typing import Any
 
 import cbor2
@@ -85,6 +87,36 @@ def test_a_length_beyond_the_limit_is_refused_before_the_body_comes() -> None:
     assert reader.feed(framed(encode([1])[4:])) == [[1]]
     with pytest.raises(ProtocolError, match=r"message of 1,001 bytes: the limit is 1,000"):
         reader.feed((1_001).to_bytes(4, "big"))
+
+
+@pytest.mark.parametrize("item", [b"\x80", b"\xf6", b"\x60", b"\xf9\0\0", b"\x82\x60\x60"])
+def test_a_message_of_many_items_is_refused_before_it_is_decoded(item: bytes) -> None:
+    """Bytes that would become many small objects are refused, and cost hardly more memory than they are."""
+    body = b"\x83\x0d\0\x9a" + (200_000).to_bytes(4, "big") + item * 200_000
+    reader = MessageReader(1_000_000, max_items=protocol.max_items(100))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ProtocolError, match=r"message of more than 4,100 items"):
+            reader.feed(framed(body))
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(body) + 65_536
+    finally:
+        tracemalloc.stop()
+
+
+def test_keys_that_collide_are_refused_before_they_are_compared() -> None:
+    """A map is refused where items are counted: of 60,000 keys with one hash each would be compared with all others."""
+    keys = itertools.islice(itertools.product(b"\x20\x21", repeat=16), 60_000)
+    body = b"\x82\x0d\xba" + (60_000).to_bytes(4, "big") + b"".join(b"\x90" + bytes(key) + b"\0" for key in keys)
+    with pytest.raises(ProtocolError, match="message holds a map"):
+        MessageReader(2_000_000, max_items=protocol.max_items(100)).feed(framed(body))
+
+
+def test_as_many_items_as_an_honest_worker_sends_are_read() -> None:
+    """The limit lets the fullest DONE and the fullest EMIT pass, and nothing in front of a string's end is an item."""
+    done = [protocol.DONE, 0, [["E", "x" * 300]] * 2_000]
+    emit = [protocol.EMIT, [[0x52, 255, b"\xa0" * 300]] * protocol.MAX_ITEMS]
+    assert MessageReader(max_items=protocol.max_items(2_000)).feed(encode(done)) == [done]
+    assert MessageReader(max_items=protocol.max_items(1)).feed(encode(emit)) == [emit]
 
 
 def test_the_largest_message_is_read() -> None:
