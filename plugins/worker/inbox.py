@@ -7,6 +7,7 @@ import sys
 from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, MSG_CTRUNC, socket
 from _thread import allocate_lock
 
+from . import protocol
 from .protocol import GRANTED, REFUSED, MessageReader, ProtocolError
 
 TYPE_CHECKING = False
@@ -27,7 +28,8 @@ NO_DESCRIPTOR = -1
 class Inbox:
     """Reads the worker's socket for all threads that wait for something: one of them reads, the others sleep.
 
-    When the host is gone, the process ends at once.
+    When the host is gone, the process ends at once. When it breaks the protocol, whoever waits has the
+    :class:`ProtocolError`: a plugin's thread might keep it for itself.
     """
 
     def __init__(self, fd: int) -> None:
@@ -41,6 +43,7 @@ class Inbox:
         self._numbering = allocate_lock()
         self._replies: dict[int, tuple[Message, int] | None] = {}
         self._forgotten: set[int] = set()
+        self._fault: ProtocolError | None = None
 
     def next(self) -> Message:
         """Wait for the next message that is no reply; for the worker's own thread only."""
@@ -120,12 +123,24 @@ class Inbox:
                 continue
 
     def _read(self) -> None:
+        if self._fault is not None:
+            raise ProtocolError(self._fault.what)
+        try:
+            self._take(*self._received())
+        except ProtocolError as error:
+            self._fault = error
+            raise
+
+    def _received(self) -> tuple[bytes, list[tuple[int, int, bytes]], int]:
         try:
             data, control, flags, _ = self._socket.recvmsg(_CHUNK_BYTES, _CONTROL_BYTES, MSG_CMSG_CLOEXEC)
         except OSError:
             data = b""
         if not data:
             os._exit(0)
+        return data, control, flags
+
+    def _take(self, data: bytes, control: list[tuple[int, int, bytes]], flags: int) -> None:
         for _, _, content in control:
             self._descriptors.append(int.from_bytes(content[:_FD_BYTES], sys.byteorder))
         if flags & MSG_CTRUNC:
@@ -137,20 +152,28 @@ class Inbox:
                 self._messages.append(message)
 
     def _take_reply(self, message: Message) -> None:
-        fd = NO_DESCRIPTOR
+        fd, request_id = NO_DESCRIPTOR, _answered(message)
         if message[0] == GRANTED:
             if not self._descriptors:
-                raise ProtocolError(f"request {message[1]} is granted without a descriptor")
+                raise ProtocolError(f"request {request_id} is granted without a descriptor")
             fd = self._descriptors.pop(0)
         with self._numbering:
-            if message[1] in self._forgotten:
-                self._forgotten.discard(message[1])
+            if request_id in self._forgotten:
+                self._forgotten.discard(request_id)
                 _close(fd)
-            elif self._replies.get(message[1], fd) is None:
-                self._replies[message[1]] = (message, fd)
+            elif self._replies.get(request_id, fd) is None:
+                self._replies[request_id] = (message, fd)
             else:
                 _close(fd)
-                raise ProtocolError(f"reply to request {message[1]}, which was not made or is answered")
+                raise ProtocolError(f"reply to request {request_id}, which was not made or is answered")
+
+
+def _answered(message: Message) -> int:
+    """Return the id of the request that a reply answers."""
+    match message:
+        case [protocol.GRANTED, int(request_id)] | [protocol.REFUSED, int(request_id), int(), int(), str()]:
+            return request_id
+    raise ProtocolError(f"reply of {len(message)} items has not the fields that it should have")
 
 
 def _close(fd: int) -> None:

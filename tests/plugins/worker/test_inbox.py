@@ -195,3 +195,38 @@ def test_a_descriptor_that_finds_no_room_is_missing_alone(host: Host) -> None:
     assert reply == ([GRANTED, one], NO_DESCRIPTOR)
     host.grant(two, b"two")
     assert content(host.inbox.reply(two)[1]) == b"two"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        [GRANTED],
+        [GRANTED, 1, 2],
+        [GRANTED, [1]],
+        [GRANTED, None],
+        [REFUSED],
+        [REFUSED, 1],
+        [REFUSED, [], 0, 0, ""],
+        [REFUSED, 1, 0, 0, b""],
+        [REFUSED, 1, "", 0, ""],
+        [REFUSED, 1, 0, None, ""],
+        [REFUSED, 1, 0, 0, "", ""],
+    ],
+    ids=repr,
+)
+def test_a_reply_of_the_wrong_shape_is_a_breach(host: Host, message: list[object]) -> None:
+    """Neither the thread that reads nor the one that asked meets another error than ProtocolError."""
+    request = host.inbox.expect()
+    host.say(message)
+    with pytest.raises(ProtocolError, match="has not the fields"):
+        host.inbox.reply(request)
+
+
+@pytest.mark.parametrize("breach", [bytes(4), encode([REFUSED, 99, 0, 0, ""])], ids=["framing", "reply"])
+def test_whoever_waits_next_meets_the_breach_too(host: Host, breach: bytes) -> None:
+    """A breach that a plugin's thread has read, and kept for itself, ends the worker: it does not wait for the host."""
+    request = host.inbox.expect()
+    host.socket.sendall(breach)
+    for wait in (partial(host.inbox.reply, request), host.inbox.next, partial(host.inbox.reply, request)):
+        with pytest.raises(ProtocolError):
+            wait()
