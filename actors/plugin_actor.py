@@ -16,6 +16,7 @@ from ..config.errors import NyxPluginError
 from ..plugins.errors import BundleChanged, MailboxFull, PluginFailed, PluginQuarantined
 from ..plugins.integrity import check_copy
 from ..plugins.worker.answers import Answer, Connect, Done, Emit, Log, Open, Ready, StartFailed, Stopped
+from ..plugins.worker.protocol import ProtocolError
 from . import messages as m
 from ._thespian import ActorProcess, Address
 from .answers import ANSWERS, Answers
@@ -55,6 +56,7 @@ class PluginActor(ActorProcess):
         self._worker: Worker | None = None
         self._ready = False
         self._was_ready = False
+        self._stop_sent = False
         self._given_up = ""
         self._quarantined = False
         self._violations = 0
@@ -210,6 +212,8 @@ class PluginActor(ActorProcess):
             case StartFailed():
                 self._start_failed(f"{message.type}: {message.text}")
             case Stopped():
+                if not self._stop_sent:
+                    raise ProtocolError("it stopped, and was not asked to")
                 self._stopped(message.error)
             case _:
                 assert_never(message)
@@ -476,7 +480,7 @@ class PluginActor(ActorProcess):
             self._continue_drain()
 
     def _drop_worker(self) -> None:
-        self._ready = False
+        self._ready = self._stop_sent = False
         self._batch_ends.clear()
         for name in ("start", "tick", "look"):
             self.cancel_alarm(name)
@@ -521,6 +525,7 @@ class PluginActor(ActorProcess):
         self.cancel_alarm("drain")
         if self._ready and self._worker is not None:
             self.alarm("stop", self._plan.settings.system.stop_timeout_s)
+            self._stop_sent = True
             self._worker.send_stop()
         else:
             self._stopped(None)

@@ -51,6 +51,7 @@ def garbage() -> dict[str, bytes]:
         "an unknown kind": b"\0\0\0\3\x81\x18\x63",
         "the wrong fields": b"\0\0\0\4\x83\x0d\x00\x00",
         "READY again, with more": b"\0\0\0\3\x82\x0b\x00",
+        "STOPPED, unasked": b"\0\0\0\3\x82\x10\xf6",
     }
 
 
