@@ -6,6 +6,7 @@ PYTEST_ARGS ?=
 # Most tests wait for processes most of the time. JOBS=0 runs them in one process, for a debugger.
 JOBS ?= 3
 BASE ?= unix
+SECONDS ?= 600
 
 BIN := $(VENV)/bin
 FOLDERS := config plugins actors load_tests
@@ -13,7 +14,7 @@ FOLDERS := config plugins actors load_tests
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all lint suite conformance format links compile clean
+.PHONY: help demo test test-all lint suite fuzz conformance format links compile clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -48,6 +49,13 @@ lint: $(VENV)/dev.stamp links ## ruff, mypy --strict and the direction of import
 # `pytest`, not `python -m pytest`: that would put the checkout on the path and hide an import of a bare folder name.
 suite: $(VENV)/dev.stamp compile ## the tests alone, with coverage; PYTEST_ARGS="-k mailbox" narrows them
 	$(BIN)/pytest --cov -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+
+# Each round tries other streams. What fails is printed with how to try it again, and is tried first the next time.
+fuzz: $(VENV)/dev.stamp compile ## try random streams on the worker protocol for SECONDS=600
+	@end=$$(($$(date +%s) + $(SECONDS))); \
+	while [ $$(date +%s) -lt $$end ]; do \
+		env -u CI $(BIN)/pytest -q tests/fuzz $(PYTEST_ARGS) || exit 1; \
+	done
 
 # Most of these tests sleep most of the time. What fails is tried again by itself: their patience is short, and other
 # programs may be at work.
