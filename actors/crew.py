@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from ..plugins.worker.jail import capabilities
+
 Result = TypeVar("Result")
 
 
@@ -72,6 +74,7 @@ class Crew(Generic[Result]):
             self._threads += 1
 
     def _work(self) -> None:
+        _drop_capabilities()
         while (taken := self._next()) is not None:
             key, job = taken
             self._finish(key, job())
@@ -90,3 +93,12 @@ class Crew(Generic[Result]):
                 os.eventfd_write(self.fd, 1)
                 return
         self._release(result)
+
+
+def _drop_capabilities() -> None:
+    """Let this thread have no more rights than files grant to its user: what it opens is for a plugin.
+
+    Capabilities belong to a thread (capabilities(7)); the others keep theirs.
+    """
+    if not capabilities.probe():
+        capabilities.apply(None)

@@ -43,7 +43,8 @@ def path_allows(policy: Policy, path: str, *, write: bool = False) -> str | None
     for fault in absolute_path.faults(path):
         return f"the path {fault.reason}"
     resolved = os.path.realpath(path)
-    denied = policy.deny_write_paths if write else policy.deny_read_paths
+    # What may not be read may not be written either: it could be moved to where it may be read.
+    denied = policy.deny_read_paths + (policy.deny_write_paths if write else ())
     allowed = policy.write_paths if write else policy.read_paths + policy.write_paths
     whence = "" if resolved == path else f" (which is {resolved!r})"
     if is_within(resolved, denied):

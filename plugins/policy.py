@@ -94,10 +94,18 @@ def decide(
     if asked["wall_time_s"].value is None and (default_wall_time_s or ceiling.wall_time_s) < ceiling.wall_time_s:
         values["wall_time_s"] = _Sourced(default_wall_time_s, DEFAULT)
     values |= {name: _denied(name, request, override, ceiling) for name in _DENIALS}
-    return Policy(
+    policy = Policy(
         **{name: item.value for name, item in values.items()},
         origins={name: item.origin for name, item in values.items()},
     )
+    # Once more, now that the paths are resolved for good: a link may have been changed since they were looked at.
+    return tuple(_moved(policy, ceiling)) or policy
+
+
+def _moved(policy: Policy, ceiling: Ceiling) -> Iterator[str]:
+    for name in ("read_paths", "write_paths"):
+        for reason in _paths_outside(getattr(policy, name), getattr(ceiling, name)):
+            yield f"{name}: {reason}"
 
 
 @attrs.frozen

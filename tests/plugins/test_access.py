@@ -303,13 +303,15 @@ def test_no_host_raises_anything_or_passes_an_empty_policy(host: str, port: int,
 
 
 def test_denied_paths_win_over_allowed_ones(tmp_path: Path) -> None:
-    """What may be written may be read, unless reading is denied, and the reason shows the list."""
+    """What may be written may be read, unless reading is denied, which denies writing too; the list is shown."""
     root = str(tmp_path)
     policy = Policy(write_paths=(root,), deny_read_paths=(f"{root}/r",), deny_write_paths=(f"{root}/w",))
     assert path_allows(policy, f"{root}/x") is path_allows(policy, f"{root}/x", write=True) is None
     assert path_allows(policy, f"{root}/r/x") == f"path '{root}/r/x' is in the denied paths ({root}/r)"
-    assert path_allows(policy, f"{root}/w/x", write=True) == f"path '{root}/w/x' is in the denied paths ({root}/w)"
-    assert path_allows(policy, f"{root}/r/x", write=True) is path_allows(policy, f"{root}/w/x") is None
+    for name in ("r", "w"):
+        reason = f"path '{root}/{name}/x' is in the denied paths ({root}/r, {root}/w)"
+        assert path_allows(policy, f"{root}/{name}/x", write=True) == reason
+    assert path_allows(policy, f"{root}/w/x") is None
 
 
 def test_read_paths_may_not_be_written(tmp_path: Path) -> None:

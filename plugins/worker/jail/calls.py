@@ -97,6 +97,8 @@ LOOKED_INTO = (
     # Its own limits, which it can lower.
     Call("prlimit64", 302, 261, REFUSE, (_allow(_is(0, 0)), _allow(_is(0, OWN_PID)))),
     # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX, TCGETS2.
+    # Without its flags: some take room that no limit counts.
+    Call("fallocate", 285, 47, REFUSE, (_allow(_is(1, 0)),)),
     Call("ioctl", 16, 29, REFUSE, (_allow(_is(1, 0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451, 0x802C542A)),)),
     # DUPFD, GETFD, SETFD, GETFL, SETFL, GETLK, SETLK, SETLKW, OFD_GETLK, OFD_SETLK, OFD_SETLKW, DUPFD_CLOEXEC: none of
     # those that make the kernel send signals to others.
@@ -144,7 +146,6 @@ ALLOWED = (
     Call("lseek", 8, 62, ALLOW),
     Call("sendfile", 40, 71, ALLOW),
     Call("copy_file_range", 326, 285, ALLOW),
-    Call("fallocate", 285, 47, ALLOW),
     Call("ftruncate", 77, 46, ALLOW),
     Call("fsync", 74, 82, ALLOW),
     Call("fdatasync", 75, 83, ALLOW),

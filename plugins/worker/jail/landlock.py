@@ -11,7 +11,7 @@ from . import kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _CREATE_RULESET_VERSION = 1
 _RULE_PATH_BENEATH = 1
@@ -21,6 +21,8 @@ REFER, TRUNCATE, IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
 READ = READ_FILE | READ_DIR
 WRITE = WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_SYM | REFER | TRUNCATE
 _FOR_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
+_FLAGS = os.O_PATH | os.O_CLOEXEC
+_AT_FDCWD, _RESOLVE_NO_SYMLINKS = -100, 0x04
 _BIND_TCP, _CONNECT_TCP = 1, 2
 _SCOPE_ABSTRACT_UNIX, _SCOPE_SIGNAL = 1, 2
 _HANDLED_SINCE = {1: (1 << 13) - 1, 2: REFER, 3: TRUNCATE, 5: IOCTL_DEV}
@@ -46,10 +48,11 @@ def probe() -> str:
     return ""
 
 
-def ruleset(grants: Iterable[tuple[str, int]]) -> tuple[int, tuple[str, ...]]:
+def ruleset(grants: Iterable[tuple[str, int]], literal: Iterable[tuple[str, int]] = ()) -> tuple[int, tuple[str, ...]]:
     """Make a ruleset of (path, rights); returns its descriptor, and the paths that do not exist or can't be opened.
 
-    Raises :class:`OSError` when the kernel refuses the ruleset itself.
+    Those of ``literal`` were resolved before, and lead through no links now: where a plugin can write, it could put one
+    in the place of a folder that it was granted. Raises :class:`OSError` when the kernel refuses the ruleset itself.
     """
     known = version()
     files = _files_handled(known)
@@ -58,7 +61,9 @@ def ruleset(grants: Iterable[tuple[str, int]]) -> tuple[int, tuple[str, ...]]:
     attributes = b"".join(map(kernel.long_word, (files, network, scopes)))[: _attribute_bytes(known)]
     fd = kernel.call(kernel.LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0)
     try:
-        return fd, tuple(path for path, rights in grants if not _grant(fd, path, rights & files))
+        missing = [path for path, rights in grants if not _grant(fd, path, rights & files, _open)]
+        missing += [path for path, rights in literal if not _grant(fd, path, rights & files, _open_without_links)]
+        return fd, tuple(missing)
     except BaseException:
         os.close(fd)
         raise
@@ -80,9 +85,18 @@ def _attribute_bytes(known: int) -> int:
     return 24 if known >= _SCOPES_SINCE else 16 if known >= _NETWORK_SINCE else 8
 
 
-def _grant(ruleset_fd: int, path: str, rights: int) -> bool:
+def _open(path: str) -> int:
+    return os.open(path, _FLAGS)
+
+
+def _open_without_links(path: str) -> int:
+    how = kernel.long_word(_FLAGS) + kernel.long_word(0) + kernel.long_word(_RESOLVE_NO_SYMLINKS)
+    return kernel.call(kernel.OPENAT2, _AT_FDCWD, os.fsencode(path) + b"\0", how, len(how))
+
+
+def _grant(ruleset_fd: int, path: str, rights: int, open_path: Callable[[str], int]) -> bool:
     try:
-        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        fd = open_path(path)
     except OSError:
         return False
     try:

@@ -83,7 +83,7 @@ def unavailable() -> dict[str, str]:
 def ruleset(grants: Grants) -> tuple[int | None, tuple[str, ...]]:
     """Make the Landlock ruleset; returns its descriptor, if there is Landlock, and what does not exist."""
     try:
-        fd, missing = landlock.ruleset(files(grants))
+        fd, missing = landlock.ruleset(files(grants), policy_files(grants))
     except OSError:
         return None, ()
     wanted = {*grants.read_paths, *grants.write_paths}
@@ -91,18 +91,23 @@ def ruleset(grants: Grants) -> tuple[int | None, tuple[str, ...]]:
 
 
 def files(grants: Grants) -> list[tuple[str, int]]:
-    """Return every path that the worker can reach, with its rights; rights to a folder are rights to what is in it."""
+    """Return every path that each worker can reach, with its rights; rights to a folder are rights to what is in it."""
     found = [*_interpreter(), *((path, landlock.READ) for path in grants.code)]
     found += [(path, landlock.READ) for path in _carved(_DATA, grants.deny_read_paths)]
     found.append(("/dev/null", landlock.READ_FILE | landlock.WRITE_FILE))
-    found += [(path, landlock.READ) for path in _carved(grants.read_paths + grants.write_paths, grants.deny_read_paths)]
-    unwritable = grants.deny_write_paths
-    found += [(path, landlock.WRITE) for path in _carved(grants.write_paths, unwritable)]
     if grants.scratch:
         found.append((grants.scratch, landlock.READ | landlock.WRITE))
     if grants.subprocesses:
         found += [(path, landlock.READ | landlock.EXECUTE) for path in (*_PROGRAMS, os.path.realpath(sys.executable))]
     return found
+
+
+def policy_files(grants: Grants) -> list[tuple[str, int]]:
+    """Return the paths that the policy names, which are resolved, with their rights."""
+    readable = _carved(grants.read_paths + grants.write_paths, grants.deny_read_paths)
+    # What can't be read can't be written either: it could be moved to where it can be read.
+    writable = _carved(grants.write_paths, grants.deny_write_paths + grants.deny_read_paths)
+    return [*((path, landlock.READ) for path in readable), *((path, landlock.WRITE) for path in writable)]
 
 
 def limits(grants: Grants) -> dict[str, tuple[int, int]]:

@@ -18,7 +18,7 @@ WORKER = Worker(4711, 4700, (5,))
 def rights(grants: Grants) -> dict[str, int]:
     """Return the rights to each path; those of several rules for one path add up."""
     found: dict[str, int] = {}
-    for path, given in plan.files(grants):
+    for path, given in [*plan.files(grants), *plan.policy_files(grants)]:
         found[path] = found.get(path, 0) | given
     return found
 
