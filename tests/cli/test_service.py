@@ -253,11 +253,12 @@ def test_options_go_before_the_configuration(
         *("--config", echo_config, "--runtime-dir", place, "--log-format", "json", "--metrics", "127.0.0.1:0")
     )
     served.wait_for("READY")
+    assert "echo" in shell("status", "--runtime-dir", place).stdout
+    assert shell("stop", "--runtime-dir", place).stdout.startswith("Process ")
+    # Not before the end: events have a thread of their own.
     lines = [json.loads(line) for line in served.log.read_text().splitlines()]
     assert any(line["logger"] == "nyx_plugins.events" and line["plugin_id"] == 1002 for line in lines)
     assert any("metrics at http://127.0.0.1:" in line["message"] for line in lines)
-    assert "echo" in shell("status", "--runtime-dir", place).stdout
-    assert shell("stop", "--runtime-dir", place).stdout.startswith("Process ")
 
 
 @pytest.mark.parametrize(
