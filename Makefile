@@ -70,10 +70,10 @@ format: $(VENV)/dev.stamp ## sort imports, mend what ruff can, format
 
 # The installed layout, for tools that don't see an editable install. actors/_face is left out of actors: it is the root.
 links:
-	rm -rf build/links
-	mkdir -p build/links/nyx_plugins/actors
-	ln -s $(addprefix ../../../,$(filter-out %/__pycache__,$(wildcard actors/_face/*)) $(filter-out actors,$(FOLDERS))) build/links/nyx_plugins
-	ln -s $(addprefix ../../../../,$(filter-out actors/_face %/__pycache__,$(wildcard actors/*))) build/links/nyx_plugins/actors
+	@rm -rf build/links
+	@mkdir -p build/links/nyx_plugins/actors
+	@ln -s $(addprefix ../../../,$(filter-out %/__pycache__,$(wildcard actors/_face/*)) $(filter-out actors,$(FOLDERS))) build/links/nyx_plugins
+	@ln -s $(addprefix ../../../../,$(filter-out actors/_face %/__pycache__,$(wildcard actors/*))) build/links/nyx_plugins/actors
 
 # Workers start faster from compiled files, which Python itself does not write under PYTHONDONTWRITEBYTECODE.
 compile:

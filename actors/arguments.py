@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import cbor2
 
@@ -14,8 +14,6 @@ from ..config.settings import MAX_PLUGIN_ID, PluginSettings
 from ..plugins.permissions import ALL_PERMISSIONS
 from .events import ALL_STREAMS
 from .messages import LoadSpec
-
-Header = TypeVar("Header")
 
 # No wait is longer than this, in seconds (a year): beyond it, the operating system's clocks give up.
 FOR_EVER_S = 365 * 86_400.0
@@ -92,18 +90,6 @@ def checked_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
     if not isinstance(config, Mapping):
         raise TypeError(f"a plugin's config must be a mapping or None, not {type(config).__name__}")
     return dict(config)
-
-
-def checked_frames(frames: Iterable[tuple[int, Header]]) -> Iterator[tuple[int, Header]]:
-    """Yield pairs of frame type and header; raises :class:`TypeError` at the first item that is no pair."""
-    if not isinstance(frames, Iterable):
-        raise TypeError(f"frames must be pairs of frame type and header, not {type(frames).__name__}")
-    for number, frame in enumerate(frames):
-        try:
-            frame_type, header = frame
-        except (TypeError, ValueError):
-            raise TypeError(f"frames[{number}] must be a pair of frame type and header, not {shown(frame)}") from None
-        yield frame_type, header
 
 
 def load_specs(plugins: Iterable[PluginSettings]) -> tuple[LoadSpec, ...]:

@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 from ..config.errors import NyxPluginError
 from ..plugins.errors import DispatchTimeout, SystemStopped
 from . import questions
-from .arguments import checked_frames
 from .async_receipt import AsyncReceipt
 from .async_subscription import AsyncSubscription
 from .bridge import Bridge
+from .messages import Extra
 from .pending import Pending
 from .questions import Ask
 from .receipt import Receipt
-from .series import Header, Series, encoded
+from .series import Header, Sendable, Series, encoded
 from .session import Session
 from .waiting import Waiter
 
@@ -48,18 +48,20 @@ class AsyncSession:
 
     # Frames.
 
-    def offer(self, frame_type: int, header: Header) -> AsyncReceipt:
+    def offer(self, frame_type: int, header: Header, extra: Extra | None = None) -> AsyncReceipt:
         """Send a frame without waiting."""
         try:
-            return AsyncReceipt(self._session.offer(frame_type, encoded(header)), self._bridge)
+            return AsyncReceipt(self._session.offer(frame_type, encoded(header), extra), self._bridge)
         finally:
             # A refusal is reported too.
             self._session.flush()
 
-    async def enter(self, frame_type: int, header: Header, deadline: float, timeout: float) -> AsyncReceipt:
+    async def enter(
+        self, frame_type: int, header: Header, deadline: float, timeout: float, extra: Extra | None = None
+    ) -> AsyncReceipt:
         """Send a frame, waiting for room; a task that is cancelled while it waits has sent nothing."""
         try:
-            entry = self._session.enter(frame_type, encoded(header))
+            entry = self._session.enter(frame_type, encoded(header), extra)
         finally:
             self._session.flush()
         if isinstance(entry, Waiter):
@@ -69,13 +71,13 @@ class AsyncSession:
         return AsyncReceipt(entry, self._bridge)
 
     async def enter_many(
-        self, frames: Iterable[tuple[int, Header]], deadline: float, timeout: float
+        self, frames: Iterable[Sendable], deadline: float, timeout: float
     ) -> list[AsyncReceipt | NyxPluginError]:
         """Send frames, waiting for room and acceptance; a task that is cancelled sends none of those that wait."""
         series = Series(self._session.enter)
         try:
-            for number, (frame_type, header) in enumerate(checked_frames(frames), 1):
-                series.send(frame_type, header)
+            for number, frame in enumerate(frames, 1):
+                series.send(*frame)
                 while (waiter := series.in_the_way()) is not None:
                     await self._wait_for_room(waiter, deadline, timeout)
                 await self._take_turns(number)
@@ -87,12 +89,12 @@ class AsyncSession:
             # What came before an item that is no frame is on its way.
             self._session.flush()
 
-    async def offer_many(self, frames: Iterable[tuple[int, Header]]) -> list[AsyncReceipt | NyxPluginError]:
+    async def offer_many(self, frames: Iterable[Sendable]) -> list[AsyncReceipt | NyxPluginError]:
         """Send frames without waiting for room."""
         series = Series(self._session.offer)
         try:
-            for number, (frame_type, header) in enumerate(checked_frames(frames), 1):
-                series.send(frame_type, header)
+            for number, frame in enumerate(frames, 1):
+                series.send(*frame)
                 await self._take_turns(number)
         finally:
             self._session.flush()

@@ -23,10 +23,11 @@ from .async_session import AsyncSession
 from .async_subscription import AsyncSubscription
 from .bridge import Bridge
 from .events import ALL_STREAMS, EMITS, EVENTS, DispatchStats, PluginStats
+from .extras import Key, extra
 from .launch import StopReport
 from .plugin_info import PluginInfo, info_of
-from .receipt import reply_of
-from .series import Header
+from .receipt import Confirm, check_processed, checked_confirm, reply_of
+from .series import Frame, Header, checked_frames
 from .service_file import Claim
 from .system import PluginSystem
 
@@ -180,45 +181,76 @@ class AsyncPluginSystem:
 
     # Frames.
 
-    async def dispatch(self, frame_type: int, header: Header, timeout: float | None = None) -> AsyncReceipt:
+    async def dispatch(
+        self,
+        frame_type: int,
+        header: Header,
+        timeout: float | None = None,
+        *,
+        key: Key | None = None,
+        ttl: float | None = None,
+        confirm: Confirm = "accepted",
+    ) -> AsyncReceipt:
         """Send a frame and return once it is accepted, waiting for room and acceptance up to ``timeout`` seconds.
 
-        Tasks get room in the order in which they came. Raises what :meth:`PluginSystem.dispatch` raises.
+        Tasks get room in the order in which they came. Arguments and errors are those of :meth:`PluginSystem.dispatch`.
         """
         session, timeout = self._here, self._dispatch_s(timeout)
         deadline = session.deadline(timeout)
-        receipt = await session.enter(frame_type, header, deadline, timeout)
-        await receipt.wait_accepted(session.left(deadline), asked=timeout)
+        checked_confirm(confirm)
+        receipt = await session.enter(frame_type, header, deadline, timeout, extra(key, ttl))
+        if confirm == "processed":
+            check_processed(receipt.plugin_id, await receipt.outcome(session.left(deadline), asked=timeout))
+        else:
+            await receipt.wait_accepted(session.left(deadline), asked=timeout)
         return receipt
 
-    def dispatch_nowait(self, frame_type: int, header: Header) -> AsyncReceipt:
+    def dispatch_nowait(
+        self, frame_type: int, header: Header, *, key: Key | None = None, ttl: float | None = None
+    ) -> AsyncReceipt:
         """Send a frame without waiting: on the receipt arrive acceptance or refusal, and the outcome.
 
         Raises what :meth:`dispatch` raises as far as it is known at once, and :class:`MailboxFull`.
         """
-        return self._here.offer(frame_type, header)
+        return self._here.offer(frame_type, header, extra(key, ttl))
 
     async def dispatch_many(
-        self, frames: Iterable[tuple[int, Header]], *, wait: bool = True, timeout: float | None = None
+        self,
+        frames: Iterable[Frame],
+        *,
+        wait: bool = True,
+        timeout: float | None = None,
+        key: Key | None = None,
+        ttl: float | None = None,
     ) -> list[AsyncReceipt | NyxPluginError]:
-        """Send any number of (frame type, header); one receipt or error for each, in order.
+        """Send any number of (frame type, header[, key]); one receipt or error for each, in order.
 
-        Waits for room and acceptance up to ``timeout`` seconds in all; with ``wait`` false what finds no room is
-        refused with :class:`MailboxFull`, and acceptance arrives on the receipts.
+        ``key`` and ``ttl`` as with :meth:`PluginSystem.dispatch_many`. Waits for room and acceptance up to ``timeout``
+        seconds in all; with ``wait`` false what finds no room is refused with :class:`MailboxFull`, and acceptance
+        arrives on the receipts.
         """
         session, timeout = self._here, self._dispatch_s(timeout)
+        checked = checked_frames(frames, extra(key, ttl))
         if not wait:
-            return await session.offer_many(frames)
-        return await session.enter_many(frames, session.deadline(timeout), timeout)
+            return await session.offer_many(checked)
+        return await session.enter_many(checked, session.deadline(timeout), timeout)
 
-    async def request(self, frame_type: int, header: Header, timeout: float | None = None) -> bytes | None:
+    async def request(
+        self,
+        frame_type: int,
+        header: Header,
+        timeout: float | None = None,
+        *,
+        key: Key | None = None,
+        ttl: float | None = None,
+    ) -> bytes | None:
         """Send a frame and return the handler's reply (``None`` if it gave none), within ``timeout`` seconds.
 
         Raises what :meth:`dispatch` raises, and :class:`PluginFailed` when there is an outcome but no reply to be had.
         """
         session, timeout = self._here, self._dispatch_s(timeout)
         deadline = session.deadline(timeout)
-        receipt = await session.enter(frame_type, header, deadline, timeout)
+        receipt = await session.enter(frame_type, header, deadline, timeout, extra(key, ttl))
         return reply_of(receipt.plugin_id, await receipt.outcome(session.left(deadline), asked=timeout))
 
     async def drain(self, timeout: float | None = None) -> None:

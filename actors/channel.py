@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from ..plugins.errors import MailboxFull
 from .credit import Lease
-from .messages import Batch, Route
+from .messages import Batch, Extra, Route
 from .receipt import Outcome, Receipt
 from .waiting import WaitingLine
 
@@ -29,6 +29,7 @@ class Channel:
         self._last_seq = 0
         self._unsent: list[Sent] = []
         self._unaccepted: dict[int, Sent] = {}
+        self._extras: dict[int, Extra] = {}
         self._receipts: dict[int, Receipt] = {}
         self._of_old_lease: set[int] = set()
 
@@ -58,6 +59,8 @@ class Channel:
         self.wants_credit = False
         # What waits to be sent again may have been accepted by an actor that is gone: it is not among the unsent then.
         never_sent = [seq for seq, _, _ in self._unsent if self._unaccepted.pop(seq, None) is not None]
+        for seq in never_sent:
+            self._extras.pop(seq, None)
         unsent = [self._receipts.pop(seq) for seq in never_sent]
         self._unsent.clear()
         self._of_old_lease.update(self._receipts)
@@ -82,7 +85,9 @@ class Channel:
 
     # Sending.
 
-    def offer(self, frame_type: int, header: bytes, changed: threading.Condition) -> Receipt:
+    def offer(
+        self, frame_type: int, header: bytes, changed: threading.Condition, extra: Extra | None = None
+    ) -> Receipt:
         """Spend a credit and queue the frame; raises :class:`MailboxFull` when there is none."""
         assert self.route is not None and self._lease is not None
         size = len(header)
@@ -92,6 +97,8 @@ class Channel:
         sent = (self._last_seq, frame_type, header)
         self._unsent.append(sent)
         self._unaccepted[self._last_seq] = sent
+        if extra is not None:
+            self._extras[self._last_seq] = extra
         receipt = self._receipts[self._last_seq] = Receipt(self.plugin_id, self._last_seq, size, changed)
         return receipt
 
@@ -104,7 +111,8 @@ class Channel:
         """Take up to ``most`` frames to send."""
         assert self.route is not None
         taken, self._unsent = self._unsent[:most], self._unsent[most:]
-        return Batch(self.plugin_id, self.route.epoch, tuple(taken))
+        extras = {seq: self._extras[seq] for seq, _, _ in taken if seq in self._extras} if self._extras else {}
+        return Batch(self.plugin_id, self.route.epoch, tuple(taken), extras)
 
     def full(self) -> MailboxFull:
         """Say what there is no room for."""
@@ -122,6 +130,7 @@ class Channel:
         for first, last in ranges:
             for seq in range(first, last + 1):
                 if self._unaccepted.pop(seq, None) is not None:
+                    self._extras.pop(seq, None)
                     count += 1
                     self._receipts[seq]._accept()
         return count
@@ -147,12 +156,12 @@ class Channel:
         yield from self._receipts.values()
         self._receipts.clear()
         self._unaccepted.clear()
+        self._extras.clear()
         self._unsent.clear()
 
     def forget(self, receipt: Receipt) -> None:
         """Wait for this frame no longer."""
-        self._unaccepted.pop(receipt.seq, None)
-        self._receipts.pop(receipt.seq, None)
+        self._end(receipt.seq)
         self._of_old_lease.discard(receipt.seq)
 
     @property
@@ -162,6 +171,7 @@ class Channel:
 
     def _end(self, seq: int) -> Receipt | None:
         self._unaccepted.pop(seq, None)
+        self._extras.pop(seq, None)
         return self._receipts.pop(seq, None)
 
     def _return(self, receipt: Receipt) -> int:

@@ -139,7 +139,7 @@ class Dispatcher(ActorProcess):
                 passed.append((seq, frame_type, header, admitted.data_length))
         if passed:
             self._count_dispatched(session, target, passed)
-            self.send(target.actor, m.Enqueue(session, tuple(passed)))
+            self.send(target.actor, m.Enqueue(session, tuple(passed), batch.extras))
         if rejected:
             self._reject(session, target, rejected)
 

@@ -6,6 +6,7 @@ import enum
 import threading
 import time
 from collections.abc import Callable
+from typing import Literal, get_args
 
 import attrs
 
@@ -49,11 +50,26 @@ def outcome_of(result: Result) -> Outcome:
 
 def reply_of(plugin_id: int, outcome: Outcome) -> bytes | None:
     """Return a handler's reply; raises :class:`PluginFailed` when there is none to be had."""
-    if outcome.kind is not OutcomeKind.PROCESSED:
-        raise PluginFailed(plugin_id, outcome.reason, str(outcome.kind))
+    check_processed(plugin_id, outcome)
     if outcome.reply_lost:
         raise PluginFailed(plugin_id, "the frame was processed, but a crash took the reply", "reply")
     return outcome.reply
+
+
+Confirm = Literal["accepted", "processed"]
+"""What a sender waits for."""
+
+
+def checked_confirm(confirm: object) -> None:
+    """Raise :class:`ValueError` for what nobody can wait for."""
+    if confirm not in get_args(Confirm):
+        raise ValueError(f"confirm must be one of {', '.join(get_args(Confirm))}, not {confirm!r}")
+
+
+def check_processed(plugin_id: int, outcome: Outcome) -> None:
+    """Raise :class:`PluginFailed` for an outcome that is another."""
+    if outcome.kind is not OutcomeKind.PROCESSED:
+        raise PluginFailed(plugin_id, outcome.reason, str(outcome.kind))
 
 
 class Receipt:

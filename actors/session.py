@@ -140,28 +140,30 @@ class Session:
 
     # Frames.
 
-    def offer(self, frame_type: int, header: bytes) -> Receipt:
+    def offer(self, frame_type: int, header: bytes, extra: m.Extra | None = None) -> Receipt:
         """Check a frame, spend a credit, and queue it; never waits. Raises what refuses it."""
         self._check_process()
         with self._lock:
             try:
-                return self._traffic.offer(frame_type, header)
+                return self._traffic.offer(frame_type, header, extra)
             finally:
                 # A refusal is reported too.
                 self._to_send.notify()
 
-    def enter(self, frame_type: int, header: bytes) -> Receipt | Waiter:
+    def enter(self, frame_type: int, header: bytes, extra: m.Extra | None = None) -> Receipt | Waiter:
         """Queue a frame, or else let it wait for room behind those who do already. Raises what refuses it."""
         self._check_process()
         with self._lock:
             try:
-                return self._traffic.enter(frame_type, header)
+                return self._traffic.enter(frame_type, header, extra)
             finally:
                 self._to_send.notify()
 
-    def offer_waiting(self, frame_type: int, header: bytes, deadline: float, timeout: float) -> Receipt:
+    def offer_waiting(
+        self, frame_type: int, header: bytes, deadline: float, timeout: float, extra: m.Extra | None = None
+    ) -> Receipt:
         """Queue a frame, waiting for room until ``deadline`` (monotonic); raises :class:`DispatchTimeout` then."""
-        entry = self.enter(frame_type, header)
+        entry = self.enter(frame_type, header, extra)
         return entry if isinstance(entry, Receipt) else self.result(entry, deadline - time.monotonic(), timeout)
 
     def flush(self) -> None:

@@ -20,15 +20,16 @@ from ..plugins.errors import DispatchTimeout, SystemStopped
 from ..plugins.worker.jail.level import Enforcement
 from . import messages as m
 from . import questions
-from .arguments import checked_capacity, checked_frames, checked_id, checked_seconds, checked_streams
+from .arguments import checked_capacity, checked_id, checked_seconds, checked_streams
 from .backing import Backing, OwnHost, ServedActors, own
 from .events import ALL_STREAMS, EMITS, EVENTS, DispatchStats, PluginStats
+from .extras import Key, extra
 from .launch import StopReport
 from .plugin_info import PluginInfo as PluginInfo
 from .plugin_info import accepting, info_of
 from .questions import Ask
-from .receipt import Receipt, reply_of
-from .series import Header, Series, encoded
+from .receipt import Confirm, Receipt, check_processed, checked_confirm, reply_of
+from .series import Frame, Header, Series, checked_frames, encoded
 from .service_file import Claim, service_dir
 from .session import Session
 from .subscription import Subscription
@@ -186,8 +187,22 @@ class PluginSystem:
 
     # Frames.
 
-    def dispatch(self, frame_type: int, header: Header, timeout: float | None = None) -> Receipt:
+    def dispatch(
+        self,
+        frame_type: int,
+        header: Header,
+        timeout: float | None = None,
+        *,
+        key: Key | None = None,
+        ttl: float | None = None,
+        confirm: Confirm = "accepted",
+    ) -> Receipt:
         """Send a frame and return once it is accepted, waiting for room and acceptance up to ``timeout`` seconds.
+
+        Of the frames with the same ``key`` (text, bytes or an int) the order is kept by a plugin that has several
+        instances and balances by key. A frame that is not handed to the plugin within ``ttl`` seconds is dead-lettered
+        (``expired``). With ``confirm="processed"`` it returns once the frame is processed, and raises
+        :class:`PluginFailed` when that is not what becomes of it.
 
         Raises what refuses it: :class:`InvalidFrameType`, :class:`FrameError`, :class:`PluginNotRegistered`,
         :class:`PluginNotLoaded`, :class:`PermissionDenied`, :class:`SandboxViolation`, :class:`PluginFailed`,
@@ -195,35 +210,50 @@ class PluginSystem:
         """
         timeout = checked_seconds(timeout, self._settings.limits.dispatch_timeout_s)
         deadline = time.monotonic() + timeout
-        receipt = self._offer_waiting(frame_type, header, deadline, timeout)
-        receipt.wait_accepted(max(0.0, deadline - time.monotonic()), asked=timeout)
+        checked_confirm(confirm)
+        receipt = self._offer_waiting(frame_type, header, deadline, timeout, extra(key, ttl))
+        left = max(0.0, deadline - time.monotonic())
+        if confirm == "processed":
+            check_processed(receipt.plugin_id, receipt.outcome(left, asked=timeout))
+        else:
+            receipt.wait_accepted(left, asked=timeout)
         return receipt
 
-    def dispatch_nowait(self, frame_type: int, header: Header) -> Receipt:
+    def dispatch_nowait(
+        self, frame_type: int, header: Header, *, key: Key | None = None, ttl: float | None = None
+    ) -> Receipt:
         """Send a frame without waiting: on the receipt arrive acceptance or refusal, and the outcome.
 
-        Raises what :meth:`dispatch` raises as far as it is known at once, and :class:`MailboxFull`.
+        ``key`` and ``ttl`` as with :meth:`dispatch`. Raises what that raises as far as it is known at once, and
+        :class:`MailboxFull`.
         """
         try:
-            return self._session.offer(frame_type, encoded(header))
+            return self._session.offer(frame_type, encoded(header), extra(key, ttl))
         finally:
             # A refusal is reported too.
             self._session.flush()
 
     def dispatch_many(
-        self, frames: Iterable[tuple[int, Header]], *, wait: bool = True, timeout: float | None = None
+        self,
+        frames: Iterable[Frame],
+        *,
+        wait: bool = True,
+        timeout: float | None = None,
+        key: Key | None = None,
+        ttl: float | None = None,
     ) -> list[Receipt | NyxPluginError]:
-        """Send any number of (frame type, header); one receipt or error for each, in order.
+        """Send any number of (frame type, header[, key]); one receipt or error for each, in order.
 
-        Waits for room and acceptance up to ``timeout`` seconds in all; with ``wait`` false what finds no room is
-        refused with :class:`MailboxFull`, and acceptance arrives on the receipts.
+        ``key`` and ``ttl`` as with :meth:`dispatch`, the former for frames without a key of their own. Waits for room
+        and acceptance up to ``timeout`` seconds in all; with ``wait`` false what finds no room is refused with
+        :class:`MailboxFull`, and acceptance arrives on the receipts.
         """
         timeout = checked_seconds(timeout, self._settings.limits.dispatch_timeout_s)
         deadline = time.monotonic() + timeout
         series = Series(self._session.enter if wait else self._session.offer)
         try:
-            for frame_type, header in checked_frames(frames):
-                series.send(frame_type, header)
+            for frame in checked_frames(frames, extra(key, ttl)):
+                series.send(*frame)
                 while (waiter := series.in_the_way()) is not None:
                     self._await_room(waiter, deadline, timeout)
             self._session.flush()
@@ -236,14 +266,23 @@ class PluginSystem:
             # What came before an item that is no frame is on its way.
             self._session.flush()
 
-    def request(self, frame_type: int, header: Header, timeout: float | None = None) -> bytes | None:
+    def request(
+        self,
+        frame_type: int,
+        header: Header,
+        timeout: float | None = None,
+        *,
+        key: Key | None = None,
+        ttl: float | None = None,
+    ) -> bytes | None:
         """Send a frame and return the handler's reply (``None`` if it gave none), within ``timeout`` seconds.
 
-        Raises what :meth:`dispatch` raises, and :class:`PluginFailed` when there is an outcome but no reply to be had.
+        ``key`` and ``ttl`` as with :meth:`dispatch`. Raises what that raises, and :class:`PluginFailed` when there is
+        an outcome but no reply to be had.
         """
         timeout = checked_seconds(timeout, self._settings.limits.dispatch_timeout_s)
         deadline = time.monotonic() + timeout
-        receipt = self._offer_waiting(frame_type, header, deadline, timeout)
+        receipt = self._offer_waiting(frame_type, header, deadline, timeout, extra(key, ttl))
         outcome = receipt.outcome(max(0.0, deadline - time.monotonic()), asked=timeout)
         return reply_of(receipt.plugin_id, outcome)
 
@@ -355,9 +394,11 @@ class PluginSystem:
 
     # Parts.
 
-    def _offer_waiting(self, frame_type: int, header: Header, deadline: float, timeout: float) -> Receipt:
+    def _offer_waiting(
+        self, frame_type: int, header: Header, deadline: float, timeout: float, extra: m.Extra | None
+    ) -> Receipt:
         try:
-            return self._session.offer_waiting(frame_type, encoded(header), deadline, timeout)
+            return self._session.offer_waiting(frame_type, encoded(header), deadline, timeout, extra)
         finally:
             self._session.flush()
 

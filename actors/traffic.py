@@ -39,24 +39,24 @@ class Traffic:
 
     # Sending.
 
-    def offer(self, frame_type: int, header: bytes) -> Receipt:
+    def offer(self, frame_type: int, header: bytes, extra: m.Extra | None = None) -> Receipt:
         """Check a frame, spend a credit, and queue it. Raises what refuses it."""
         channel = self._admit(frame_type, header)
         try:
-            return self._accept(channel, frame_type, header)
+            return self._accept(channel, frame_type, header, extra)
         except MailboxFull as full:
             self.outbox.refuse(full, channel.plugin_id)
             raise
 
-    def enter(self, frame_type: int, header: bytes) -> Receipt | Waiter:
+    def enter(self, frame_type: int, header: bytes, extra: m.Extra | None = None) -> Receipt | Waiter:
         """Queue a frame, or else let it wait for room behind those who do already. Raises what refuses it."""
         channel = self._admit(frame_type, header)
         if not channel.waiting:
             try:
-                return self._accept(channel, frame_type, header)
+                return self._accept(channel, frame_type, header, extra)
             except MailboxFull:
                 pass
-        waiter = Waiter(channel.plugin_id, frame_type, header)
+        waiter = Waiter(channel.plugin_id, frame_type, header, extra)
         channel.waiting.join(waiter)
         return waiter
 
@@ -102,9 +102,9 @@ class Traffic:
             raise
         return self._channels[route.plugin_id]
 
-    def _accept(self, channel: Channel, frame_type: int, header: bytes) -> Receipt:
+    def _accept(self, channel: Channel, frame_type: int, header: bytes, extra: m.Extra | None) -> Receipt:
         try:
-            receipt = channel.offer(frame_type, header, self._changed)
+            receipt = channel.offer(frame_type, header, self._changed, extra)
         except MailboxFull:
             self._ask_for_credit(channel)
             raise
@@ -130,7 +130,7 @@ class Traffic:
     def _try(self, channel: Channel, waiter: Waiter) -> bool:
         """Whether there is room for this one; that nothing else is against it has been seen to."""
         try:
-            waiter.succeed(self._accept(channel, waiter.frame_type, waiter.header))
+            waiter.succeed(self._accept(channel, waiter.frame_type, waiter.header, waiter.extra))
         except MailboxFull:
             return False
         return True

@@ -94,6 +94,7 @@ from .to_supervisor import (
 from .values import (
     Batch,
     DeliverySeen,
+    Extra,
     GetPluginStats,
     LoadSpec,
     PausePlugin,
@@ -128,6 +129,7 @@ __all__ = [
     "DrainPlugin",
     "DropRoute",
     "Enqueue",
+    "Extra",
     "Fence",
     "FencePassed",
     "ForgetPolicy",

@@ -11,7 +11,7 @@ from ...config.settings import Settings
 from ...plugins.manifest import Manifest
 from ...plugins.policy import Policy
 from .._thespian import Address
-from .values import DeliverySeen, GetPluginStats, PausePlugin, SessionJoined, SessionLeft
+from .values import DeliverySeen, Extra, GetPluginStats, PausePlugin, SessionJoined, SessionLeft
 
 
 @attrs.frozen
@@ -42,6 +42,8 @@ class Enqueue:
 
     session: int
     frames: tuple[tuple[int, int, bytes, int], ...]
+    extras: Mapping[int, Extra] = attrs.field(factory=dict)
+    """By sequence number, for those that have any."""
 
 
 @attrs.frozen

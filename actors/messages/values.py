@@ -66,12 +66,24 @@ class Registration:
 
 
 @attrs.frozen
+class Extra:
+    """What few frames have: a key, and an end of their time."""
+
+    key: bytes | None = None
+    """Frames of the same key go to the same instance of a plugin that balances by key."""
+    expires_at_ms: int = 0
+    """Wall clock, in milliseconds: not handed to the plugin any more then. 0: never."""
+
+
+@attrs.frozen
 class Batch:
     """Frames of one session for one plugin; each is (sequence number, frame type, header bytes)."""
 
     plugin_id: int
     epoch: int
     frames: tuple[tuple[int, int, bytes], ...]
+    extras: Mapping[int, Extra] = attrs.field(factory=dict)
+    """By sequence number, for those that have any."""
 
 
 @attrs.frozen

@@ -78,16 +78,6 @@ def test_a_configuration_is_a_mapping() -> None:
     assert {_refused(args.checked_config, wrong) for wrong in (5, "a", [("a", 1)])} == {TypeError}
 
 
-def test_frames_are_pairs() -> None:
-    """Whatever is not is named with its place, after those before it were handed out."""
-    frames = args.checked_frames([(1, b"a"), [2, b"b"], (3,)])  # type: ignore[list-item]
-    assert [next(frames), next(frames)] == [(1, b"a"), (2, b"b")]
-    with pytest.raises(TypeError, match=r"frames\[2\] must be a pair of frame type and header, not \(3,\)"):
-        next(frames)
-    assert _refused(next, args.checked_frames([5])) is TypeError  # type: ignore[list-item]
-    assert _refused(next, args.checked_frames(5)) is TypeError  # type: ignore[arg-type]
-
-
 def test_bundles_are_paths() -> None:
     """Nothing else is turned into a text that looks like one."""
     assert args.checked_bundle(Path("x")) == args.checked_bundle("x") == "x"

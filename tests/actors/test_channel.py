@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from nyx_plugins.actors.channel import Channel
-from nyx_plugins.actors.messages import Route
+from nyx_plugins.actors.messages import Extra, Route
 from nyx_plugins.actors.receipt import Outcome, OutcomeKind
 from nyx_plugins.plugins.errors import MailboxFull, PermissionDenied
 from nyx_plugins.plugins.policy import Policy
@@ -126,3 +126,17 @@ def test_a_plugin_that_goes_leaves_numbers_and_old_outcomes_in_order(channel: Ch
     assert [channel.offer(0x52, b"", CHANGED).seq for _ in range(4)] == [3, 4, 5, 6]
     with pytest.raises(MailboxFull):
         channel.offer(0x52, b"", CHANGED)
+
+
+def test_what_else_there_is_to_a_frame_travels_with_it(channel: Channel) -> None:
+    """Also when it is sent again, until it is accepted; nobody pays for it where there is nothing."""
+    extra = Extra(b"tkey", 5)
+    channel.offer(0x52, b"a", CHANGED)
+    channel.offer(0x52, b"b", CHANGED, extra)
+    assert channel.take(1).extras == {}
+    assert channel.take(1).extras == {2: extra}
+    channel.open(attrs.evolve(ROUTE, epoch=2))
+    assert channel.take(9).extras == {2: extra}
+    channel.accept([(1, 2)])
+    channel.open(attrs.evolve(ROUTE, epoch=3))
+    assert channel.take(9).extras == {}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
 from nyx_plugins import FrameError, PluginHeader, PluginNotRegistered, SystemStopped
+from nyx_plugins.actors.messages import Extra
 from nyx_plugins.actors.receipt import Receipt
-from nyx_plugins.actors.series import MOST_WAITING, Series, encoded
+from nyx_plugins.actors.series import MOST_WAITING, Series, checked_frames, encoded
 from nyx_plugins.actors.waiting import Waiter
 
 
@@ -22,7 +24,7 @@ def test_results_stand_in_order() -> None:
     waiter, sent = Waiter(7, 0x52, b""), receipt()
     answers = [sent, PluginNotRegistered(8), waiter, FrameError("bad")]
 
-    def send(frame_type: int, header: bytes) -> Receipt | Waiter:
+    def send(frame_type: int, header: bytes, extra: Extra | None) -> Receipt | Waiter:
         answer = answers[len(series.entries)]
         if isinstance(answer, Exception):
             raise answer
@@ -39,7 +41,7 @@ def test_results_stand_in_order() -> None:
 def test_a_system_that_stops_ends_the_series() -> None:
     """There is no point in going on."""
 
-    def send(frame_type: int, header: bytes) -> Receipt | Waiter:
+    def send(frame_type: int, header: bytes, extra: Extra | None) -> Receipt | Waiter:
         raise SystemStopped("it was closed")
 
     with pytest.raises(SystemStopped):
@@ -48,7 +50,7 @@ def test_a_system_that_stops_ends_the_series() -> None:
 
 def test_the_line_is_bounded() -> None:
     """With so many in line, the first is in the way until it is done; then as many more may come."""
-    series = Series(lambda frame_type, header: Waiter(7, frame_type, header))
+    series = Series(lambda frame_type, header, extra: Waiter(7, frame_type, header, extra))
     for _ in range(MOST_WAITING - 1):
         series.send(0x52, b"")
         assert series.in_the_way() is None
@@ -66,3 +68,21 @@ def test_headers_may_be_encoded_or_not() -> None:
     """Bytes are taken as they are."""
     header = PluginHeader(7, 0, b"x")
     assert encoded(header) == encoded(header.encode()) == header.encode()
+
+
+def test_frames_are_pairs_or_have_a_key_of_their_own() -> None:
+    """A key goes before that of the call; what is no frame is named with its place, after those before it."""
+    common = Extra(b"tcall", 5)
+    frames = checked_frames([(1, b"a"), (2, b"b", "own"), [3, b"c", 7], (4,)], common)  # type: ignore[list-item]
+    assert next(frames) == (1, b"a", common)
+    assert next(frames) == (2, b"b", Extra(b"town", 5))
+    assert next(frames) == (3, b"c", Extra(b"i7", 5))
+    with pytest.raises(TypeError, match=r"frames\[3\] must be a pair of frame type and header, not \(4,\)"):
+        next(frames)
+
+
+@pytest.mark.parametrize("frames", [5, [5], [(1, b"a", "key", "more")], [(1, b"a", 1.5)]])
+def test_what_is_no_frame_is_refused(frames: Any) -> None:
+    """Whether it is the list or one of its items."""
+    with pytest.raises(TypeError):
+        list(checked_frames(frames))

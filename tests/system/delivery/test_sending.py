@@ -231,3 +231,16 @@ def test_a_plugin_can_take_frames_as_soon_as_it_is_loaded(shared: PluginSystem) 
         shared.load("builtin:echo", plugin_id=P, capacity=1)
         assert shared.dispatch_nowait(DATA, header(b"at once")).outcome(LONG_S).reply == b"at once"
         shared.unload(P)
+
+
+def test_a_sender_may_wait_until_its_frame_is_processed(load: Callable[..., PluginSystem]) -> None:
+    """What becomes of it otherwise is raised, with the reason; what nobody can wait for is refused."""
+    system = load()
+    receipt = system.dispatch(DATA, header(b"hello"), confirm="processed")
+    assert receipt.done and receipt.result().reply == b"hello"
+    with pytest.raises(PluginFailed, match="ValueError: as told") as failed:
+        system.dispatch(DATA, header(b"raise"), confirm="processed")
+    assert failed.value.step == "failed"
+    with pytest.raises(ValueError, match="confirm must be one of accepted, processed, not 'never'"):
+        system.dispatch(DATA, header(), confirm="never")  # type: ignore[arg-type]
+    assert system.plugin_stats(P).accepted == 2
