@@ -10,7 +10,21 @@ from typing import Any
 
 from ..plugins.policy import Policy
 from ..plugins.sdk import Context
-from ..plugins.worker.answers import Done, Emit, Emitted, Log, LogLine, Ready, StartFailed, Stopped, check_request
+from ..plugins.worker.answers import (
+    Done,
+    Emit,
+    Emitted,
+    Log,
+    LogLine,
+    Ready,
+    Restored,
+    SnapshotDone,
+    SnapshotPart,
+    StartFailed,
+    Stopped,
+    SwapFailed,
+    check_request,
+)
 from ..plugins.worker.outside import Outside, Refusal
 from ..plugins.worker.protocol import BY_POLICY, describe
 from ..plugins.worker.runner import Runner, load_plugin
@@ -29,15 +43,17 @@ class InlineWorker:
         self._owner = owner
         self._runner: Runner | None = None
         self._mark = (0, 0)
+        self._max_snapshot_bytes = 0
 
     def start(self, plan: WorkerPlan) -> None:
         """Import the bundle and call ``on_load``."""
         try:
-            plugin = load_plugin(plan.bundle, plan.entry_point, self._context(plan), private=True)
+            plugin = load_plugin(plan.bundle, plan.entry_point, self._context(plan), private=True, standby=plan.standby)
         except (Exception, SystemExit) as error:
             self._owner.from_worker(StartFailed(*describe(error)))
         else:
             self._runner = Runner(plugin, plan.max_reply_bytes)
+            self._max_snapshot_bytes = plan.max_snapshot_bytes
             self._owner.from_worker(Ready())
 
     def send_batch(self, first_index: int, frames: Sequence[tuple[int, bytes]]) -> None:
@@ -57,6 +73,25 @@ class InlineWorker:
     def send_stop(self) -> None:
         """Call ``on_unload``."""
         self._owner.from_worker(Stopped(self._runner.unload() if self._runner else None))
+
+    def send_snapshot(self) -> None:
+        """Take the plugin's state."""
+        assert self._runner is not None
+        try:
+            taken = self._runner.snapshot(self._max_snapshot_bytes)
+        except Exception as error:
+            self._owner.from_worker(SwapFailed("snapshot", *describe(error)))
+            return
+        version, state = taken or (None, b"")
+        if state:
+            self._owner.from_worker(SnapshotPart(state))
+        self._owner.from_worker(SnapshotDone(version))
+
+    def send_restore(self, version: int, state: bytes | None) -> None:
+        """Let the plugin go on from another one's state."""
+        assert self._runner is not None
+        failed = self._runner.take_over(version, state)
+        self._owner.from_worker(SwapFailed(*failed) if failed else Restored())
 
     @property
     def answers_waiting(self) -> int:

@@ -15,7 +15,21 @@ import attrs
 from ..config.errors import NyxPluginError
 from ..plugins.errors import BundleChanged, MailboxFull, PluginFailed, PluginQuarantined
 from ..plugins.integrity import check_copy
-from ..plugins.worker.answers import Answer, Connect, Done, Emit, Log, Open, Ready, StartFailed, Stopped
+from ..plugins.worker.answers import (
+    Answer,
+    Connect,
+    Done,
+    Emit,
+    Log,
+    Open,
+    Ready,
+    Restored,
+    SnapshotDone,
+    SnapshotPart,
+    StartFailed,
+    Stopped,
+    SwapFailed,
+)
 from ..plugins.worker.protocol import ProtocolError
 from . import messages as m
 from ._thespian import ActorProcess, Address
@@ -187,6 +201,7 @@ class PluginActor(ActorProcess):
             plan.config,
             plan.policy,
             plan.settings.limits.max_reply_bytes,
+            plan.settings.limits.snapshot_bytes,
         )
 
     # What the worker does.
@@ -215,6 +230,8 @@ class PluginActor(ActorProcess):
                 if not self._stop_sent:
                     raise ProtocolError("it stopped, and was not asked to")
                 self._stopped(message.error)
+            case SnapshotPart() | SnapshotDone() | Restored() | SwapFailed():
+                raise ProtocolError("it was not asked to take part in a swap")
             case _:
                 assert_never(message)
 

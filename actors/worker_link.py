@@ -80,6 +80,9 @@ class WorkerPlan:
     config: Mapping[str, Any]
     policy: Policy
     max_reply_bytes: int
+    max_snapshot_bytes: int = 0
+    standby: bool = False
+    """Whether it is to take another worker's place, and gets no frames before it has."""
 
 
 class Worker(Protocol):
@@ -95,6 +98,12 @@ class Worker(Protocol):
 
     def send_stop(self) -> None:
         """Ask for ``on_unload``; ``Stopped`` follows."""
+
+    def send_snapshot(self) -> None:
+        """Ask for the plugin's state; ``SnapshotPart`` and ``SnapshotDone`` follow, or ``SwapFailed``."""
+
+    def send_restore(self, version: int, state: bytes | None) -> None:
+        """Let it take another worker's place, with its state if there is one; ``Restored`` or ``SwapFailed`` follow."""
 
     @property
     def answers_waiting(self) -> int:
@@ -208,6 +217,14 @@ class WorkerLink:
     def send_stop(self) -> None:
         """Ask the plugin to unload."""
         self._send([protocol.STOP])
+
+    def send_snapshot(self) -> None:
+        """Ask for the plugin's state."""
+        self._send([protocol.SNAPSHOT])
+
+    def send_restore(self, version: int, state: bytes | None) -> None:
+        """Let a worker that stands by take over."""
+        self._send([protocol.RESTORE, version, state])
 
     @property
     def answers_waiting(self) -> int:
@@ -369,9 +386,11 @@ def _start_message(plan: WorkerPlan, jail: Confinement, orders: Orders) -> proto
         entry_point=plan.entry_point,
         config=plan.config,
         max_reply_bytes=plan.max_reply_bytes,
+        max_snapshot_bytes=plan.max_snapshot_bytes,
         jail=orders,
         scratch=jail.grants.scratch,
         policy=jail.explanation(),
+        standby=plan.standby,
     )
 
 

@@ -57,6 +57,7 @@ class LimitSettings:
     mailbox_capacity: int = field(default=100, validator=capacity)
     mailbox_bytes: int = field(default=0, validator=checks.whole(0, 1024 * MIB))
     max_reply_bytes: int = field(default=MIB, validator=checks.whole(0, 64 * MIB))
+    snapshot_bytes: int = field(default=16 * MIB, validator=checks.whole(0, 1024 * MIB))
     event_queue: int = field(default=1000, validator=checks.whole(1, 1_000_000))
     dispatch_timeout_s: float = field(default=5.0, validator=checks.seconds)
     drain_timeout_s: float = field(default=5.0, validator=checks.seconds)

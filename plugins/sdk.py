@@ -175,8 +175,17 @@ class Plugin:
     """Define ``on_batch(self, frames)`` to get each run of consecutive data frames as one sequence, in place of
     :meth:`on_data`; it returns one reply or ``None`` per frame, and raising fails the whole run."""
 
+    snapshot_version: ClassVar[int] = 1
+    """The version of what :meth:`snapshot` returns, 0 to 2**32 - 1: raise it when the form of the state changes."""
+
     def on_load(self, ctx: Context) -> None:
         """Get ready; raising refuses the load."""
+
+    def on_ready(self) -> None:
+        """Check that all is well: called before the first frame, and after :meth:`restore` if that is called.
+
+        Raising refuses the load, or, when this is to take another version's place, leaves that in its place.
+        """
 
     def on_handshake(self, frame: Frame) -> bytes | None:
         """Handle a handshake frame (0x51)."""
@@ -193,6 +202,21 @@ class Plugin:
     def on_error(self, frame: Frame) -> bytes | None:
         """Handle an error frame (0x54)."""
         return None
+
+    def snapshot(self) -> object:
+        """Return the state that the next version shall go on with, as plain values for CBOR; ``None`` is none.
+
+        Called between two frames. Let go of nothing yet: this instance goes on if the next version does not start.
+        :meth:`on_unload` is called once that has taken over.
+        """
+        return None
+
+    def restore(self, state: Any, version: int) -> None:
+        """Go on with what another instance's :meth:`snapshot` returned, whose ``snapshot_version`` was ``version``.
+
+        Called after :meth:`on_load` of the new instance. Raising leaves the other one in its place.
+        """
+        raise NotImplementedError(f"there is state of version {version}, and this plugin has no restore()")
 
     def on_unload(self) -> None:
         """Let go of everything; no frame comes after this."""

@@ -86,8 +86,33 @@ class Open(NamedTuple):
     flags: int
 
 
+class SnapshotPart(NamedTuple):
+    """A piece of the plugin's state, which the host passes on and never looks into."""
+
+    piece: bytes
+
+
+class SnapshotDone(NamedTuple):
+    """The plugin's state is complete; ``version`` is ``None`` when it has none."""
+
+    version: int | None
+
+
+class Restored(NamedTuple):
+    """The plugin goes on from the state that it was given; the worker takes batches."""
+
+
+class SwapFailed(NamedTuple):
+    """One of the ``SWAP_STEPS`` raised ``type`` with ``text``."""
+
+    step: str
+    type: str
+    text: str
+
+
 Request: TypeAlias = Connect | Open
-Answer: TypeAlias = Ready | StartFailed | Done | Emit | Log | Stopped | Request
+SwapAnswer: TypeAlias = SnapshotPart | SnapshotDone | Restored | SwapFailed
+Answer: TypeAlias = Ready | StartFailed | Done | Emit | Log | Stopped | Request | SwapAnswer
 
 
 def check_from_worker(message: list[Any], *, max_reply_bytes: int, max_results: int) -> Answer:
@@ -109,8 +134,29 @@ def check_from_worker(message: list[Any], *, max_reply_bytes: int, max_results: 
             return Log(tuple(map(_log_line, lines)))
         case [protocol.CONNECT | protocol.OPEN, *_]:
             return check_request(message)
+        case [protocol.SNAPSHOT_PART | protocol.SNAPSHOT_DONE | protocol.RESTORED | protocol.SWAP_FAILED, *_]:
+            return _swap_answer(message)
         case _:
             return _once(message)
+
+
+def _swap_answer(message: list[Any]) -> SwapAnswer:
+    match message:
+        case [protocol.SNAPSHOT_PART, piece]:
+            _check_piece(piece)
+            return SnapshotPart(piece)
+        case [protocol.SNAPSHOT_DONE, version]:
+            if version is not None:
+                _check_range(version, protocol.MAX_STATE_VERSION, "state version")
+            return SnapshotDone(version)
+        case [protocol.RESTORED]:
+            return Restored()
+        case [protocol.SWAP_FAILED, step, error_type, text]:
+            if step not in protocol.SWAP_STEPS:
+                raise ProtocolError(f"step is {_shown(step)}")
+            _check_error([error_type, text])
+            return SwapFailed(step, error_type, text)
+    raise ProtocolError(f"answer of {len(message)} items that begins with {_shown(message[0])}")
 
 
 def check_request(message: list[Any]) -> Request:
@@ -128,6 +174,13 @@ def check_request(message: list[Any]) -> Request:
             _check_flags(flags)
             return Open(request_id, path, flags)
     raise ProtocolError(f"request of {len(message)} items that begins with {_shown(message[0])}")
+
+
+def _check_piece(piece: Any) -> None:
+    if type(piece) is not bytes:
+        raise ProtocolError(f"piece of state is {_shown(piece)}")
+    if not 0 < len(piece) <= protocol.FLUSH_BYTES:
+        raise ProtocolError(f"piece of state of {len(piece):,} bytes: it must have 1 to {protocol.FLUSH_BYTES:,}")
 
 
 def _check_path(path: Any) -> None:

@@ -35,6 +35,8 @@ class Worker:
         self._inbox = Inbox(fd)
         self._outbox = Outbox(fd)
         self._runner: Runner | None = None
+        self._standby = False
+        self._max_snapshot_bytes = 0
         self._describe: Callable[[BaseException], list[str]] = protocol.describe
 
     def run(self) -> NoReturn:
@@ -55,12 +57,16 @@ class Worker:
 
     def _handle(self, message: Sequence[Any]) -> None:
         kind = message[0]
-        if kind == protocol.BATCH and self._runner is not None:
+        if kind == protocol.BATCH and self._runner is not None and not self._standby:
             self._run_batch(self._runner, message[1], message[2])
         elif kind == protocol.START and self._runner is None:
             self._start(message[1])
         elif kind == protocol.STOP:
             self._stop()
+        elif kind == protocol.SNAPSHOT and self._runner is not None and not self._standby:
+            self._snapshot(self._runner)
+        elif kind == protocol.RESTORE and self._runner is not None and self._standby:
+            self._take_over(self._runner, message[1], message[2])
         else:
             raise protocol.ProtocolError(f"message of kind {kind} is out of place")
 
@@ -91,7 +97,8 @@ class Worker:
             scratch=fields["scratch"],
             outside=lambda: self._outside(fields["plugin_id"]),
         )
-        plugin = load_plugin(fields["bundle"], fields["entry_point"], ctx)
+        self._standby, self._max_snapshot_bytes = fields["standby"], fields["max_snapshot_bytes"]
+        plugin = load_plugin(fields["bundle"], fields["entry_point"], ctx, standby=self._standby)
         return Runner(plugin, max_reply_bytes, self._describe)
 
     def _outside(self, plugin_id: int) -> Outside:
@@ -130,6 +137,31 @@ class Worker:
             else:
                 self._outbox.add(runner.run(*items[start]))
             start += count or 1
+
+    # Taking another worker's place, or giving it up.
+
+    def _snapshot(self, runner: Runner) -> None:
+        try:
+            taken = runner.snapshot(self._max_snapshot_bytes)
+        except Exception as error:
+            self._swap_failed("snapshot", *self._describe(error))
+            return
+        version, state = taken or (None, b"")
+        for start in range(0, len(state), protocol.FLUSH_BYTES):
+            self._outbox.send([protocol.SNAPSHOT_PART, state[start : start + protocol.FLUSH_BYTES]])
+        self._outbox.send([protocol.SNAPSHOT_DONE, version])
+
+    def _take_over(self, runner: Runner, version: int, state: bytes | None) -> None:
+        failed = runner.take_over(version, state)
+        if failed is not None:
+            self._swap_failed(*failed)
+            return
+        self._standby = False
+        self._outbox.send([protocol.RESTORED])
+
+    def _swap_failed(self, step: str, error_type: str, text: str) -> None:
+        self._outbox.log(40, f"{step} failed: {error_type}: {text}")
+        self._outbox.send([protocol.SWAP_FAILED, step, error_type, text])
 
     def _stop(self) -> NoReturn:
         error = None if self._runner is None else self._runner.unload()

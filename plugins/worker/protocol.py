@@ -1,11 +1,15 @@
 """What travels between a plugin actor and its worker: a u32 big-endian length, then one CBOR array.
 
 =============  ==============================================================================================
-START          ``[1, {plugin_id, name, bundle, entry_point, config, max_reply_bytes, jail, scratch, policy}]``
+START          ``[1, {plugin_id, name, bundle, entry_point, config, max_reply_bytes, max_snapshot_bytes, jail,
+               scratch, policy, standby}]``: with ``standby`` no frames come before RESTORE
 BATCH          ``[2, first_index, [[frame_type, header], ...]]``: frames of consecutive ring indices
 STOP           ``[3]``
 GRANTED        ``[4, request_id]``, and with its first byte one descriptor (SCM_RIGHTS)
 REFUSED        ``[5, request_id, cause, errno, text]``: ``cause`` is one of ``BY_...``
+SNAPSHOT       ``[6]``: answered by SNAPSHOT_PARTs and SNAPSHOT_DONE, or by SWAP_FAILED
+RESTORE        ``[7, version, state | null]``: take over from another worker, with this state (CBOR, as bytes) or with
+               none; answered by RESTORED or SWAP_FAILED
 READY          ``[11]``
 START_FAILED   ``[12, error_type, text]``: the worker ends
 DONE           ``[13, first_index, [result, ...]]``: a result is null, reply bytes, or ``[error_type, text]``
@@ -14,6 +18,10 @@ LOG            ``[15, [[level, text], ...]]``
 STOPPED        ``[16, text | null]``: ``on_unload`` has run, and raised ``text``; the worker ends
 CONNECT        ``[17, request_id, host, port, timeout_ms]``: answered by GRANTED or REFUSED
 OPEN           ``[18, request_id, path, flags]``: likewise; the path is bytes, the flags are those of ``open(2)``
+SNAPSHOT_PART  ``[19, piece]``: up to ``FLUSH_BYTES`` of the plugin's state, which nobody but a worker looks into
+SNAPSHOT_DONE  ``[20, version | null]``: that was all, and of this version; null when the plugin has no state
+RESTORED       ``[21]``: ``restore`` and ``on_ready`` have run; the worker takes batches
+SWAP_FAILED    ``[22, step, error_type, text]``: one of ``SWAP_STEPS`` raised; the worker goes on
 =============  ==============================================================================================
 
 ``[3]`` is ``00 00 00 02 81 03``. Both sides use this module; :mod:`.answers` checks what a worker says.
@@ -35,8 +43,13 @@ if TYPE_CHECKING:
     Message: TypeAlias = list[Any]
     Result: TypeAlias = bytes | list[str] | None
 
-START, BATCH, STOP, GRANTED, REFUSED = 1, 2, 3, 4, 5
+START, BATCH, STOP, GRANTED, REFUSED, SNAPSHOT, RESTORE = 1, 2, 3, 4, 5, 6, 7
 READY, START_FAILED, DONE, EMIT, LOG, STOPPED, CONNECT, OPEN = 11, 12, 13, 14, 15, 16, 17, 18
+SNAPSHOT_PART, SNAPSHOT_DONE, RESTORED, SWAP_FAILED = 19, 20, 21, 22
+
+SWAP_STEPS = ("snapshot", "restore", "on_ready")
+"""What a plugin does when one version takes another's place."""
+MAX_STATE_VERSION = 0xFFFF_FFFF
 
 BY_SYSTEM, BY_POLICY, BY_RESOLVER = 0, 1, 2
 """What refused a request: an operation failed (``errno``), the policy denies it, or the host has no address."""

@@ -8,6 +8,7 @@ from ..errors import InvalidFrameType
 from ..header import split_header
 from ..sdk import DATA_FRAME, Frame, Plugin
 from .protocol import clip, describe
+from .state import restore, taken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..sdk import Context
     from .protocol import Result
+    from .state import State
 
     Item = Sequence[Any]
     """A frame as it travels: ``[frame_type, header_bytes]``."""
@@ -91,6 +93,22 @@ class Runner:
             return ": ".join(self._describe(error))
         return None
 
+    def snapshot(self, max_bytes: int) -> State | None:
+        """Return the plugin's state as (version, CBOR); raises what ``snapshot`` raises, and for what it may not be."""
+        return taken(self._plugin, max_bytes)
+
+    def take_over(self, version: int, state: bytes | None) -> list[str] | None:
+        """Call ``restore`` if there is state, and ``on_ready``; returns ``[step, error_type, text]`` of what raised."""
+        step = "restore"
+        try:
+            if state is not None:
+                restore(self._plugin, version, state)
+            step = "on_ready"
+            self._plugin.on_ready()
+        except Exception as error:
+            return [step, *self._describe(error)]
+        return None
+
     def _batch_replies(self, frames: list[Frame]) -> list[Result]:
         if not frames or self._on_batch is None:
             return []
@@ -111,8 +129,12 @@ class Runner:
         return data
 
 
-def load_plugin(bundle_dir: str, entry_point: str, ctx: Context, *, private: bool = False) -> Plugin:
-    """Import ``"module:Class"`` from ``bundle_dir``, make an instance and call its ``on_load``.
+def load_plugin(
+    bundle_dir: str, entry_point: str, ctx: Context, *, private: bool = False, standby: bool = False
+) -> Plugin:
+    """Import ``"module:Class"`` from ``bundle_dir``, make an instance, call its ``on_load`` and then its ``on_ready``.
+
+    With ``standby`` it has to be called later, by :meth:`Runner.take_over`.
 
     With ``private`` the bundle's modules are forgotten again, so that several bundles can have modules of the same
     name in one process; a bundle can then import its own modules only while it loads.
@@ -126,6 +148,8 @@ def load_plugin(bundle_dir: str, entry_point: str, ctx: Context, *, private: boo
         plugin = _plugin_class(entry_point)()
         plugin.ctx = ctx
         plugin.on_load(ctx)
+        if not standby:
+            plugin.on_ready()
     finally:
         sys.dont_write_bytecode = dont_write
         if private:

@@ -75,11 +75,14 @@ def start_message(
     entry_point: str,
     config: Mapping[str, Any],
     max_reply_bytes: int,
+    max_snapshot_bytes: int = 0,
     jail: Sequence[tuple[str, Any]] = (),
     scratch: str = "",
     policy: Mapping[str, Any] | None = None,
+    standby: bool = False,
 ) -> Message:
     """Build START; ``jail`` is what each layer is told, in order; ``policy`` explains refusals.
+    With ``standby`` the worker is to take another one's place: it gets no frames before RESTORE.
 
     Dates in ``config`` become ISO text.
 
@@ -92,9 +95,11 @@ def start_message(
         "entry_point": entry_point,
         "config": _plain(config, "config"),
         "max_reply_bytes": max_reply_bytes,
+        "max_snapshot_bytes": max_snapshot_bytes,
         "jail": _plain(jail, "jail"),
         "scratch": scratch,
         "policy": _plain(policy, "policy"),
+        "standby": standby,
     }
     return [START, fields]
 

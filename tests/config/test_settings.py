@@ -55,6 +55,7 @@ OUT_OF_RANGE: list[tuple[type, str, object]] = [
     (LimitSettings, "mailbox_capacity", 100_001),
     (LimitSettings, "mailbox_bytes", -1),
     (LimitSettings, "max_reply_bytes", True),
+    (LimitSettings, "snapshot_bytes", True),
     (LimitSettings, "event_queue", 0),
     (LimitSettings, "dispatch_timeout_s", float("inf")),
     (LimitSettings, "drain_timeout_s", "5"),

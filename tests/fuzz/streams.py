@@ -89,6 +89,10 @@ class Writer:
             lambda: [protocol.STOPPED, self._random.choice([None, text()])],
             lambda: [protocol.CONNECT, number(), text(), number(), number()],
             lambda: [protocol.OPEN, number(), self._random.choice(PATHS), number()],
+            lambda: [protocol.SNAPSHOT_PART, self.octets()],
+            lambda: [protocol.SNAPSHOT_DONE, self._random.choice([None, number()])],
+            lambda: [protocol.RESTORED],
+            lambda: [protocol.SWAP_FAILED, self._random.choice([*protocol.SWAP_STEPS, text()]), text(), text()],
         ]
         return self._random.choice(messages)()
 
@@ -101,6 +105,8 @@ class Writer:
             lambda: [protocol.STOP],
             lambda: [protocol.GRANTED, number()],
             lambda: [protocol.REFUSED, number(), number(), number(), text()],
+            lambda: [protocol.SNAPSHOT],
+            lambda: [protocol.RESTORE, number(), self._random.choice([None, self.octets()])],
         ]
         return self._random.choice(messages)()
 

@@ -16,6 +16,7 @@ _FOR_NEW_PLUGINS = (
     "limits.mailbox_bytes",
     "limits.mailbox_capacity",
     "limits.max_reply_bytes",
+    "limits.snapshot_bytes",
     "limits.wall_time_s",
     "supervision.",
 )
