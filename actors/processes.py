@@ -97,18 +97,28 @@ def reap() -> None:
             pass
 
 
-def sweep(budget_s: float) -> list[int]:
-    """Kill and reap all descendants of this process (a subreaper); return those still there after ``budget_s``."""
+def sweep(budget_s: float, spare: frozenset[int] = frozenset()) -> list[int]:
+    """Kill and reap all descendants of this process (a subreaper), but not the children to ``spare`` and theirs.
+
+    Returns those still there after ``budget_s`` seconds.
+    """
     deadline = time.monotonic() + budget_s
-    while left := descendants(os.getpid()):
+    while left := _strays(spare):
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        reap()
+        for pid in left:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
         if time.monotonic() > deadline:
             return left
-        with contextlib.suppress(ChildProcessError):
-            # A killed process is reaped here or becomes ours to reap: either way the next look finds fewer.
-            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        # A killed process is reaped here or becomes ours to reap: either way the next look finds fewer.
         time.sleep(0.002)
     return []
+
+
+def _strays(spare: frozenset[int]) -> list[int]:
+    found = [pid for pid in children(os.getpid()) if pid not in spare]
+    for child in found:
+        found += [grandchild for grandchild in children(child) if grandchild not in found]
+    return found

@@ -66,7 +66,7 @@ def _id_in_manifest(plugin_actor: int) -> int | None:
     with contextlib.suppress(OSError):
         for fd in Path(f"/proc/{plugin_actor}/fd").iterdir():
             path = Path(os.readlink(fd))
-            if path.name == "mailbox":
+            if path.name == "mailbox-0-data":
                 return int(tomllib.loads((path.parent / "bundle" / "plugin.toml").read_text())["id"])
     return None
 

@@ -90,8 +90,8 @@ def test_no_regular_file_is_open_in_two_processes(running: PluginSystem, census:
     }
     pairs = {frozenset((who.plugin_actor(plugin_id), who.worker(plugin_id))) for plugin_id in IDS}
     assert {frozenset(pair) for pair in shared} == pairs
-    assert {Path(path).name for paths in shared.values() for path in paths} == {"mark"}
-    mailboxes = [path for pid in who.plugin_actors for path in files[pid] if path.endswith("/mailbox")]
+    assert {Path(path).name for paths in shared.values() for path in paths} == {"mark-0"}
+    mailboxes = [path for pid in who.plugin_actors for path in files[pid] if path.endswith("/mailbox-0-data")]
     assert len(set(mailboxes)) == len(mailboxes) == len(IDS)
 
 

@@ -1,0 +1,83 @@
+"""What a lane needs of its plugin actor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from ..config.errors import NyxPluginError
+from ..plugins.worker.answers import Connect, Emit, Log, Open
+from . import messages as m
+from .deaths import Death
+from .tray import Settled
+from .worker_link import Worker
+
+if TYPE_CHECKING:
+    from .lane import Lane
+
+
+class Home(Protocol):
+    """The actor, as its lanes see it. Names of alarms are ``(kind, number of the lane)``."""
+
+    @property
+    def plan(self) -> m.StartPlugin:
+        """What the plugin was started with."""
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether no worker is to be given frames."""
+
+    @property
+    def has_been_ready(self) -> bool:
+        """Whether the plugin was ready once: then a worker that does not start is a crash, and no failed load."""
+
+    def watch(self, fd: int, watcher: Callable[[int], None], events: int = ...) -> None:
+        """Call ``watcher`` whenever ``fd`` is ready."""
+
+    def unwatch(self, fd: int) -> None:
+        """Stop that."""
+
+    def alarm(self, name: object, after_s: float) -> None:
+        """Call :meth:`Lane.on_alarm` in so many seconds."""
+
+    def cancel_alarm(self, name: object) -> None:
+        """See to it that this does not happen."""
+
+    def settled(self, outcomes: Settled) -> None:
+        """Tell the sessions the outcomes of their frames."""
+
+    def worker_said(self, message: Emit | Log | Connect | Open, worker: Worker) -> None:
+        """Take what is not about frames or the worker's life."""
+
+    def worker_output(self, line: str) -> None:
+        """Take one line that the plugin printed."""
+
+    def worker_denied(self, what: str) -> None:
+        """Take note of what the policy has denied."""
+
+    def worker_misbehaved(self, what: str) -> None:
+        """Take note of a breach of the protocol."""
+
+    def note_death(self, death: Death) -> None:
+        """Take note that a worker ended, or has to."""
+
+    def worker_dropped(self, worker: Worker) -> None:
+        """Clean up behind a worker that was killed."""
+
+    def lane_ready(self, lane: Lane) -> None:
+        """Its worker is ready."""
+
+    def give_up(self, reason: str) -> None:
+        """No worker may be started again, for this reason."""
+
+    def lane_failed(self, reason: str, error: NyxPluginError | None) -> None:
+        """The first start of the plugin has failed."""
+
+    def lane_crashed(self, lane: Lane, death: Death) -> None:
+        """Its worker ended, and what was suspect is settled; decide what follows."""
+
+    def lane_went_on(self, lane: Lane) -> None:
+        """Its worker has less in hand than before, or nothing."""
+
+    def lane_stopped(self, lane: Lane, error: str | None) -> None:
+        """Its worker has ended because it was asked to; ``error`` is what ``on_unload`` raised."""

@@ -1,0 +1,329 @@
+"""One lane of a plugin actor: a worker, and the frames on their way to it.
+
+The actor has messages in and out; the lane has the mailbox, the batches under way, the deadline, what is suspect after
+a crash, and the start and the end of its worker.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import assert_never
+
+from ..config.errors import NyxPluginError
+from ..plugins.errors import BundleChanged
+from ..plugins.integrity import check_copy
+from ..plugins.worker.answers import (
+    Answer,
+    Connect,
+    Done,
+    Emit,
+    Log,
+    Open,
+    Ready,
+    Restored,
+    SnapshotDone,
+    SnapshotPart,
+    StartFailed,
+    Stopped,
+    SwapFailed,
+)
+from ..plugins.worker.protocol import ProtocolError
+from .deadline import Deadline
+from .deaths import Cause, Death
+from .home import Home
+from .inline_worker import InlineWorker
+from .mailbox import Mailbox
+from .results import DeadLetter, Failed, Result
+from .tray import BATCH_FRAMES, BATCHES_UNDER_WAY, Tray
+from .worker_link import Owner, Worker, WorkerLink, WorkerPlan
+
+# How often a worker's memory, threads and scratch directory are looked at, in seconds.
+LOOK_S = 0.5
+
+
+class Lane:
+    """Owns a worker and a tray of frames for it. All that happens is started by its actor or by the worker."""
+
+    def __init__(self, home: Home, number: int) -> None:
+        self.number = number
+        self.worker: Worker | None = None
+        self.is_ready = False
+        self._home = home
+        self._directory = Path(home.plan.directory)
+        self._deadline = Deadline(home.plan.policy.wall_time_s, BATCH_FRAMES)
+        self._is_watching = self._is_pumping = self._is_stopping = False
+        self._is_recovered = self._mailbox_path.exists()
+        self.tray = Tray(self._open() if self._is_recovered else self._create())
+
+    @property
+    def is_recovered(self) -> bool:
+        """Whether another plugin actor has had this lane before."""
+        return self._is_recovered
+
+    @property
+    def box(self) -> Mailbox:
+        """Its frames."""
+        return self.tray.box
+
+    @property
+    def _mailbox_path(self) -> Path:
+        return self._directory / f"mailbox-{self.number}-data"
+
+    def _open(self) -> Mailbox:
+        return Mailbox.open(self._mailbox_path, self._home.plan.plugin_id)
+
+    def _create(self) -> Mailbox:
+        plan = self._home.plan
+        result_bytes = max(plan.capacity_bytes, plan.settings.limits.max_reply_bytes)
+        return Mailbox.create(self._mailbox_path, plan.plugin_id, plan.capacity, plan.capacity_bytes, result_bytes)
+
+    # The worker's life.
+
+    def new_worker(self, owner: Owner) -> Worker:
+        """A worker that is not started; what it does, ``owner`` is told."""
+        plan = self._home.plan
+        if plan.settings.system.transport == "inline":
+            return InlineWorker(owner)
+        page, most = self._directory / f"mark-{self.number}", BATCHES_UNDER_WAY * BATCH_FRAMES
+        return WorkerLink(owner, self._home, page, plan.settings.limits.max_reply_bytes, most)
+
+    def worker_plan(self) -> WorkerPlan:
+        """What a worker is started with."""
+        plan = self._home.plan
+        return WorkerPlan(
+            plan.plugin_id,
+            plan.manifest.name,
+            str(self._directory / "bundle"),
+            plan.manifest.entry_point,
+            plan.config,
+            plan.policy,
+            plan.settings.limits.max_reply_bytes,
+            plan.settings.limits.snapshot_bytes,
+        )
+
+    def settle_earlier(self) -> None:
+        """Settle what the worker of an earlier plugin actor had in hand."""
+        self.worker = self.new_worker(self)
+        self.tray.expect_mark()
+        self.settle_suspects("crash: the plugin actor and its worker ended")
+        self.worker.kill()
+        self.worker = None
+
+    def start(self) -> None:
+        """Start a worker; it reports that it is ready, or the lane that it is not."""
+        plan = self._home.plan
+        self.tray.rewind()
+        try:
+            check_copy(plan.plugin_id, self._directory / "bundle", plan.digest)
+        except BundleChanged as changed:
+            self._start_failed(str(changed), changed)
+            return
+        self.worker = self.new_worker(self)
+        self._alarm("start", plan.settings.system.load_timeout_s)
+        try:
+            self.worker.start(self.worker_plan())
+        except ImportError as error:
+            self._start_failed(str(error))
+
+    def _start_failed(self, reason: str, error: NyxPluginError | None = None) -> None:
+        if self._home.has_been_ready:
+            if error is not None:
+                self._home.give_up(reason)
+            self.end_worker(Death(Cause.EXIT, f"did not start: {reason}"))
+        else:
+            self.drop_worker()
+            self._home.lane_failed(reason, error)
+
+    def restart(self, after_s: float) -> None:
+        """Start a worker again, in so many seconds."""
+        self.box.note_restart()
+        self._alarm("restart", after_s)
+
+    def stop(self) -> None:
+        """Ask the worker to unload; ``lane_stopped`` follows."""
+        if self.is_ready and self.worker is not None:
+            self._alarm("stop", self._home.plan.settings.system.stop_timeout_s)
+            self._is_stopping = True
+            self.worker.send_stop()
+        else:
+            self._stopped(None)
+
+    def _stopped(self, error: str | None) -> None:
+        self.drop_worker()
+        self._home.lane_stopped(self, error)
+
+    def end_worker(self, death: Death) -> None:
+        """End the worker for a reason that is not in its status."""
+        self._home.note_death(death)
+        self._crashed(death)
+
+    def _crashed(self, death: Death) -> None:
+        cause = "deadline" if death.cause is Cause.DEADLINE else "crash"
+        self.settle_suspects(f"{cause}: worker {death}")
+        self.drop_worker()
+        self._home.lane_crashed(self, death)
+
+    def drop_worker(self) -> None:
+        """Kill the worker, if there is one; there is none from now on."""
+        self.is_ready = self._is_stopping = self._is_watching = False
+        self.tray.rewind()
+        for kind in ("start", "tick", "look", "stop", "restart"):
+            self._home.cancel_alarm((kind, self.number))
+        worker, self.worker = self.worker, None
+        if worker is not None:
+            worker.kill()
+            self._home.worker_dropped(worker)
+
+    def condemn(self, reason: str) -> None:
+        """No worker any more; no frame that is left will be processed, for this reason."""
+        self.settle_suspects(reason)
+        self.drop_worker()
+        self.dead_letter_all(reason)
+
+    def close(self) -> None:
+        """Release everything, for good."""
+        self.drop_worker()
+        self.box.close()
+
+    # What the worker does.
+
+    def from_worker(self, message: Answer) -> None:
+        """Take one message of the worker."""
+        match message:
+            case Done():
+                self._done(message)
+            case Emit() | Log() | Connect() | Open():
+                assert self.worker is not None
+                self._home.worker_said(message, self.worker)
+            case Ready():
+                self._became_ready()
+            case StartFailed():
+                self._start_failed(f"{message.type}: {message.text}")
+            case Stopped():
+                if not self._is_stopping:
+                    raise ProtocolError("it stopped, and was not asked to")
+                self._stopped(message.error)
+            case SnapshotPart() | SnapshotDone() | Restored() | SwapFailed():
+                raise ProtocolError("it was not asked to take part in a swap")
+            case _:
+                assert_never(message)
+
+    def worker_output(self, line: str) -> None:
+        """Pass on what the plugin printed."""
+        self._home.worker_output(line)
+
+    def worker_denied(self, what: str) -> None:
+        """Pass on what the policy has denied."""
+        self._home.worker_denied(what)
+
+    def worker_misbehaved(self, what: str) -> None:
+        """Pass on a breach of the protocol."""
+        self._home.worker_misbehaved(what)
+
+    def worker_gone(self, death: Death) -> None:
+        """The worker's process has ended."""
+        self._home.note_death(death)
+        if self._is_stopping:
+            self._stopped(f"its worker {death}")
+        elif self._home.has_been_ready:
+            self._crashed(death)
+        else:
+            self._start_failed(f"its worker {death} before it was ready")
+
+    def _became_ready(self) -> None:
+        self._home.cancel_alarm(("start", self.number))
+        if self.is_ready or self.worker is None:
+            return
+        self.is_ready = True
+        self._home.lane_ready(self)
+        self._check_consumption()
+        self.pump()
+
+    def _done(self, message: Done) -> None:
+        if not self.is_ready or not self.tray.is_due(message.first_index, len(message.results)):
+            due = self.box.finished
+            self.worker_misbehaved(f"results for frames {message.first_index}.. where {due}.. were due")
+            self.end_worker(Death(Cause.PROTOCOL, "answered frames that it was not given"))
+            return
+        self._finish([Failed(*result) if isinstance(result, (list, tuple)) else result for result in message.results])
+        self._home.lane_went_on(self)
+        self.pump()
+
+    # Frames.
+
+    def pump(self) -> None:
+        """Give the worker what it may have in hand."""
+        if self._is_pumping:
+            return
+        self._is_pumping = True
+        try:
+            while self._may_send():
+                batch = self.tray.take()
+                self._watch_deadline()
+                assert self.worker is not None
+                self.worker.send_batch(batch.first, batch.frames)
+        finally:
+            self._is_pumping = False
+
+    def _may_send(self) -> bool:
+        return self.is_ready and not self._home.is_paused and self.tray.has_room and self.tray.is_waiting
+
+    def _finish(self, results: list[Result]) -> None:
+        self._home.settled(self.tray.finish(results))
+
+    def settle_suspects(self, reason: str) -> None:
+        """Exactly the frames that the worker had started are suspect; those before them are done, those after go on."""
+        if self.worker is not None:
+            self._finish(self.tray.verdicts(self.worker.mark(), reason))
+
+    def dead_letter_all(self, reason: str) -> None:
+        """Finish every frame that is left."""
+        self._finish([DeadLetter(reason)] * self.box.depth)
+
+    # Time.
+
+    def on_alarm(self, kind: str) -> None:
+        """Something has not happened in time, or is due now."""
+        match kind:
+            case "tick":
+                self._check_deadline()
+            case "start":
+                timeout = self._home.plan.settings.system.load_timeout_s
+                self._start_failed(f"its worker was not ready within {timeout:g} s")
+            case "restart":
+                self.start()
+            case "look":
+                self._check_consumption()
+            case "stop":
+                self._stopped("on_unload did not end in time")
+
+    def _alarm(self, kind: str, after_s: float) -> None:
+        self._home.alarm((kind, self.number), after_s)
+
+    def _watch_deadline(self) -> None:
+        if not self._is_watching:
+            self._is_watching = True
+            self._deadline.begin(time.monotonic())
+            self._alarm("tick", self._deadline.interval_s)
+
+    def _check_deadline(self) -> None:
+        self._is_watching = False
+        if not self.tray.is_under_way or self.worker is None:
+            return
+        in_hand = self.tray.in_hand(self.worker.mark())
+        allowed = self._deadline.exceeded(*in_hand, self.box.finished, time.monotonic())
+        if allowed is not None:
+            self.end_worker(Death(Cause.DEADLINE, f"exceeded its wall time of {allowed:g} s per frame"))
+            return
+        self._is_watching = True
+        self._alarm("tick", self._deadline.interval_s)
+
+    def _check_consumption(self) -> None:
+        if not self.is_ready or self.worker is None:
+            return
+        death = self.worker.exceeded()
+        if death is None:
+            self._alarm("look", LOOK_S)
+        else:
+            self.end_worker(death)
