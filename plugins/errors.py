@@ -295,3 +295,24 @@ class DependencyMissing(NyxPluginError, LookupError):
         self.plugin_id = plugin_id
         self.missing = tuple(missing)
         super().__init__(f"plugin {plugin_id} requires " + ", ".join(self.missing))
+
+
+class JournalFailed(NyxPluginError, OSError):
+    """The file (or folder) ``path``, which is to outlive the system, can't be written or read: see ``reason``.
+
+    What could not be made durable was not accepted. Make room on the disk, or mend the rights of the state directory.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"journal {path} can't be used: {reason}; make room there, or mend its rights")
+
+
+class JournalCorrupt(NyxPluginError, ValueError):
+    """The file ``path`` is no journal, or what it held for good is damaged: see ``reason``. It is never guessed at."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"journal {path} is corrupt: {reason}")

@@ -19,6 +19,7 @@ import nyx_plugins
 from nyx_plugins import PluginHeader, PluginSystem, load_settings
 from nyx_plugins.actors.service_file import Claim
 from nyx_plugins.config import errors as config_errors
+from nyx_plugins.actors.journal import Journal
 from nyx_plugins.config.errors import ConfigError, DocumentError, NyxPluginError, StartupError
 from nyx_plugins.config.sandbox import Ceiling
 from nyx_plugins.config.settings import Settings, SupervisionSettings, SystemSettings
@@ -32,6 +33,8 @@ from nyx_plugins.plugins.errors import (
     EnforcementTooWeak,
     FrameError,
     InvalidFrameType,
+    JournalCorrupt,
+    JournalFailed,
     KeyUnusable,
     MailboxFull,
     ManifestError,
@@ -562,6 +565,28 @@ def test_key_unusable(make_system: Callable[..., PluginSystem], fault: Callable[
     with pytest.raises(KeyUnusable) as caught:
         system.load(fault("obedient_plugin"))
     check(caught.value, KeyUnusable, f"key {path}: can't be read: No such file or directory", path=path)
+
+
+@provokes(JournalFailed, OSError)
+def test_journal_failed(tmp_path: Path) -> None:
+    """A journal that is not there names its path and what the system says."""
+    path = str(tmp_path / "none.journal")
+    with pytest.raises(JournalFailed) as caught:
+        Journal.open(path)
+    reason = "No such file or directory"
+    text = f"journal {path} can't be used: {reason}; make room there, or mend its rights"
+    check(caught.value, JournalFailed, text, path=path, reason=reason)
+
+
+@provokes(JournalCorrupt, ValueError)
+def test_journal_corrupt(tmp_path: Path) -> None:
+    """A file that is no journal is not taken for an empty one."""
+    path = tmp_path / "a.journal"
+    path.write_bytes(b"something else")
+    with pytest.raises(JournalCorrupt) as caught:
+        Journal.open(path)
+    text = f"journal {path} is corrupt: it does not begin like a journal"
+    check(caught.value, JournalCorrupt, text, path=str(path))
 
 
 @provokes(SigningUnavailable, ImportError)

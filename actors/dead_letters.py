@@ -1,0 +1,230 @@
+"""The dead letters of one plugin, in a journal that outlives the plugin and its actor: bounded, the oldest go first.
+
+Their numbers ascend and are never used again. One process at a time has the journal open: a lock says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import attrs
+
+from ..plugins.errors import DeadLetterUnknown, JournalCorrupt, JournalFailed
+from .journal import Journal, private_folder, set_aside
+from .letter_book import CLAIM, DROP, LOST, DeadFrame, Letter, LetterBook, Operation, encoded
+
+FOLDER = "dead-letters"
+MAX_REASON = 1000
+# The file may have this many bytes that are out of date before it is written anew.
+STALE_BYTES = 1 << 18
+# Somebody who only looks has the lock for milliseconds.
+_PATIENCE_S = 2.0
+
+
+@attrs.frozen
+class Bounds:
+    """How many dead letters of a plugin are kept, and how many bytes of them; 0 of either: none."""
+
+    letters: int
+    bytes: int
+
+    @property
+    def keep_any(self) -> bool:
+        """Whether any are kept."""
+        return self.letters > 0 and self.bytes > 0
+
+
+class DeadLetters:
+    """The letters of ``plugin_id`` in the folder ``folder``; nothing is read or made before it is needed.
+
+    ``incarnation`` tells one mailbox from another (0: nobody's, as for who only looks). ``tell`` is called with a
+    sentence when a file that can't be used is set aside. Methods raise :class:`JournalFailed`.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        plugin_id: int,
+        bounds: Bounds,
+        *,
+        incarnation: int = 0,
+        durable: bool = False,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.plugin_id = plugin_id
+        self._path = Path(folder, f"{plugin_id}.journal")
+        self._bounds = bounds
+        self._incarnation = incarnation
+        self._durable = durable
+        self._tell = tell
+        self._book = LetterBook()
+        self._journal: Journal | None = None
+        self._lock = -1
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._opened().letters)
+
+    @property
+    def size(self) -> int:
+        """How many bytes they count for."""
+        return self._opened().size
+
+    @property
+    def lost(self) -> int:
+        """How many had to go to make room for others, since the first."""
+        return self._opened().lost
+
+    def listed(self, after: int = 0, limit: int = 100) -> list[Letter]:
+        """Return at most ``limit`` letters with numbers above ``after``, in ascending order."""
+        ids = sorted(letter_id for letter_id in self._opened().letters if letter_id > after)
+        return [self._book.letters[letter_id] for letter_id in ids[:limit]]
+
+    def get(self, letter_id: int) -> Letter:
+        """Return one letter; raises :class:`DeadLetterUnknown`."""
+        self._check((letter_id,))
+        return self._book.letters[letter_id]
+
+    def add(self, frames: Sequence[DeadFrame], reason: str, at: float, plugin: str) -> None:
+        """Keep ``frames`` (of one ring in the order of its indices), as far as the bounds allow, with one record.
+
+        Those that were noted before its caller was killed are passed over.
+        """
+        if not self._bounds.keep_any:
+            return
+        new = self._opened(make=True).unnoted(frames)
+        if not new:
+            return
+        first = self._book.next_id
+        letters = [
+            Letter(first + place, frame, reason[:MAX_REASON], at, plugin) for place, frame in enumerate(new)
+        ]
+        self._record(self._fitting(letters))
+
+    def claim(self, frames: Iterable[tuple[int, int, int]]) -> None:
+        """Note that letters are about to be accepted again, each as (letter, session, sequence number)."""
+        claims = [[CLAIM, *frame] for frame in frames]
+        if claims:
+            self._record(claims)
+
+    def claims(self) -> dict[int, tuple[int, int]]:
+        """Return what was claimed and not dropped: whoever claimed it was killed between."""
+        return dict(self._opened().claims)
+
+    def release(self, ids: Iterable[int]) -> None:
+        """Forget claims: nothing came of them. Claims are no more than notes, so this needs none."""
+        for letter_id in ids:
+            self._opened().claims.pop(letter_id, None)
+
+    def drop(self, ids: Iterable[int] | None = None) -> int:
+        """Remove letters (all of them for ``None``) and return how many; :class:`DeadLetterUnknown`, and none is gone."""
+        dropped = sorted(self._opened().letters) if ids is None else sorted(set(ids))
+        self._check(dropped)
+        if dropped:
+            self._record([[DROP, dropped]])
+        return len(dropped)
+
+    def sync(self) -> None:
+        """Return once what was noted is on the disk."""
+        if self._journal is not None:
+            self._journal.sync()
+
+    def close(self) -> None:
+        """Let go of the file. The next call opens it again."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+        self._book = LetterBook()
+
+    def _check(self, ids: Iterable[int]) -> None:
+        missing = [letter_id for letter_id in ids if letter_id not in self._opened().letters]
+        if missing:
+            raise DeadLetterUnknown(self.plugin_id, missing[0])
+
+    # What has to go.
+
+    def _fitting(self, letters: list[Letter]) -> list[Operation]:
+        """The operations that add ``letters``, and let the oldest of all go as the bounds demand."""
+        kept = {**self._book.letters, **{letter.letter_id: letter for letter in letters}}
+        size = self._book.size + sum(letter.size for letter in letters)
+        gone: list[int] = []
+        for letter_id in sorted(kept):
+            if len(kept) - len(gone) <= self._bounds.letters and size <= self._bounds.bytes:
+                break
+            gone.append(letter_id)
+            size -= kept[letter_id].size
+        # The last one is noted in any case: it says how far the ring was noted.
+        staying = [letter.operation() for letter in letters if letter.letter_id not in gone or letter is letters[-1]]
+        return [*staying, [LOST, gone, self._book.lost + len(gone)]] if gone else staying
+
+    # The file.
+
+    def _record(self, operations: list[Operation]) -> None:
+        assert self._journal is not None
+        record = encoded(operations)
+        if self._journal.size + len(record) > 2 * self._book.size + STALE_BYTES:
+            self._journal.rewrite(self._book.everything())
+        self._journal.append([record])
+        for operation in operations:
+            self._book.apply(operation)
+
+    def _opened(self, make: bool = False) -> LetterBook:
+        if self._journal is None and (make or self._path.exists()):
+            private_folder(self._path.parent)
+            self._take_lock()
+            try:
+                self._open()
+            except BaseException:
+                self.close()
+                raise
+        return self._book
+
+    def _open(self) -> None:
+        self._book = LetterBook()
+        payloads: list[bytes] = []
+        try:
+            if self._path.exists():
+                self._journal, payloads = Journal.open(self._path, durable=self._durable)
+        except JournalCorrupt as corrupt:
+            self._tell(f"{corrupt}; it is kept as {set_aside(self._path)}, and its dead letters are not listed any more")
+            self._book.next_id = time.time_ns() // 1_000_000
+        if self._journal is None:
+            self._journal = Journal.create(self._path, self._book.everything(), durable=self._durable)
+        for payload in payloads:
+            self._book.take(payload)
+        if self._incarnation and self._book.incarnation != self._incarnation:
+            self._take_over()
+
+    def _take_over(self) -> None:
+        """Another mailbox is in use from now on: what is known of the rings of the last one means nothing."""
+        head = attrs.evolve(self._book, incarnation=self._incarnation, marks={}).head()
+        self._record([head])
+
+    def _take_lock(self) -> None:
+        """Have the folder's lock of this plugin, or raise :class:`JournalFailed` while somebody else keeps it."""
+        name = str(self._path.with_suffix(".lock"))
+        try:
+            self._lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise JournalFailed(name, error.strerror or str(error)) from None
+        deadline = time.monotonic() + _PATIENCE_S
+        while not self._try_lock():
+            if time.monotonic() >= deadline:
+                self.close()
+                raise JournalFailed(str(self._path), "another system has it in use")
+            time.sleep(0.01)
+
+    def _try_lock(self) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        return False
