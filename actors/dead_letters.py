@@ -102,9 +102,7 @@ class DeadLetters:
         if not new:
             return
         first = self._book.next_id
-        letters = [
-            Letter(first + place, frame, reason[:MAX_REASON], at, plugin) for place, frame in enumerate(new)
-        ]
+        letters = [Letter(first + place, frame, reason[:MAX_REASON], at, plugin) for place, frame in enumerate(new)]
         self._record(self._fitting(letters))
 
     def claim(self, frames: Iterable[tuple[int, int, int]]) -> None:
@@ -123,7 +121,10 @@ class DeadLetters:
             self._opened().claims.pop(letter_id, None)
 
     def drop(self, ids: Iterable[int] | None = None) -> int:
-        """Remove letters (all of them for ``None``) and return how many; :class:`DeadLetterUnknown`, and none is gone."""
+        """Remove letters (all of them for ``None``) and return how many.
+
+        Raises :class:`DeadLetterUnknown`, and has then removed none.
+        """
         dropped = sorted(self._opened().letters) if ids is None else sorted(set(ids))
         self._check(dropped)
         if dropped:
@@ -195,7 +196,9 @@ class DeadLetters:
             if self._path.exists():
                 self._journal, payloads = Journal.open(self._path, durable=self._durable)
         except JournalCorrupt as corrupt:
-            self._tell(f"{corrupt}; it is kept as {set_aside(self._path)}, and its dead letters are not listed any more")
+            self._tell(
+                f"{corrupt}; it is kept as {set_aside(self._path)}, and its dead letters are not listed any more"
+            )
             self._book.next_id = time.time_ns() // 1_000_000
         if self._journal is None:
             self._journal = Journal.create(self._path, self._book.everything(), durable=self._durable)

@@ -1,8 +1,8 @@
 """An append-only file of records that outlives its writer: kill -9 at any instruction, and the end of the machine.
 
-What was written since the last `Journal.sync` may be there, in part or not at all; the torn tail is recognised, whatever
-it holds, and cut off. What was synced is there as it was, or the file is called corrupt: never is one thing taken for
-another. Every call either has done all that it says or raises, and has then changed nothing.
+What was written since the last `Journal.sync` may be there, in part or not at all; the torn tail is recognised,
+whatever it holds, and cut off. What was synced is there as it was, or the file is called corrupt: never is one thing
+taken for another. Every call either has done all that it says or raises, and has then changed nothing.
 
 Layout, little-endian: magic ``NYXJRNL1``, a u64 of salt, then one record after the other, each on an 8-byte step:
 
@@ -135,7 +135,7 @@ class Journal:
         self._synced = end
 
     def rewrite(self, payloads: Iterable[bytes]) -> None:
-        """Replace all records by these, at once and synced; raises :class:`JournalFailed`, with the old ones in place."""
+        """Replace all records by these, at once and synced; :class:`JournalFailed`, and the old ones are in place."""
         descriptor, self._salt, self._end = _replace(self.path, payloads, self._durable)
         os.close(self._fd)
         self._fd, self._synced, self._broken = descriptor, self._end * self._durable, ""
@@ -165,7 +165,7 @@ def scan(path: str, data: bytes) -> Contents:
         payloads.append(payload)
         at += _size(len(payload))
     if (behind := _synced_behind(data, salt, at)) is not None:
-        raise JournalCorrupt(path, f"the record at byte {at} is damaged, and the one at byte {behind} says it was synced")
+        raise JournalCorrupt(path, f"the record at byte {at} is damaged, and was synced, as that at byte {behind} says")
     return Contents(payloads, at)
 
 

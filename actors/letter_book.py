@@ -20,10 +20,10 @@ Operation: TypeAlias = list[Any]
 
 
 class Origin(NamedTuple):
-    """Where a frame was: a ring of the mailbox (its number among the rings of the plugin), and the index in there."""
+    """Where a frame was: a ring of the mailbox (its number among the rings of the plugin), and its index in there."""
 
     ring: int
-    index: int
+    position: int
 
 
 @attrs.frozen
@@ -118,7 +118,7 @@ class LetterBook:
 
     def unnoted(self, frames: Sequence[DeadFrame]) -> list[DeadFrame]:
         """Those of ``frames`` that no record is about yet."""
-        return [frame for frame in frames if frame.origin.index >= self.marks.get(frame.origin.ring, 0)]
+        return [frame for frame in frames if frame.origin.position >= self.marks.get(frame.origin.ring, 0)]
 
     def _begin(self, version: int, next_id: int, lost: int, incarnation: int, marks: dict[int, int]) -> None:
         self.next_id, self.lost = max(self.next_id, next_id), lost

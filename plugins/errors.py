@@ -297,6 +297,15 @@ class DependencyMissing(NyxPluginError, LookupError):
         super().__init__(f"plugin {plugin_id} requires " + ", ".join(self.missing))
 
 
+class DeadLetterUnknown(NyxPluginError, LookupError):
+    """The plugin has no dead letter with this number (any more). List them to see which there are."""
+
+    def __init__(self, plugin_id: int, letter_id: int) -> None:
+        self.plugin_id = plugin_id
+        self.letter_id = letter_id
+        super().__init__(f"plugin {plugin_id} has no dead letter {letter_id}: it was redelivered, dropped or displaced")
+
+
 class JournalFailed(NyxPluginError, OSError):
     """The file (or folder) ``path``, which is to outlive the system, can't be written or read: see ``reason``.
 

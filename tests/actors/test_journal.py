@@ -1,4 +1,4 @@
-"""The journal: what was synced is there, a torn tail is never taken for records, and what can't be written is refused."""
+"""The journal: what was synced is there, a torn tail is taken for nothing, and what can't be written is refused."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nyx_plugins.actors import journal as module
 from nyx_plugins.actors.journal import HEAD_BYTES, Journal, private_folder, scan, set_aside
 from nyx_plugins.plugins.errors import JournalCorrupt, JournalFailed
@@ -75,7 +76,7 @@ def test_it_is_for_its_owner_only(tmp_path: Path) -> None:
 
 
 def test_truncated_at_every_byte(path: Path) -> None:
-    """Cut short anywhere, it holds the records before the cut, and goes on behind them; a cut head is said to be one."""
+    """Cut short anywhere, it holds the records before the cut, and goes on behind them; a cut head is corrupt."""
     data = written(path, *([record] for record in RECORDS))
     for length in range(len(data)):
         path.write_bytes(data[:length])
@@ -110,7 +111,7 @@ def test_damage_in_what_was_synced_is_no_torn_tail(path: Path) -> None:
     """A bad record before one that was written after the bad one was synced makes the file corrupt."""
     data = written(path, [b"first"], [b"second"], [b"third"])
     path.write_bytes(data.replace(b"second", b"sec0nd"))
-    with pytest.raises(JournalCorrupt, match=f"the record at byte {HEAD_BYTES + 24} is damaged, and the one at byte"):
+    with pytest.raises(JournalCorrupt, match=f"the record at byte {HEAD_BYTES + 24} is damaged, and was synced, as"):
         Journal.open(path)
 
 

@@ -17,9 +17,10 @@ import pytest
 
 import nyx_plugins
 from nyx_plugins import PluginHeader, PluginSystem, load_settings
+from nyx_plugins.actors.dead_letters import Bounds, DeadLetters
+from nyx_plugins.actors.journal import Journal
 from nyx_plugins.actors.service_file import Claim
 from nyx_plugins.config import errors as config_errors
-from nyx_plugins.actors.journal import Journal
 from nyx_plugins.config.errors import ConfigError, DocumentError, NyxPluginError, StartupError
 from nyx_plugins.config.sandbox import Ceiling
 from nyx_plugins.config.settings import Settings, SupervisionSettings, SystemSettings
@@ -28,6 +29,7 @@ from nyx_plugins.plugins.errors import (
     AlreadyLoaded,
     BundleChanged,
     BundleError,
+    DeadLetterUnknown,
     DependencyMissing,
     DispatchTimeout,
     EnforcementTooWeak,
@@ -576,6 +578,15 @@ def test_journal_failed(tmp_path: Path) -> None:
     reason = "No such file or directory"
     text = f"journal {path} can't be used: {reason}; make room there, or mend its rights"
     check(caught.value, JournalFailed, text, path=path, reason=reason)
+
+
+@provokes(DeadLetterUnknown, LookupError)
+def test_dead_letter_unknown(tmp_path: Path) -> None:
+    """A number that no dead letter has is named."""
+    with pytest.raises(DeadLetterUnknown) as caught:
+        DeadLetters(tmp_path, 7, Bounds(10, 10_000)).get(3)
+    text = "plugin 7 has no dead letter 3: it was redelivered, dropped or displaced"
+    check(caught.value, DeadLetterUnknown, text, plugin_id=7, letter_id=3)
 
 
 @provokes(JournalCorrupt, ValueError)
