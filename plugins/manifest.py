@@ -86,21 +86,22 @@ class Manifest:
     restart: RestartRequest = field(factory=RestartRequest, validator=checks.instance_of(RestartRequest))
     sandbox: SandboxRequest = field(factory=SandboxRequest, validator=checks.instance_of(SandboxRequest))
     requires: dict[str, str] = field(factory=dict, validator=Check(_requirement_faults))
+    optional: dict[str, str] = field(factory=dict, validator=Check(_requirement_faults))
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a plugin that requires itself."""
-        if self.name in self.requires:
-            fault = Fault(f"requires.{shown_key(self.name)}", "must be another plugin, not the plugin itself")
-            raise ConfigError("Manifest", [fault])
-
-    def missing_from(self, loaded: Mapping[str, str]) -> tuple[str, ...]:
-        """The requirements that ``loaded`` (plugin name to version) does not meet, each as an error shows it."""
-        return tuple(
-            f"{name} {wanted} ({'not loaded' if name not in loaded else 'loaded: ' + loaded[name]})"
-            for name, wanted in self.requires.items()
-            # A loaded pre-release was somebody's choice, so it counts.
-            if name not in loaded or not SpecifierSet(wanted).contains(loaded[name], prereleases=True)
-        )
+        """Refuse a plugin that needs itself, or says of the same plugin that it has to be there and need not be."""
+        faults = [
+            Fault(f"{table}.{shown_key(self.name)}", "must be another plugin, not the plugin itself")
+            for table in ("requires", "optional")
+            if self.name in getattr(self, table)
+        ]
+        faults += [
+            Fault(f"optional.{shown_key(name)}", "must not be required as well")
+            for name in self.optional
+            if name in self.requires
+        ]
+        if faults:
+            raise ConfigError("Manifest", faults)
 
 
 def parse_manifest(text: str | bytes, source: str) -> Manifest:

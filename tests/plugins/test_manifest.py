@@ -48,6 +48,8 @@ environment = ["TZ"]
 subprocesses = true
 [requires]
 geo = ">=1.2,<2"
+[optional]
+maps = ">=1"
 """
 
 
@@ -86,6 +88,7 @@ def test_a_full_manifest_is_read_whole() -> None:
         restart=RestartRequest("transient", 0, 1.0),
         sandbox=sandbox,
         requires={"geo": ">=1.2,<2"},
+        optional={"maps": ">=1"},
     )
 
 
@@ -175,6 +178,9 @@ def test_a_bad_value_is_named_by_its_key(old: str, new: str, key: str) -> None:
         ("[requires]\nmap = 2", "requires.map: must be a string, not an integer (2)"),
         ('[requires]\ngeo = ">=1"', "requires.geo: must be another plugin, not the plugin itself"),
         ('requires = ["geo"]', "requires: must be a table, not an array"),
+        ('[optional]\nmap = "1.2"', "optional.map: must be version specifiers such as '>=1.2,<2', not '1.2'"),
+        ('[optional]\ngeo = ">=1"', "optional.geo: must be another plugin, not the plugin itself"),
+        ('[requires]\nmap = ""\n[optional]\nmap = ">=1"', "optional.map: must not be required as well"),
         ("[sandbox]\nmemory = 5", "sandbox.memory: unknown key; did you mean 'memory_bytes'?"),
         ('[sandbox]\nread_paths = ["."]', "sandbox.read_paths[0]: must be an absolute path, not '.'"),
     ],
@@ -217,20 +223,6 @@ def test_a_manifest_built_in_code_is_checked_too() -> None:
     """There is no way around the checks."""
     with pytest.raises(ConfigError, match="Manifest: version: must be a version"):
         Manifest(1, "geo", "x", 1, "plugin:Geo")
-
-
-@pytest.mark.parametrize(
-    ("version", "expected"),
-    [("1.2", ()), ("1.9.9", ()), ("1.3rc1", ()), ("2.0", ("geo >=1.2,<2 (loaded: 2.0)",))],
-)
-def test_requirements_are_met_by_fitting_versions(version: str, expected: tuple[str, ...]) -> None:
-    """A loaded plugin meets a requirement when its version, pre-releases included, is in the range."""
-    assert parse_manifest(FULL, "x").missing_from({"geo": version, "other": "1"}) == expected
-
-
-def test_requirements_name_what_is_not_loaded() -> None:
-    """A plugin that is not there is told apart from one in the wrong version."""
-    assert parse_manifest(FULL, "x").missing_from({}) == ("geo >=1.2,<2 (not loaded)",)
 
 
 def test_every_frame_type_needs_a_known_permission() -> None:
