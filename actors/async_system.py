@@ -159,9 +159,12 @@ class AsyncPluginSystem:
         """Load the plugins that the settings name."""
         return await self.load_many(self.settings.plugins)
 
-    async def unload(self, plugin_id: int, timeout: float | None = None) -> None:
-        """Take no more frames, finish those accepted within ``timeout`` seconds, and remove the plugin."""
-        await self._here.ask(questions.unload(self.settings, plugin_id, timeout))
+    async def unload(self, plugin_id: int, timeout: float | None = None, *, cascade: bool = False) -> None:
+        """Take no more frames, finish those accepted within ``timeout`` seconds, and remove the plugin.
+
+        See :meth:`PluginSystem.unload`.
+        """
+        await self._here.ask(questions.unload(self.settings, plugin_id, timeout, cascade))
 
     async def pause(self, plugin_id: int) -> None:
         """Hand no more frames to the plugin; returns once it has finished what it had in hand."""
@@ -350,7 +353,7 @@ class AsyncPluginSystem:
         return checked_seconds(timeout, self.settings.limits.dispatch_timeout_s)
 
     def _info(self, row: m.Registration) -> PluginInfo:
-        return info_of(row, self._running._session.routes().get(row.plugin_id))
+        return info_of(row, self._running._session.routes())
 
 
 def _end(starting: Future[PluginSystem]) -> None:

@@ -233,13 +233,13 @@ def _check_met(node: Node, unmet: Mapping[str, str], others: Sequence[Node], fai
 
 def _why(name: str, wanted: str, nodes: Iterable[Node], failed: Mapping[str, str]) -> str:
     """Say what is there instead of a plugin that is missing."""
+    if name in failed:
+        return f"not loaded: {failed[name]}"
     there = [node for node in nodes if node.name == name]
     fitting = best(there, name, wanted)
     if fitting is not None:
         return f"loaded: {fitting.version}, but {fitting.state}"
-    if there:
-        return f"loaded: {', '.join(sorted({node.version for node in there}))}"
-    return f"not loaded: {failed[name]}" if name in failed else "not loaded"
+    return f"loaded: {', '.join(sorted({node.version for node in there}))}" if there else "not loaded"
 
 
 def _called(node: Node) -> str:

@@ -24,6 +24,7 @@ class Stage(enum.StrEnum):
     """Where a plugin is; the values are what users see as its state."""
 
     PREPARING = "preparing"
+    WAITING = "waiting"
     DECIDING = "deciding"
     REGISTERING = "registering"
     STARTING = "starting"
@@ -39,7 +40,7 @@ class Stage(enum.StrEnum):
     GONE = "gone"
 
 
-LOADING = frozenset({Stage.PREPARING, Stage.DECIDING, Stage.REGISTERING, Stage.STARTING, Stage.OPENING})
+LOADING = frozenset({Stage.PREPARING, Stage.WAITING, Stage.DECIDING, Stage.REGISTERING, Stage.STARTING, Stage.OPENING})
 GIVEN_UP = frozenset({Stage.FAILED, Stage.QUARANTINED})
 ENDING = frozenset({Stage.CLOSING, Stage.DRAINING, Stage.UNDOING, Stage.GONE})
 
@@ -47,6 +48,7 @@ ENDING = frozenset({Stage.CLOSING, Stage.DRAINING, Stage.UNDOING, Stage.GONE})
 class Do(enum.Enum):
     """What the supervisor shall do for this plugin."""
 
+    AWAIT_DEPENDENCIES = enum.auto()
     DECIDE_POLICY = enum.auto()
     REGISTER = enum.auto()
     SPAWN_ACTOR = enum.auto()
@@ -137,6 +139,13 @@ class PluginLife:
         if self.stage is not Stage.PREPARING:
             return []
         self.manifest, self.digest, self.signed_by = manifest, digest, signed_by
+        self.stage = Stage.WAITING
+        return [Do.AWAIT_DEPENDENCIES]
+
+    def dependencies_met(self) -> list[Directive]:
+        """All is there that it requires, and that is optional and was to be loaded with it."""
+        if self.stage is not Stage.WAITING:
+            return []
         self.stage = Stage.DECIDING
         return [Do.DECIDE_POLICY]
 

@@ -48,6 +48,8 @@ def route(life: PluginLife, limits: LimitSettings, epoch: int) -> m.Route:
         capacity(life.spec, life.manifest, limits),
         capacity_bytes(life.spec, life.manifest, limits),
         epoch,
+        life.manifest.requires,
+        life.manifest.optional,
     )
 
 

@@ -70,13 +70,13 @@ def load(settings: Settings, plugins: Sequence[PluginSettings]) -> Ask:
     return Ask("supervisor", lambda n, to: m.LoadPlugins(n, to, specs), "loading", timeout_s)
 
 
-def unload(settings: Settings, plugin_id: int, timeout: float | None) -> Ask:
-    """Unload one, with ``timeout`` seconds for what it has accepted."""
+def unload(settings: Settings, plugin_id: int, timeout: float | None, cascade: bool = False) -> Ask:
+    """Unload one, and with ``cascade`` what needs it, with ``timeout`` seconds for what they have accepted."""
     checked_id(plugin_id)
     drain_s = checked_seconds(timeout, settings.limits.drain_timeout_s)
     return Ask(
         "supervisor",
-        lambda n, to: m.UnloadPlugin(n, to, plugin_id, drain_s),
+        lambda n, to: m.UnloadPlugin(n, to, plugin_id, drain_s, cascade),
         f"unloading plugin {plugin_id}",
         drain_s + 2 * settings.system.stop_timeout_s + ANSWER_S,
     )

@@ -7,13 +7,12 @@ import sqlite3
 from typing import assert_never
 
 import attrs
-from packaging.specifiers import SpecifierSet
 
 from ..config.errors import NyxPluginError
-from ..plugins.errors import AlreadyLoaded, DependencyMissing, PluginNotRegistered
+from ..plugins.errors import AlreadyLoaded, PluginNotRegistered
 from . import messages as m
 from ._thespian import ActorProcess, Address
-from .admission import ACCEPTING, AT_REST
+from .admission import AT_REST
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS plugins (
@@ -85,17 +84,14 @@ class Registrations:
         except PluginNotRegistered:
             return None
 
-    def add(self, row: m.Registration, requires: tuple[tuple[str, str], ...] = ()) -> m.Registration:
+    def add(self, row: m.Registration) -> m.Registration:
         """Register; what an earlier run granted stands if the plugin still asks for the same permissions.
 
-        Raises :class:`AlreadyLoaded` or :class:`DependencyMissing`, and has then changed nothing.
+        Raises :class:`AlreadyLoaded`, and has then changed nothing.
         """
         old = self.find(row.plugin_id)
         if old is not None and old.state != AT_REST:
             raise AlreadyLoaded(row.plugin_id, old.state)
-        missing = [text for name, wanted in requires if (text := self._unmet(name, wanted))]
-        if missing:
-            raise DependencyMissing(row.plugin_id, missing)
         if old is not None:
             self._at_rest_before[row.plugin_id] = old
         if old is not None and (old.name, old.requested) == (row.name, row.requested):
@@ -130,15 +126,6 @@ class Registrations:
         permissions = (json.dumps(sorted(row.requested)), json.dumps(sorted(row.granted)))
         fields = (*values, *permissions, row.signed_by)
         self._db.execute("INSERT OR REPLACE INTO plugins VALUES (?, ?, ?, ?, ?, ?, ?, ?)", fields)
-
-    def _unmet(self, name: str, wanted: str) -> str | None:
-        """Say what is missing of a requirement; ``None`` when a loaded plugin meets it."""
-        rows = self._db.execute("SELECT version, state FROM plugins WHERE name = ?", (name,)).fetchall()
-        versions = [version for version, state in rows if state in ACCEPTING]
-        if any(SpecifierSet(wanted).contains(version, prereleases=True) for version in versions):
-            return None
-        there = ", ".join(sorted(set(versions)))
-        return f"{name} {wanted} ({f'loaded: {there}' if there else 'not loaded'})"
 
 
 class Registry(ActorProcess):
@@ -196,7 +183,7 @@ class Registry(ActorProcess):
 
     def _register(self, rows: Registrations, message: m.Register, sender: Address) -> None:
         try:
-            row = rows.add(message.registration, message.requires)
+            row = rows.add(message.registration)
         except (NyxPluginError, sqlite3.Error) as error:
             self.send(sender, m.StepFailed(message.load_id, error))
         else:

@@ -27,7 +27,7 @@ from ..plugins.errors import (
     SystemStopped,
 )
 from . import messages as m
-from . import plans
+from . import plans, precedence
 from ._thespian import ActorProcess, Address, same
 from .events import Event
 from .lifecycle import ENDING, LOADING, Directive, Do, PluginLife, Publish, RestartIn, Stage
@@ -40,6 +40,7 @@ from .trees import remove
 GRACE_S = 2.0
 # So many plugins are being loaded at the same time; more would only wait for each other's messages.
 CONCURRENT_LOADS = 4
+AT_WORK = LOADING - {Stage.WAITING}
 
 
 class Root(Protocol):
@@ -82,6 +83,8 @@ class LoadOrder:
     loader: Address | None = None
     loader_pid: int = 0
     version: int = 0
+    failed: dict[str, str] = attrs.field(factory=dict)
+    """Why plugins, by name, were not loaded."""
 
 
 @attrs.define(eq=False)
@@ -97,6 +100,8 @@ class Plugin:
     announced: bool = False
     """Whether the dispatcher knows of the present plugin actor."""
     drain_s: float = 0.0
+    leaves_by: float | None = None
+    """When it is to be drained (monotonic), once those that need it are gone; ``None``: it stays."""
     unloads: list[m.UnloadPlugin] = attrs.field(factory=list)
 
 
@@ -113,6 +118,7 @@ class Roster:
         self._epoch = 0
         self._version = 0
         self._stopping = False
+        self._going_on = False
         self._killed: list[str] = []
         self._unloaded: dict[int, int] = {}
         """Since the system began to stop: the plugins that were unloaded, and how many frames they did not finish."""
@@ -163,7 +169,7 @@ class Roster:
             self._expect_progress(load_id)
 
     def _under_way(self) -> int:
-        return sum(1 for plugin in self._plugins.values() if plugin.started and plugin.life.stage in LOADING)
+        return sum(1 for plugin in self._plugins.values() if plugin.started and plugin.life.stage in AT_WORK)
 
     def _prepared(self, load_id: int, plugin: Plugin, message: m.BundlePrepared) -> list[Directive]:
         life = plugin.life
@@ -255,8 +261,44 @@ class Roster:
                     self._actions[directive](self, load_id, plugin)
                 case _:
                     assert_never(directive)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Let those go on whose dependencies are there, or will never be, and those go whom nobody needs any more."""
+        if self._going_on:
+            return
+        self._going_on = True
+        try:
+            while self._load_due() or self._unload_due():
+                pass
+        finally:
+            self._going_on = False
+        self._start_waiting()
+
+    def _load_due(self) -> bool:
+        due = precedence.loads_due(self._plugins, CONCURRENT_LOADS - self._under_way())
+        for load_id, error in due:
+            plugin = self._plugins[load_id]
+            self._obey(load_id, plugin, plugin.life.step_failed(error) if error else plugin.life.dependencies_met())
+        return bool(due)
+
+    def _unload_due(self) -> bool:
+        due = precedence.unloads_due(self._plugins)
+        for load_id in due:
+            self._unload_now(load_id, self._plugins[load_id])
+        return bool(due)
+
+    def _unload_now(self, load_id: int, plugin: Plugin) -> None:
+        self._root.cancel_alarm(("leave", load_id))
+        plugin.drain_s = max(0.0, (plugin.leaves_by or 0.0) - time.monotonic())
+        self._obey(load_id, plugin, plugin.life.unload(keep_row=self._stopping))
+
+    def _await_dependencies(self, load_id: int, plugin: Plugin) -> None:
+        # Those that it waits for have times of their own.
+        self._root.cancel_alarm(("load", load_id))
 
     def _decide_policy(self, load_id: int, plugin: Plugin) -> None:
+        self._expect_progress(load_id)
         life = plugin.life
         assert life.manifest is not None
         question = m.DecidePolicy(load_id, life.plugin_id, life.manifest.sandbox, life.spec.sandbox)
@@ -265,9 +307,7 @@ class Roster:
     def _register(self, load_id: int, plugin: Plugin) -> None:
         life = plugin.life
         assert life.manifest is not None
-        row = plans.registration(life)
-        requires = tuple(sorted(life.manifest.requires.items()))
-        self._root.send(self._root.essential["registry"], m.Register(load_id, row, requires))
+        self._root.send(self._root.essential["registry"], m.Register(load_id, plans.registration(life)))
 
     def _spawn_actor(self, load_id: int, plugin: Plugin) -> None:
         plugin.actor = self._root.create(PluginActor)
@@ -329,6 +369,8 @@ class Roster:
         life, order = plugin.life, plugin.order
         error = life.error or (SystemStopped("it is stopping") if life.stage is Stage.GONE else None)
         order.results[plugin.index] = error or life.registration
+        if error is not None and life.manifest is not None:
+            order.failed[life.manifest.name] = str(error)
         order.waiting -= 1
         self._start_waiting()
         if order.waiting == 0:
@@ -343,12 +385,13 @@ class Roster:
 
     def _forget(self, load_id: int, plugin: Plugin) -> None:
         del self._plugins[load_id]
-        for name in ("restart", "drain", "kill", "load"):
+        for name in ("restart", "drain", "kill", "load", "leave"):
             self._root.cancel_alarm((name, load_id))
         self._start_waiting()
         self._when_empty()
 
     _actions: ClassVar[dict[Do, Callable[[Roster, int, Plugin], None]]] = {
+        Do.AWAIT_DEPENDENCIES: _await_dependencies,
         Do.DECIDE_POLICY: _decide_policy,
         Do.REGISTER: _register,
         Do.SPAWN_ACTOR: _spawn_actor,
@@ -369,7 +412,7 @@ class Roster:
     # Commands about loaded plugins.
 
     def unload(self, question: m.UnloadPlugin) -> None:
-        """Drain and remove one plugin."""
+        """Drain and remove one plugin, and with ``cascade`` those that need it before."""
         plugin = self._find(question.plugin_id)
         if plugin is None:
             forget = m.ForgetRegistration(question.request_id, question.reply_to, question.plugin_id)
@@ -379,9 +422,27 @@ class Roster:
             error = PluginNotLoaded(question.plugin_id, plugin.life.state)
             self._root.send(question.reply_to, m.Reply(question.request_id, error=error))
             return
+        load_id = self._load_id(plugin)
+        needed = precedence.needed_by(self._plugins, load_id)
+        if needed and not question.cascade:
+            error = precedence.dependents_loaded(self._plugins, load_id, needed)
+            self._root.send(question.reply_to, m.Reply(question.request_id, error=error))
+            return
         plugin.unloads.append(question)
-        plugin.drain_s = question.drain_s
-        self._obey(self._load_id(plugin), plugin, plugin.life.unload())
+        for other in needed:
+            if self._plugins[other].life.stage in LOADING:
+                self._obey(other, self._plugins[other], precedence.bereft(self._plugins, other, load_id))
+        self._send_away([load_id, *needed], question.drain_s)
+        self._go_on()
+
+    def _send_away(self, load_ids: Iterable[int], drain_s: float) -> None:
+        """Let these go, each as soon as those are gone that need it, and at the latest when it should be drained."""
+        now = time.monotonic()
+        for load_id in load_ids:
+            plugin = self._plugins.get(load_id)
+            if plugin is not None and plugin.life.stage not in ENDING:
+                plugin.leaves_by = now + drain_s
+                self._root.alarm(("leave", load_id), drain_s + self._root.boot.settings.system.stop_timeout_s)
 
     def _load_id(self, plugin: Plugin) -> int:
         return next(load_id for load_id, other in self._plugins.items() if other is plugin)
@@ -403,10 +464,11 @@ class Roster:
         self._stopping = True
         self._killed.clear()
         self._unloaded.clear()
-        for load_id, plugin in list(self._plugins.items()):
-            if plugin.life.stage not in ENDING:
-                plugin.drain_s = drain_s
-            self._obey(load_id, plugin, plugin.life.unload(keep_row=True))
+        for plugin in self._plugins.values():
+            if plugin.life.stage in ENDING:
+                plugin.life.unload(keep_row=True)
+        self._send_away(list(self._plugins), drain_s)
+        self._go_on()
 
     def unloaded(self) -> m.Unloaded:
         """Tell what became of the plugins since the system began to stop."""
@@ -456,6 +518,8 @@ class Roster:
             self._obey(load_id, plugin, plugin.life.drain_timed_out())
         elif what == "load":
             self._load_timed_out(load_id, plugin)
+        elif what == "leave":
+            self._unload_now(load_id, plugin)
         else:
             plugin.life.actor_killed()
             self._killed.append(f"plugin actor of plugin {plugin.life.plugin_id} ({plugin.pid})")

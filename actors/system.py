@@ -159,12 +159,14 @@ class PluginSystem:
         """Load the plugins that the settings name."""
         return self.load_many(self._settings.plugins)
 
-    def unload(self, plugin_id: int, timeout: float | None = None) -> None:
+    def unload(self, plugin_id: int, timeout: float | None = None, *, cascade: bool = False) -> None:
         """Take no more frames, finish those accepted within ``timeout`` seconds, and remove the plugin.
 
-        What is not finished then is dead-lettered. Raises :class:`PluginNotRegistered`, :class:`PluginNotLoaded`.
+        What is not finished then is dead-lettered. With ``cascade`` those plugins are unloaded before that require it,
+        all within the same time. Raises :class:`PluginNotRegistered`, :class:`PluginNotLoaded`,
+        :class:`DependentsLoaded`.
         """
-        self._ask(questions.unload(self._settings, plugin_id, timeout))
+        self._ask(questions.unload(self._settings, plugin_id, timeout, cascade))
 
     def pause(self, plugin_id: int) -> None:
         """Hand no more frames to the plugin; its mailbox accepts until it is full.
@@ -433,7 +435,7 @@ class PluginSystem:
                     raise
 
     def _info(self, row: m.Registration) -> PluginInfo:
-        return info_of(row, self._session.routes().get(row.plugin_id))
+        return info_of(row, self._session.routes())
 
 
 def _with_overrides(settings: Settings, transport: str | None, state_dir: str | Path | None) -> Settings:

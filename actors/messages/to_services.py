@@ -36,14 +36,10 @@ class StartRegistry:
 
 @attrs.frozen
 class Register:
-    """Supervisor to registry; answered with PluginRegistered or StepFailed.
-
-    ``requires`` holds (name, version specifier) pairs that loaded plugins must meet.
-    """
+    """Supervisor to registry; answered with PluginRegistered or StepFailed."""
 
     load_id: int
     registration: Registration
-    requires: tuple[tuple[str, str], ...]
 
 
 @attrs.frozen

@@ -52,10 +52,14 @@ class LoadPlugins(Question):
 
 @attrs.frozen
 class UnloadPlugin(Question):
-    """Session to supervisor: drain for up to ``drain_s`` seconds and remove."""
+    """Session to supervisor: drain for up to ``drain_s`` seconds and remove.
+
+    With ``cascade`` those that require it go before; else they are the reason to refuse it.
+    """
 
     plugin_id: int
     drain_s: float
+    cascade: bool = False
 
 
 @attrs.frozen

@@ -48,6 +48,10 @@ class Route:
     capacity_bytes: int
     epoch: int
     """Which incarnation of the plugin actor this is; frames sent under an older one are sent again."""
+    requires: Mapping[str, str] = attrs.field(factory=dict)
+    """The plugins that it requires, by name, with ranges of versions."""
+    optional: Mapping[str, str] = attrs.field(factory=dict)
+    """Likewise those that it uses if they are there."""
 
 
 @attrs.frozen

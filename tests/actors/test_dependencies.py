@@ -239,9 +239,7 @@ def loadable(nodes: Iterable[PluginNode]) -> set[str]:
 
 
 @given(bundles(), st.data())
-def test_a_load_of_many_loads_each_after_what_it_needs(
-    nodes: list[PluginNode], data: st.DataObject
-) -> None:
+def test_a_load_of_many_loads_each_after_what_it_needs(nodes: list[PluginNode], data: st.DataObject) -> None:
     """Nobody waits for ever; exactly those are refused that can't be loaded; order holds, whatever takes how long."""
     ready, refused = load(nodes, data)
     assert {node.name for node in ready} == loadable(nodes)

@@ -25,6 +25,7 @@ FAILURE = PluginFailed(7, "no", "test")
 
 STEPS: list[tuple[Stage, Callable[[PluginLife], list[Directive]]]] = [
     (Stage.PREPARING, lambda life: life.bundle_prepared(MANIFEST, "digest")),
+    (Stage.WAITING, lambda life: life.dependencies_met()),
     (Stage.DECIDING, lambda life: life.policy_decided(POLICY)),
     (Stage.REGISTERING, lambda life: life.registered(ROW)),
     (Stage.STARTING, lambda life: life.actor_ready(ROUTE)),
@@ -33,6 +34,7 @@ STEPS: list[tuple[Stage, Callable[[PluginLife], list[Directive]]]] = [
 
 UNDO = {
     Stage.PREPARING: [],
+    Stage.WAITING: [],
     Stage.DECIDING: [],
     Stage.REGISTERING: [Do.FORGET_POLICY],
     Stage.STARTING: [Do.STOP_ACTOR, Do.UNREGISTER, Do.FORGET_POLICY],
@@ -73,13 +75,14 @@ def kinds(directives: list[Directive]) -> list[EventKind]:
 def test_loading_goes_step_by_step_and_is_answered_when_the_route_is_in_force() -> None:
     """Each step asks for the next, and the load is answered after the last one only."""
     life = PluginLife(LoadSpec("bundle"), RestartPolicy())
-    assert [advance(life) for _, advance in STEPS[:4]] == [
+    assert [advance(life) for _, advance in STEPS[:5]] == [
+        [Do.AWAIT_DEPENDENCIES],
         [Do.DECIDE_POLICY],
         [Do.REGISTER],
         [Do.SPAWN_ACTOR],
         [Do.SET_ROUTE],
     ]
-    last = STEPS[4][1](life)
+    last = STEPS[5][1](life)
     assert kinds(last) == [EventKind.LOADED, EventKind.READY]
     assert last[-1] is Do.ANSWER_LOAD
     assert life.state == "ready"

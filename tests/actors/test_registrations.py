@@ -11,7 +11,7 @@ import pytest
 
 from nyx_plugins.actors.messages import Registration
 from nyx_plugins.actors.registry import AT_REST, Registrations
-from nyx_plugins.plugins.errors import AlreadyLoaded, DependencyMissing, PluginNotRegistered
+from nyx_plugins.plugins.errors import AlreadyLoaded, PluginNotRegistered
 
 ROW = Registration(7, "geo", "1.4", "ab", "ready", frozenset({"control", "handshake"}), frozenset({"control"}))
 
@@ -85,21 +85,6 @@ def test_a_load_that_fails_over_a_row_of_an_earlier_run_leaves_that_row(tmp_path
     second.remove(7)
     assert second.find(7) is None
     second.close()
-
-
-def test_requirements_are_met_by_plugins_that_are_ready(rows: Registrations) -> None:
-    """Every requirement that is not met is named, with what is there instead."""
-    rows.add(ROW)
-    guest = attrs.evolve(ROW, plugin_id=8, name="guest")
-    assert rows.add(guest, (("geo", ">=1.2,<2"),)) == guest
-    rows.remove(8)
-    with pytest.raises(DependencyMissing) as missing:
-        rows.add(guest, (("geo", ">=2"), ("map", ">=1")))
-    assert missing.value.missing == ("geo >=2 (loaded: 1.4)", "map >=1 (not loaded)")
-    assert rows.find(8) is None
-    rows.note_state(7, "failed")
-    with pytest.raises(DependencyMissing):
-        rows.add(guest, (("geo", ">=1.2"),))
 
 
 def test_a_table_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:

@@ -23,14 +23,17 @@ from nyx_plugins.actors.service_file import Claim
 from nyx_plugins.config import errors as config_errors
 from nyx_plugins.config.errors import ConfigError, DocumentError, NyxPluginError, StartupError
 from nyx_plugins.config.sandbox import Ceiling
-from nyx_plugins.config.settings import Settings, SupervisionSettings, SystemSettings
+from nyx_plugins.config.settings import PluginSettings, Settings, SupervisionSettings, SystemSettings
 from nyx_plugins.plugins import errors as plugin_errors
 from nyx_plugins.plugins.errors import (
     AlreadyLoaded,
     BundleChanged,
     BundleError,
     DeadLetterUnknown,
+    DependencyConflict,
+    DependencyCycle,
     DependencyMissing,
+    DependentsLoaded,
     DispatchTimeout,
     EnforcementTooWeak,
     FrameError,
@@ -417,6 +420,47 @@ def test_dependency_missing(live: PluginSystem, fault: Callable[..., Path]) -> N
     missing = ("echo >=2 (loaded: 1.0.0)", "geo <2 (not loaded)")
     text = "plugin 1 requires echo >=2 (loaded: 1.0.0), geo <2 (not loaded)"
     check(caught.value, DependencyMissing, text, plugin_id=1, missing=missing)
+
+
+@provokes(DependencyConflict, RuntimeError)
+def test_dependency_conflict(live: PluginSystem, fault: Callable[..., Path]) -> None:
+    """A bundle that requires a version that another plugin excludes is refused with both ranges."""
+    live.load(fault("obedient_plugin", '[requires]\necho = "<2"\n', plugin_id=2))
+    try:
+        with pytest.raises(DependencyConflict) as caught:
+            live.load(fault("raising_plugin", '[requires]\necho = ">=2"\n', plugin_id=1))
+        conflict = "echo >=2 (loaded: 1.0.0), and obedient_plugin (2) requires echo <2"
+        text = f"plugin 1 conflicts with others: {conflict}: no one version fits both"
+        check(caught.value, DependencyConflict, text, plugin_id=1, conflicts=(conflict,))
+    finally:
+        live.unload(2)
+
+
+@provokes(DependencyCycle, ValueError)
+def test_dependency_cycle(live: PluginSystem, fault: Callable[..., Path]) -> None:
+    """Plugins that need each other are refused with the whole cycle."""
+    bundles = [
+        fault("raising_plugin", '[requires]\nobedient_plugin = ">=1"\n', plugin_id=1),
+        fault("obedient_plugin", '[optional]\nraising_plugin = ">=1"\n', plugin_id=2),
+    ]
+    one, two = live.load_many([PluginSettings(str(bundle)) for bundle in bundles])
+    cycle = ("raising_plugin", "obedient_plugin", "raising_plugin")
+    text = f"plugin 1 depends on itself: {' -> '.join(cycle)}; break the cycle"
+    check(one, DependencyCycle, text, plugin_id=1, cycle=cycle)
+    assert isinstance(two, DependencyCycle)
+
+
+@provokes(DependentsLoaded, RuntimeError)
+def test_dependents_loaded(live: PluginSystem, fault: Callable[..., Path]) -> None:
+    """What others require is not unloaded, and they are named."""
+    live.load(fault("obedient_plugin", '[requires]\necho = "<2"\n', plugin_id=2))
+    try:
+        with pytest.raises(DependentsLoaded) as caught:
+            live.unload(1002)
+        text = "plugin 1002 is required by obedient_plugin (2): unload them first, or with it (cascade)"
+        check(caught.value, DependentsLoaded, text, plugin_id=1002, dependents={2: "obedient_plugin"})
+    finally:
+        live.unload(2)
 
 
 # Systems that do not start.
