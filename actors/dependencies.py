@@ -204,7 +204,7 @@ def cycle_through(node: Node, others: Iterable[Node]) -> tuple[str, ...]:
     edges: dict[str, set[str]] = {}
     for each in (node, *others):
         edges.setdefault(each.name, set()).update(wants(each))
-    paths = deque([(node.name,)])
+    paths: deque[tuple[str, ...]] = deque([(node.name,)])
     seen: set[str] = set()
     while paths:
         path = paths.popleft()

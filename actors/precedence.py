@@ -76,8 +76,8 @@ def _failures(order: LoadOrder, plugins: list[Plugin]) -> dict[str, str]:
 def needed_by(plugins: Plugins, load_id: int) -> list[int]:
     """The loads that can't stay without this one, or without each other."""
     here = {other: found for other, found in others(plugins, load_id).items() if found.state != LEAVING}
-    bereft = leaving_with(node(plugins[load_id]), list(here.values()))
-    return [other for other, found in here.items() if found in bereft]
+    leaving = leaving_with(node(plugins[load_id]), list(here.values()))
+    return [other for other, found in here.items() if found in leaving]
 
 
 def dependents_loaded(plugins: Plugins, load_id: int, needed: list[int]) -> DependentsLoaded:

@@ -27,12 +27,13 @@ from ..plugins.errors import (
     SystemStopped,
 )
 from . import messages as m
-from . import plans, precedence
+from . import plans
 from ._thespian import ActorProcess, Address, same
 from .events import Event
 from .lifecycle import ENDING, LOADING, Directive, Do, PluginLife, Publish, RestartIn, Stage
 from .loader import Loader
 from .plugin_actor import PluginActor
+from .precedence import bereft, dependents_loaded, loads_due, needed_by, unloads_due
 from .restart import RestartPolicy
 from .trees import remove
 
@@ -276,14 +277,14 @@ class Roster:
         self._start_waiting()
 
     def _load_due(self) -> bool:
-        due = precedence.loads_due(self._plugins, CONCURRENT_LOADS - self._under_way())
+        due = loads_due(self._plugins, CONCURRENT_LOADS - self._under_way())
         for load_id, error in due:
             plugin = self._plugins[load_id]
             self._obey(load_id, plugin, plugin.life.step_failed(error) if error else plugin.life.dependencies_met())
         return bool(due)
 
     def _unload_due(self) -> bool:
-        due = precedence.unloads_due(self._plugins)
+        due = unloads_due(self._plugins)
         for load_id in due:
             self._unload_now(load_id, self._plugins[load_id])
         return bool(due)
@@ -423,15 +424,15 @@ class Roster:
             self._root.send(question.reply_to, m.Reply(question.request_id, error=error))
             return
         load_id = self._load_id(plugin)
-        needed = precedence.needed_by(self._plugins, load_id)
+        needed = needed_by(self._plugins, load_id)
         if needed and not question.cascade:
-            error = precedence.dependents_loaded(self._plugins, load_id, needed)
-            self._root.send(question.reply_to, m.Reply(question.request_id, error=error))
+            refusal = dependents_loaded(self._plugins, load_id, needed)
+            self._root.send(question.reply_to, m.Reply(question.request_id, error=refusal))
             return
         plugin.unloads.append(question)
         for other in needed:
             if self._plugins[other].life.stage in LOADING:
-                self._obey(other, self._plugins[other], precedence.bereft(self._plugins, other, load_id))
+                self._obey(other, self._plugins[other], bereft(self._plugins, other, load_id))
         self._send_away([load_id, *needed], question.drain_s)
         self._go_on()
 
