@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 # Most tests wait for processes most of the time. JOBS=0 runs them in one process, for a debugger.
 JOBS ?= 3
 BASE ?= unix
-SECONDS ?= 600
+SEED ?= 1
 
 BIN := $(VENV)/bin
 FOLDERS := config plugins actors load_tests
@@ -14,7 +14,7 @@ FOLDERS := config plugins actors load_tests
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all lint suite fuzz conformance format links compile clean
+.PHONY: help demo test test-all lint suite fuzz chaos conformance format links compile clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -51,11 +51,24 @@ suite: $(VENV)/dev.stamp compile ## the tests alone, with coverage; PYTEST_ARGS=
 	$(BIN)/pytest --cov -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 # Each round tries other streams. What fails is printed with how to try it again, and is tried first the next time.
+fuzz: SECONDS ?= 600
 fuzz: $(VENV)/dev.stamp compile ## try random streams on the worker protocol for SECONDS=600
 	@end=$$(($$(date +%s) + $(SECONDS))); \
 	while [ $$(date +%s) -lt $$end ]; do \
 		env -u CI $(BIN)/pytest -q tests/fuzz $(PYTEST_ARGS) || exit 1; \
 	done
+
+# Several seeds run at the same time: SEED="1 2 3". What each found is in build/chaos-SEED.log.
+chaos: SECONDS ?= 30
+chaos: $(VENV)/dev.stamp compile ## kill random processes under load, and prove that nothing is lost; SEED=1 SECONDS=30
+	@mkdir -p build; running=; broken=0; \
+	for seed in $(SEED); do \
+		$(BIN)/python -P -m nyx_plugins.load_tests chaos --seed $$seed --seconds $(SECONDS) \
+			</dev/null >build/chaos-$$seed.log 2>&1 & running="$$running $$!"; \
+	done; \
+	for process in $$running; do wait $$process || broken=1; done; \
+	for seed in $(SEED); do cat build/chaos-$$seed.log; done; \
+	exit $$broken
 
 # Most of these tests sleep most of the time. What fails is tried again by itself: their patience is short, and other
 # programs may be at work.

@@ -1,0 +1,18 @@
+"""The load tests as one command: ``python -m nyx_plugins.load_tests``."""
+
+from __future__ import annotations
+
+import click
+
+from nyx_plugins.load_tests.chaos.command import chaos
+
+
+@click.group()
+def main() -> None:
+    """Put a system under load, and measure or prove what it does."""
+
+
+main.add_command(chaos)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The plugins of the chaos run: what each is, and the bundles that are made of them."""
+
+from __future__ import annotations
+
+import enum
+import shutil
+from pathlib import Path
+
+import attrs
+
+from nyx_plugins.config.settings import PluginSettings
+
+VERSIONS = ("1.0.0", "1.1.0")
+
+
+class Order(enum.Enum):
+    """Within what the order of one client's frames of one class holds."""
+
+    PLUGIN = "plugin"
+    KEY = "key"
+    NONE = "none"
+
+
+@attrs.frozen
+class Part:
+    """One plugin: how much it holds, how often it may be given a frame, and how its frames are spread."""
+
+    id: int
+    capacity: int
+    deliveries: int = 1
+    """How often a frame may be handed out; more than once makes it idempotent."""
+    instances: int = 1
+    spread: str = ""
+
+    @property
+    def order(self) -> Order:
+        """What its instances keep of the order."""
+        if not self.spread:
+            return Order.PLUGIN
+        return Order.KEY if self.spread == "by_key" else Order.NONE
+
+
+CAST = (
+    Part(1, 10),
+    Part(2, 100),
+    Part(3, 1000),
+    Part(4, 1000, deliveries=3),
+    Part(5, 200, deliveries=3),
+    Part(6, 500),
+    Part(7, 300),
+    Part(8, 300),
+    Part(9, 50),
+    Part(10, 5000),
+)
+
+
+def manifest(part: Part, version: str, records: Path) -> str:
+    """Return the manifest of a plugin that may write its records."""
+    return (
+        f'id = {part.id}\nname = "busy-{part.id}"\nversion = "{version}"\napi_version = 1\n'
+        f'entry_point = "plugin:Busy"\npermissions = ["data_access", "control"]\ncapacity = {part.capacity}\n'
+        f"[restart]\nmax_restarts = 1000000\n"
+        f'[sandbox]\nwrite_paths = ["{records}"]\n'
+    )
+
+
+def make_bundles(part: Part, folder: Path, records: Path) -> dict[str, Path]:
+    """Write a bundle for each version, and return where they are."""
+    bundles = {}
+    for version in VERSIONS:
+        bundle = bundles[version] = folder / f"{part.id}-{version}"
+        bundle.mkdir(parents=True)
+        shutil.copy(Path(__file__).with_name("busy_plugin.py"), bundle / "plugin.py")
+        (bundle / "plugin.toml").write_text(manifest(part, version, records))
+    return bundles
+
+
+def settings_of(part: Part, bundle: Path, records: Path) -> PluginSettings:
+    """Say how the plugin is loaded."""
+    return PluginSettings(str(bundle), config={"records": str(records)})
