@@ -66,6 +66,8 @@ class Dispatcher(ActorProcess):
         self._version = 0
         self._fences: dict[int, _Waiting] = {}
         self._next_fence = 0
+        self._must_know = False
+        """Whether the supervisor waits until the permissions in force are known here."""
         self._loaded = 0
         self._unloaded = 0
         self._dispatched = 0
@@ -92,8 +94,8 @@ class Dispatcher(ActorProcess):
                 self._set_route(message, sender)
             case m.DropRoute():
                 self._drop_route(message, sender)
-            case m.PluginsAtRest():
-                self._tell_sessions(tuple(map(self._rest, message.registrations)), {})
+            case m.KnownRegistrations():
+                self._know(message.registrations)
             case m.RegistrationForgotten():
                 self._forget(message)
             case m.PermissionsChanged():
@@ -103,13 +105,21 @@ class Dispatcher(ActorProcess):
             case m.SessionLeft():
                 self._leave(message.session)
             case m.StartDispatcher():
-                self._limits, self._parent = message.limits, sender
-                self.end_with_host(message.host_pid)
-                self.send(sender, m.ChildReady("dispatcher"))
-            case m.IntroduceGuard():
-                self._guard = message.guard
+                self._start(message, sender)
+            case m.Introduce():
+                self._guard = message.address if message.role == "guard" else self._guard
             case _:
                 assert_never(message)
+
+    def _start(self, message: m.StartDispatcher, sender: Address) -> None:
+        self._limits, self._parent = message.limits, sender
+        self._must_know = message.restarted
+        # No version and no fence of an earlier dispatcher comes again.
+        self._version = self._next_fence = (message.epoch - 1) << 32
+        self.end_with_host(message.host_pid)
+        for joined in message.sessions:
+            self._join(joined)
+        self.send(sender, m.ChildReady("dispatcher"))
 
     # Frames.
 
@@ -219,7 +229,7 @@ class Dispatcher(ActorProcess):
             # Where no actor comes after the last one, nobody else will tell of the frames that it had.
             gone = {} if message.actor is not None else {route.plugin_id: False}
             self._tell_sessions((target.route,), gone)
-        answer = m.RouteSet(message.load_id, self._version)
+        answer = m.RouteSet(message.load_id, self._version, message.number)
         if route.state in ACCEPTING or message.actor is None:
             self.send(sender, answer)
         else:
@@ -227,10 +237,11 @@ class Dispatcher(ActorProcess):
 
     def _drop_route(self, message: m.DropRoute, sender: Address) -> None:
         if self._targets.pop(message.plugin_id, None) is not None:
-            self._routes.pop(message.plugin_id, None)
             self._release_fences(message.plugin_id)
             self._unloaded += 1
-            self._tell_sessions((), {message.plugin_id: message.drained})
+        # Sessions may know it from an earlier dispatcher.
+        self._routes.pop(message.plugin_id, None)
+        self._tell_sessions((), {message.plugin_id: message.drained})
         self.send(sender, m.RouteDropped(message.load_id, self._version))
 
     def _publish(self, target: _Target, route: m.Route) -> None:
@@ -241,6 +252,21 @@ class Dispatcher(ActorProcess):
         self._version += 1
         for session in self._sessions:
             self._to_session(session, m.RoutesChanged(self._version, routes, gone))
+
+    def _know(self, rows: tuple[m.Registration, ...]) -> None:
+        """Take over the registry's rows: permissions that are in force, and what is at rest, complete."""
+        at_rest = {row.plugin_id: self._rest(row) for row in rows if row.state == AT_REST}
+        gone = {id: True for id, route in self._routes.items() if route.state == AT_REST and id not in at_rest}
+        for plugin_id in gone:
+            del self._routes[plugin_id]
+        for row in rows:
+            target = self._targets.get(row.plugin_id)
+            if target is not None and target.route.permissions != row.granted:
+                self._publish(target, attrs.evolve(target.route, permissions=row.granted))
+        self._tell_sessions(tuple(at_rest.values()), gone)
+        if self._must_know:
+            self._must_know = False
+            self.send(self._parent, m.PermissionsKnown())
 
     def _rest(self, row: m.Registration) -> m.Route:
         """Know of a plugin without an actor, so that its frames are refused with the right reason."""

@@ -18,7 +18,7 @@ ALL_STREAMS = (EVENTS, EMITS, LOG)
 
 
 class EventKind(enum.StrEnum):
-    """What happened to a plugin."""
+    """What happened to a plugin, or (``actor_restarted``) to the system itself."""
 
     LOADED = "loaded"
     READY = "ready"
@@ -28,14 +28,15 @@ class EventKind(enum.StrEnum):
     UNLOADED = "unloaded"
     VIOLATION = "violation"
     QUARANTINED = "quarantined"
+    ACTOR_RESTARTED = "actor_restarted"
 
 
 @attrs.frozen
 class Event:
-    """A fact about a plugin; ``reason`` says why, in words, where there is something to say."""
+    """A fact about a plugin, or with ``plugin_id`` ``None`` about the system; ``reason`` says why, in words."""
 
     kind: EventKind
-    plugin_id: int
+    plugin_id: int | None
     reason: str = ""
 
 

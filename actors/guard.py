@@ -31,6 +31,7 @@ class Guard(ActorProcess):
         match message:
             case m.StartGuard():
                 self._settings, self._parent = message.settings, sender
+                self._loads, self._quarantined = dict(message.loads), set(message.quarantined)
                 self.end_with_host(message.host_pid)
                 self.send(sender, m.ChildReady("guard"))
             case m.SettingsChanged():
@@ -43,6 +44,8 @@ class Guard(ActorProcess):
                 self._quarantined.discard(message.plugin_id)
             case m.ReportViolation():
                 self._report(message)
+            case m.Introduce():
+                """Whom it tells does not change."""
             case _:
                 assert_never(message)
 

@@ -59,6 +59,7 @@ def start(
     boot: m.Boot,
     essential: Mapping[str, Address],
     sessions: tuple[m.SessionJoined, ...],
+    dispatcher_epoch: int = 1,
 ) -> m.StartPlugin:
     """What the plugin actor is told to begin with."""
     assert life.manifest is not None and life.policy is not None
@@ -78,6 +79,7 @@ def start(
         sessions=sessions,
         host_pid=boot.host_pid,
         paused=life.is_paused,
+        dispatcher_epoch=dispatcher_epoch,
     )
 
 

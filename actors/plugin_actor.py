@@ -50,6 +50,7 @@ class PluginActor(ActorProcess):
         self._quarantined = False
         self._restart_state = RestartState()
         self._fences = Fences()
+        self._fenced_for: dict[int, Address] = {}
         self.is_paused = False
         self._pausing: list[m.PausePlugin] = []
         self._draining: m.DrainPlugin | None = None
@@ -68,6 +69,7 @@ class PluginActor(ActorProcess):
                 self._seen(message)
             case m.Fence():
                 self._fences.add(message.token, {0: self._box.accepted} if message.settled else {})
+                self._fenced_for[message.token] = sender
                 self._pass_fences()
             case m.NoteViolations():
                 self._box.note_violations(message.count)
@@ -85,6 +87,8 @@ class PluginActor(ActorProcess):
                 self._quarantine(message.reason)
             case m.DrainPlugin():
                 self._drain(message)
+            case m.Introduce():
+                self._introduced(message)
             case _:
                 assert_never(message)
 
@@ -243,7 +247,7 @@ class PluginActor(ActorProcess):
 
     def _pass_fences(self) -> None:
         for token in self._fences.pass_by({0: self._box.finished}):
-            self.send(self.plan.dispatcher, m.FencePassed(token))
+            self.send(self._fenced_for.pop(token), m.FencePassed(token))
 
     # Time.
 
@@ -312,6 +316,13 @@ class PluginActor(ActorProcess):
             self._lane.close()
             self._broker.close()
             self._lane = None
+
+    def _introduced(self, who: m.Introduce) -> None:
+        """An essential actor has been started again, and is here from now on."""
+        if who.role == "dispatcher":
+            self.plan = attrs.evolve(self.plan, dispatcher=who.address, dispatcher_epoch=who.epoch)
+        elif who.role == "guard":
+            self.plan = attrs.evolve(self.plan, guard=who.address)
 
     # Sessions and statistics.
 

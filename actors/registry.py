@@ -23,34 +23,42 @@ CREATE TABLE IF NOT EXISTS plugins (
     state TEXT NOT NULL,
     requested TEXT NOT NULL,
     granted TEXT NOT NULL,
-    signed_by TEXT NOT NULL DEFAULT ''
+    signed_by TEXT NOT NULL DEFAULT '',
+    load_id INTEGER NOT NULL DEFAULT 0
 ) STRICT
 """
-# Tables of earlier versions lack it.
-_ADD_SIGNED_BY = "ALTER TABLE plugins ADD COLUMN signed_by TEXT NOT NULL DEFAULT ''"
+_COLUMNS = "plugin_id, name, version, digest, state, requested, granted, signed_by"
+# Columns that tables of earlier versions lack.
+_LATER_COLUMNS = {
+    "signed_by": "ALTER TABLE plugins ADD COLUMN signed_by TEXT NOT NULL DEFAULT ''",
+    "load_id": "ALTER TABLE plugins ADD COLUMN load_id INTEGER NOT NULL DEFAULT 0",
+}
 
 
 class Registrations:
     """The table. With a path it outlives the process; permissions changed by hand survive a restart of the system."""
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(self, path: str | None, restarted: bool = False) -> None:
         self._at_rest_before: dict[int, m.Registration] = {}
         # On transport inline the actors run on whatever thread sends, though never on two at a time.
         self._db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
         try:
-            self._prepare(in_memory=path is None)
+            self._prepare(in_memory=path is None, restarted=restarted)
         except sqlite3.Error:
             self._db.close()
             raise
 
-    def _prepare(self, in_memory: bool) -> None:
+    def _prepare(self, in_memory: bool, restarted: bool) -> None:
         if not in_memory:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute(_SCHEMA)
-        if "signed_by" not in [name for _, name, *_ in self._db.execute("PRAGMA table_info(plugins)")]:
-            self._db.execute(_ADD_SIGNED_BY)
-        self._db.execute("UPDATE plugins SET state = ?", (AT_REST,))
+        there = {name for _, name, *_ in self._db.execute("PRAGMA table_info(plugins)")}
+        for name, add in _LATER_COLUMNS.items():
+            if name not in there:
+                self._db.execute(add)
+        if not restarted:
+            self._db.execute("UPDATE plugins SET state = ?, load_id = 0", (AT_REST,))
 
     def close(self) -> None:
         """Close the database."""
@@ -58,7 +66,7 @@ class Registrations:
 
     def get(self, plugin_id: int) -> m.Registration:
         """Return one row; raises :class:`PluginNotRegistered`."""
-        row = self._db.execute("SELECT * FROM plugins WHERE plugin_id = ?", (plugin_id,)).fetchone()
+        row = self._db.execute(f"SELECT {_COLUMNS} FROM plugins WHERE plugin_id = ?", (plugin_id,)).fetchone()
         if row is None:
             raise PluginNotRegistered(plugin_id)
         number, name, version, digest, state, requested, granted, signed_by = row
@@ -84,20 +92,26 @@ class Registrations:
         except PluginNotRegistered:
             return None
 
-    def add(self, row: m.Registration) -> m.Registration:
+    def add(self, row: m.Registration, load_id: int = 0) -> m.Registration:
         """Register; what an earlier run granted stands if the plugin still asks for the same permissions.
 
-        Raises :class:`AlreadyLoaded`, and has then changed nothing.
+        Asked again by the same load, it returns the row. Raises :class:`AlreadyLoaded`, and has then changed nothing.
         """
         old = self.find(row.plugin_id)
+        if old is not None and load_id and self._load_of(row.plugin_id) == load_id:
+            return old
         if old is not None and old.state != AT_REST:
             raise AlreadyLoaded(row.plugin_id, old.state)
         if old is not None:
             self._at_rest_before[row.plugin_id] = old
         if old is not None and (old.name, old.requested) == (row.name, row.requested):
             row = attrs.evolve(row, granted=old.granted)
-        self._write(row)
+        self._write(row, load_id)
         return row
+
+    def _load_of(self, plugin_id: int) -> int:
+        found = self._db.execute("SELECT load_id FROM plugins WHERE plugin_id = ?", (plugin_id,)).fetchone()
+        return int(found[0]) if found else 0
 
     def remove(self, plugin_id: int) -> None:
         """Forget the plugin; if its load failed over a row of an earlier run, that row is there again."""
@@ -118,14 +132,15 @@ class Registrations:
         row = self.get(plugin_id)
         now = row.granted | {permission} if granted else row.granted - {permission}
         row = attrs.evolve(row, granted=now)
-        self._write(row)
+        self._write(row, self._load_of(plugin_id))
         return row
 
-    def _write(self, row: m.Registration) -> None:
+    def _write(self, row: m.Registration, load_id: int = 0) -> None:
         values = (row.plugin_id, row.name, row.version, row.digest, row.state)
         permissions = (json.dumps(sorted(row.requested)), json.dumps(sorted(row.granted)))
-        fields = (*values, *permissions, row.signed_by)
-        self._db.execute("INSERT OR REPLACE INTO plugins VALUES (?, ?, ?, ?, ?, ?, ?, ?)", fields)
+        fields = (*values, *permissions, row.signed_by, load_id)
+        columns = f"{_COLUMNS}, load_id"
+        self._db.execute(f"INSERT OR REPLACE INTO plugins ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", fields)
 
 
 class Registry(ActorProcess):
@@ -152,11 +167,13 @@ class Registry(ActorProcess):
         self._dispatcher = message.dispatcher
         self.end_with_host(message.host_pid)
         try:
-            self._rows = Registrations(message.path)
+            self._rows = Registrations(message.path, message.restarted)
         except sqlite3.Error as error:
             self.send(sender, m.ChildFailed("registry", f"registry {message.path} can't be used: {error}"))
         else:
-            self.send(self._dispatcher, m.PluginsAtRest(self._rows.at_rest()))
+            for row in message.loaded:
+                self._rows.note_state(row.plugin_id, row.state)
+            self.send(self._dispatcher, m.KnownRegistrations(self._rows.all()))
             self.send(sender, m.ChildReady("registry"))
 
     def _with(self, rows: Registrations, message: m.RegistryMessage, sender: Address) -> None:
@@ -176,6 +193,9 @@ class Registry(ActorProcess):
                 self._answer(rows, message)
             case m.ListRegistrations():
                 self.send(message.reply_to, m.Reply(message.request_id, rows.all()))
+            case m.Introduce():
+                self._dispatcher = message.address if message.role == "dispatcher" else self._dispatcher
+                self.send(self._dispatcher, m.KnownRegistrations(rows.all()))
             case m.StartRegistry():
                 raise TypeError("the registry is started once")
             case _:
@@ -183,7 +203,7 @@ class Registry(ActorProcess):
 
     def _register(self, rows: Registrations, message: m.Register, sender: Address) -> None:
         try:
-            row = rows.add(message.registration)
+            row = rows.add(message.registration, message.load_id)
         except (NyxPluginError, sqlite3.Error) as error:
             self.send(sender, m.StepFailed(message.load_id, error))
         else:

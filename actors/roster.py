@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, assert_never
+from typing import Any, ClassVar, assert_never
 
 import attrs
 
@@ -28,13 +28,14 @@ from ..plugins.errors import (
 )
 from . import messages as m
 from . import plans
-from ._thespian import ActorProcess, Address, same
+from ._thespian import Address, same
 from .events import Event
 from .lifecycle import ENDING, LOADING, Directive, Do, PluginLife, Publish, RestartIn, Stage
 from .loader import Loader
 from .plugin_actor import PluginActor
 from .precedence import bereft, dependents_loaded, loads_due, needed_by, unloads_due
 from .restart import RestartPolicy
+from .root import Root
 from .trees import remove
 
 # After its own budget an actor that does not answer gets this long, in seconds, before it is killed.
@@ -42,35 +43,6 @@ GRACE_S = 2.0
 # So many plugins are being loaded at the same time; more would only wait for each other's messages.
 CONCURRENT_LOADS = 4
 AT_WORK = LOADING - {Stage.WAITING}
-
-
-class Root(Protocol):
-    """What the roster needs of the supervisor."""
-
-    boot: m.Boot
-    essential: dict[str, Address]
-    sessions: dict[int, m.SessionJoined]
-
-    def send(self, target: Address, message: Any) -> None:
-        """Send a message."""
-
-    def create(self, actor: type[ActorProcess]) -> Address:
-        """Start a child."""
-
-    def pid_of_last_child(self) -> int:
-        """Return the process id of the child created last, or 0."""
-
-    def stop_child(self, child: Address) -> None:
-        """Ask a child to end."""
-
-    def alarm(self, name: object, after_s: float) -> None:
-        """Set an alarm that comes back to :meth:`Roster.alarm`."""
-
-    def cancel_alarm(self, name: object) -> None:
-        """Forget an alarm."""
-
-    def publish(self, *events: Event) -> None:
-        """Tell the subscribers."""
 
 
 @attrs.define(eq=False)
@@ -104,6 +76,10 @@ class Plugin:
     leaves_by: float | None = None
     """When it is to be drained (monotonic), once those that need it are gone; ``None``: it stays."""
     unloads: list[m.UnloadPlugin] = attrs.field(factory=list)
+    told: m.SetRoute | None = None
+    """What the dispatcher was told last of its route."""
+    waiting: dict[str, Any] = attrs.field(factory=dict)
+    """What an essential actor, by role, has not answered yet; it is told again if it has been restarted."""
 
 
 class Roster:
@@ -118,6 +94,7 @@ class Roster:
         self._next_id = 0
         self._epoch = 0
         self._version = 0
+        self._asked = 0
         self._stopping = False
         self._going_on = False
         self._killed: list[str] = []
@@ -127,11 +104,62 @@ class Roster:
     def __len__(self) -> int:
         return len(self._plugins)
 
-    def tell_all(self, message: m.SessionJoined | m.SessionLeft) -> None:
+    def tell_all(self, message: m.SessionJoined | m.SessionLeft | m.Introduce) -> None:
         """Send something to every plugin actor."""
         for plugin in self._plugins.values():
             if plugin.actor is not None:
                 self._root.send(plugin.actor, message)
+
+    # Essential actors that have been started again.
+
+    def registrations(self) -> tuple[m.Registration, ...]:
+        """Return the rows that the registry has to know."""
+        lives = [plugin.life for plugin in self._plugins.values() if "registry" not in plugin.waiting]
+        return tuple(
+            attrs.evolve(life.registration, state=life.state) for life in lives if life.registration is not None
+        )
+
+    def policies(self) -> dict[int, int]:
+        """Return the loads of the plugins that the guard has to know, by plugin id."""
+        plugins = self._plugins.items()
+        return {
+            plugin.life.plugin_id: load_id
+            for load_id, plugin in plugins
+            if plugin.life.policy is not None and plugin.life.stage not in (Stage.UNDOING, Stage.GONE)
+        }
+
+    def quarantined(self) -> frozenset[int]:
+        """Return the ids of the plugins in quarantine."""
+        lives = [plugin.life for plugin in self._plugins.values()]
+        return frozenset(life.plugin_id for life in lives if life.stage is Stage.QUARANTINED)
+
+    def tell_again(self, role: str) -> None:
+        """Tell this actor what the one before it knew, and what it has not answered."""
+        to = self._root.essential[role]
+        for plugin in self._plugins.values():
+            waiting = plugin.waiting.get(role)
+            if role == "dispatcher" and plugin.told is not None and waiting is not plugin.told:
+                self._root.send(to, attrs.evolve(plugin.told, number=0, again=True))
+            if waiting is not None:
+                self._root.send(to, waiting)
+
+    def _ask(self, role: str, plugin: Plugin, question: Any) -> None:
+        """Ask an essential actor for something that is waited for."""
+        plugin.waiting[role] = question
+        self._root.send(self._root.essential[role], question)
+
+    def _is_answer(self, message: Any, sender: Address, plugin: Plugin) -> bool:
+        """Whether it answers what was asked last, and comes from the present holder of the role."""
+        role = _ANSWERED_BY.get(type(message))
+        if role is None or (isinstance(message, m.StepFailed) and plugin.life.stage is Stage.PREPARING):
+            return True
+        waiting = plugin.waiting.get(role)
+        if waiting is None or not same(sender, self._root.essential[role]):
+            return False
+        if isinstance(message, m.RouteSet) and getattr(waiting, "number", None) != message.number:
+            return False
+        del plugin.waiting[role]
+        return True
 
     # Loading.
 
@@ -202,7 +230,8 @@ class Roster:
             return
         if plugin.actor is not None and isinstance(message, m.PluginStarted):
             plugin.actor = sender
-        self._obey(message.load_id, plugin, self._to_directives(message, plugin))
+        if self._is_answer(message, sender, plugin):
+            self._obey(message.load_id, plugin, self._to_directives(message, plugin))
 
     def _to_directives(self, message: Any, plugin: Plugin) -> Iterable[Directive]:
         life = plugin.life
@@ -303,12 +332,12 @@ class Roster:
         life = plugin.life
         assert life.manifest is not None
         question = m.DecidePolicy(load_id, life.plugin_id, life.manifest.sandbox, life.spec.sandbox)
-        self._root.send(self._root.essential["guard"], question)
+        self._ask("guard", plugin, question)
 
     def _register(self, load_id: int, plugin: Plugin) -> None:
         life = plugin.life
         assert life.manifest is not None
-        self._root.send(self._root.essential["registry"], m.Register(load_id, plans.registration(life)))
+        self._ask("registry", plugin, m.Register(load_id, plans.registration(life)))
 
     def _spawn_actor(self, load_id: int, plugin: Plugin) -> None:
         plugin.actor = self._root.create(PluginActor)
@@ -317,7 +346,15 @@ class Roster:
         self._expect_progress(load_id)
         sessions = tuple(self._root.sessions.values())
         self._root.send(
-            plugin.actor, plans.start(load_id, plugin.life, self._root.boot, self._root.essential, sessions)
+            plugin.actor,
+            plans.start(
+                load_id,
+                plugin.life,
+                self._root.boot,
+                self._root.essential,
+                sessions,
+                self._root.epochs["dispatcher"],
+            ),
         )
 
     def _set_route(self, load_id: int, plugin: Plugin) -> None:
@@ -329,7 +366,9 @@ class Roster:
             self._root.alarm(("drain", load_id), self._root.boot.settings.system.stop_timeout_s)
         shown = "ready" if life.stage is Stage.OPENING else life.state
         life.route = attrs.evolve(life.route, state=shown)
-        self._root.send(self._root.essential["dispatcher"], m.SetRoute(load_id, life.route, plugin.actor))
+        self._asked += 1
+        plugin.told = m.SetRoute(load_id, life.route, plugin.actor, self._asked)
+        self._ask("dispatcher", plugin, plugin.told)
 
     def _note_state(self, load_id: int, plugin: Plugin) -> None:
         self._root.send(self._root.essential["registry"], m.NoteState(plugin.life.plugin_id, plugin.life.state))
@@ -354,11 +393,10 @@ class Roster:
         self._root.alarm(("kill", load_id), GRACE_S)
 
     def _drop_route(self, load_id: int, plugin: Plugin) -> None:
-        message = m.DropRoute(load_id, plugin.life.plugin_id, plugin.life.drained)
-        self._root.send(self._root.essential["dispatcher"], message)
+        self._ask("dispatcher", plugin, m.DropRoute(load_id, plugin.life.plugin_id, plugin.life.drained))
 
     def _unregister(self, load_id: int, plugin: Plugin) -> None:
-        self._root.send(self._root.essential["registry"], m.Unregister(load_id, plugin.life.plugin_id))
+        self._ask("registry", plugin, m.Unregister(load_id, plugin.life.plugin_id))
 
     def _forget_policy(self, load_id: int, plugin: Plugin) -> None:
         self._root.send(self._root.essential["guard"], m.ForgetPolicy(plugin.life.plugin_id))
@@ -537,6 +575,16 @@ class Roster:
         elif plugin.life.stage in LOADING:
             error = PluginFailed(plugin.life.plugin_id, "its plugin actor did not answer in time", plugin.life.stage)
             self._obey(load_id, plugin, plugin.life.step_failed(error))
+
+
+_ANSWERED_BY: dict[type, str] = {
+    m.PolicyDecided: "guard",
+    m.PluginRegistered: "registry",
+    m.StepFailed: "registry",
+    m.PluginUnregistered: "registry",
+    m.RouteSet: "dispatcher",
+    m.RouteDropped: "dispatcher",
+}
 
 
 def _kill(pid: int) -> None:

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
+import attrs
+
 from ..config.settings import LimitSettings
 from ..plugins.errors import DispatchTimeout, SystemStopped
 from ..plugins.worker.jail.level import Enforcement
@@ -361,9 +363,20 @@ class Session:
             case m.Attached():
                 self._directory = message
                 self._outbox.dispatcher = message.dispatcher
+            case m.Introduce():
+                self._introduced(message)
             case _:
                 self._traffic.note(message)
                 self._inquiries.routes_at(self._traffic.version)
+
+    def _introduced(self, who: m.Introduce) -> None:
+        """An essential actor has been started again, and is here from now on."""
+        assert self._directory is not None
+        if who.role == "dispatcher":
+            self._directory = attrs.evolve(self._directory, dispatcher=who.address, dispatcher_epoch=who.epoch)
+            self._outbox.dispatcher = who.address
+        elif who.role == "registry":
+            self._directory = attrs.evolve(self._directory, registry=who.address)
 
     def _deliver(self, message: m.Delivery) -> None:
         if message.stream == "log":

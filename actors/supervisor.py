@@ -15,15 +15,12 @@ import attrs
 from ..plugins.worker.jail.level import NOTHING, enforcement
 from . import messages as m
 from ._thespian import ActorProcess, Address, same
-from .dispatcher import Dispatcher
+from .essentials import Essentials
 from .events import EVENTS, Event, EventKind
-from .guard import Guard
 from .outlet import Batch, Outlet
-from .registry import Registry
 from .roster import Roster
 from .transports import sockets
 
-ESSENTIAL = 3
 # What is to be said last has to be on its way before the process ends, seconds.
 EXIT_AFTER_S = 0.3
 ADMIN_ENDED = "its Thespian admin ended"
@@ -37,22 +34,28 @@ class Supervisor(ActorProcess):
         super().__init__()
         self.boot: m.Boot
         self.essential: dict[str, Address] = {}
+        self.epochs: dict[str, int] = {}
         self.sessions: dict[int, m.SessionJoined] = {}
         self._clients: dict[int, int] = {}
         self._host: Address = None
-        self._ready: set[str] = set()
         self._roster = Roster(self, self._stop_if_empty)
+        self._essentials = Essentials(self, self._roster, self._booted, self._end)
         self._outlet: Outlet[int, Event]
         self._stop: m.StopSystem | None = None
         self._stopped = False
+        self._up = False
 
     def receive(self, message: m.SupervisorMessage, sender: Address) -> None:
         """Handle one message; facts about a plugin go to the roster."""
         match message:
             case m.Boot():
                 self._start(message, sender)
-            case m.ChildReady() | m.ChildFailed():
-                self._child_started(message)
+            case m.ChildReady():
+                self._essentials.ready(message.role, sender)
+            case m.PermissionsKnown():
+                self._essentials.permissions_known(sender)
+            case m.ChildFailed():
+                self._child_failed(message)
             case m.Attach():
                 self._attach(message)
             case m.Detach():
@@ -84,30 +87,17 @@ class Supervisor(ActorProcess):
         self.boot, self._host = boot, sender
         self._outlet = Outlet(max_items=boot.settings.limits.event_queue, max_bytes=EVENT_BYTES)
         self.end_with_host(boot.host_pid, whole_group=True)
-        self.essential["dispatcher"] = self.create(Dispatcher)
-        self.send(self.essential["dispatcher"], m.StartDispatcher(boot.settings.limits, boot.host_pid))
+        self._essentials.start()
 
-    def _child_started(self, message: m.ChildReady | m.ChildFailed) -> None:
-        if isinstance(message, m.ChildFailed):
+    def _booted(self) -> None:
+        self._up = True
+        self.send(self._host, m.Booted(os.getpid()))
+
+    def _child_failed(self, message: m.ChildFailed) -> None:
+        if self._up:
+            self.stop_child(self.essential[message.role])
+        else:
             self.send(self._host, m.BootFailed(message.reason))
-            return
-        self._ready.add(message.role)
-        if message.role == "dispatcher":
-            self._start_others()
-        if len(self._ready) == ESSENTIAL:
-            self.send(self.essential["dispatcher"], m.IntroduceGuard(self.essential["guard"]))
-            self.send(self._host, m.Booted(os.getpid()))
-
-    def _start_others(self) -> None:
-        boot = self.boot
-        path = None if boot.state_dir is None else str(Path(boot.state_dir) / "registry.sqlite")
-        self.essential["guard"] = self.create(Guard)
-        self.send(self.essential["guard"], m.StartGuard(boot.settings, boot.host_pid))
-        self.essential["registry"] = self.create(Registry)
-        self.send(
-            self.essential["registry"],
-            m.StartRegistry(path, self.essential["dispatcher"], boot.host_pid),
-        )
 
     def _change_settings(self, question: m.ChangeSettings) -> None:
         self.boot = attrs.evolve(self.boot, settings=question.settings)
@@ -124,7 +114,8 @@ class Supervisor(ActorProcess):
         if EVENTS in message.streams:
             self._outlet.subscribe(message.session)
         enforced = NOTHING if self.boot.settings.system.transport == "inline" else enforcement()
-        self.send(message.reply_to, m.Attached(self.essential["dispatcher"], self.essential["registry"], enforced))
+        roles = self.essential["dispatcher"], self.essential["registry"]
+        self.send(message.reply_to, m.Attached(*roles, enforced, self.epochs["dispatcher"]))
         self._tell_all(joined)
 
     def _watch_client(self, message: m.Attach) -> bool:
@@ -169,12 +160,9 @@ class Supervisor(ActorProcess):
     # Ends, wanted or not.
 
     def on_child_exit(self, child: Address) -> None:
-        """Nothing goes on without an essential actor; other ends are the roster's business."""
-        for role, address in self.essential.items():
-            if same(address, child):
-                self._end(f"its {role} ended")
-                return
-        self._roster.child_exited(child)
+        """Start an essential actor again; other ends are the roster's business."""
+        if not self._stopped and not self._essentials.exited(child):
+            self._roster.child_exited(child)
 
     def on_exit(self) -> None:
         """Nobody but the transport asks the root to end while the system runs, because Thespian's admin is gone.
@@ -189,6 +177,9 @@ class Supervisor(ActorProcess):
         what, load_id = name
         if what == "exit":
             os._exit(1)
+        if what == "essential":
+            self._essentials.due(load_id)
+            return
         self._roster.alarm(what, load_id)
 
     def _stop_system(self, question: m.StopSystem) -> None:

@@ -8,22 +8,32 @@ import attrs
 
 from ...config.settings import LimitSettings
 from .._thespian import Address
-from .values import Batch, GetPluginStats, Question, Refusal, Registration, Route, SessionJoined, SessionLeft
+from .values import (
+    Batch,
+    GetPluginStats,
+    Introduce,
+    Question,
+    Refusal,
+    Registration,
+    Route,
+    SessionJoined,
+    SessionLeft,
+)
 
 
 @attrs.frozen
 class StartDispatcher:
-    """Supervisor to dispatcher."""
+    """Supervisor to dispatcher; answered with ChildReady.
+
+    With ``restarted`` another was there before. The routes that it had follow at once; it says with PermissionsKnown
+    that it also has the permissions in force, and only then do ``sessions`` and plugin actors hear of it.
+    """
 
     limits: LimitSettings
     host_pid: int
-
-
-@attrs.frozen
-class IntroduceGuard:
-    """Supervisor to dispatcher: whom to report violations to."""
-
-    guard: Address
+    epoch: int = 1
+    sessions: tuple[SessionJoined, ...] = ()
+    restarted: bool = False
 
 
 @attrs.frozen
@@ -33,6 +43,10 @@ class SetRoute:
     load_id: int
     route: Route
     actor: Address
+    number: int = 0
+    """Comes back in the answer."""
+    again: bool = False
+    """Whether a dispatcher that was there before has been told so, and has answered."""
 
 
 @attrs.frozen
@@ -45,8 +59,8 @@ class DropRoute:
 
 
 @attrs.frozen
-class PluginsAtRest:
-    """Registry to dispatcher: registered in an earlier run, and not loaded in this one."""
+class KnownRegistrations:
+    """Registry to dispatcher, when one of them has (re)started: every row, with the permissions that are in force."""
 
     registrations: tuple[Registration, ...]
 
@@ -120,12 +134,12 @@ class FencePassed:
 
 DispatcherMessage: TypeAlias = (
     StartDispatcher
-    | IntroduceGuard
+    | Introduce
     | SessionJoined
     | SessionLeft
     | SetRoute
     | DropRoute
-    | PluginsAtRest
+    | KnownRegistrations
     | RegistrationForgotten
     | PermissionsChanged
     | Submit

@@ -11,7 +11,7 @@ from ...config.settings import Settings
 from ...plugins.manifest import Manifest
 from ...plugins.policy import Policy
 from .._thespian import Address
-from .values import DeliverySeen, Extra, GetPluginStats, PausePlugin, SessionJoined, SessionLeft
+from .values import DeliverySeen, Extra, GetPluginStats, Introduce, PausePlugin, SessionJoined, SessionLeft
 
 
 @attrs.frozen
@@ -34,6 +34,7 @@ class StartPlugin:
     sessions: tuple[SessionJoined, ...]
     host_pid: int
     paused: bool
+    dispatcher_epoch: int = 1
 
 
 @attrs.frozen
@@ -85,6 +86,7 @@ PluginMessage: TypeAlias = (
     | PausePlugin
     | Quarantine
     | DrainPlugin
+    | Introduce
     | SessionJoined
     | SessionLeft
     | DeliverySeen

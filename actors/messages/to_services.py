@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import attrs
@@ -9,7 +10,7 @@ import attrs
 from ...config.sandbox import SandboxOverride, SandboxRequest
 from ...config.settings import Settings
 from .._thespian import Address
-from .values import Question, Registration
+from .values import Introduce, Question, Registration
 
 
 @attrs.frozen
@@ -27,11 +28,16 @@ class PrepareBundle:
 
 @attrs.frozen
 class StartRegistry:
-    """Supervisor to registry: open the database (in memory when ``path`` is ``None``)."""
+    """Supervisor to registry: open the database (in memory when ``path`` is ``None``).
+
+    With ``restarted`` another was there before in this run, and ``loaded`` are the plugins that it knew of.
+    """
 
     path: str | None
     dispatcher: Address
     host_pid: int
+    restarted: bool = False
+    loaded: tuple[Registration, ...] = ()
 
 
 @attrs.frozen
@@ -88,10 +94,12 @@ class ListRegistrations(Question):
 
 @attrs.frozen
 class StartGuard:
-    """Supervisor to guard."""
+    """Supervisor to guard; ``loads`` are those of the plugins that have a policy already, by plugin id."""
 
     settings: Settings
     host_pid: int
+    loads: Mapping[int, int] = attrs.field(factory=dict)
+    quarantined: frozenset[int] = frozenset()
 
 
 @attrs.frozen
@@ -140,6 +148,7 @@ RegistryMessage: TypeAlias = (
     | ForgetRegistration
     | GetRegistration
     | ListRegistrations
+    | Introduce
 )
 
-GuardMessage: TypeAlias = StartGuard | SettingsChanged | DecidePolicy | ForgetPolicy | ReportViolation
+GuardMessage: TypeAlias = StartGuard | SettingsChanged | DecidePolicy | ForgetPolicy | ReportViolation | Introduce

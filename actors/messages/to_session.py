@@ -10,7 +10,7 @@ import attrs
 from ...plugins.worker.jail.level import Enforcement
 from .._thespian import Address
 from ..results import Result
-from .values import Route
+from .values import Introduce, Route
 
 
 @attrs.frozen
@@ -30,6 +30,7 @@ class Attached:
     dispatcher: Address
     registry: Address
     enforcement: Enforcement
+    dispatcher_epoch: int = 1
 
 
 @attrs.frozen
@@ -115,6 +116,7 @@ class SystemStopping:
 SessionMessage: TypeAlias = (
     Reply
     | Attached
+    | Introduce
     | RoutesChanged
     | CreditGranted
     | CreditRecalled

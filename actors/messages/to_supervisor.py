@@ -103,6 +103,11 @@ class ChildFailed:
 
 
 @attrs.frozen
+class PermissionsKnown:
+    """Dispatcher to supervisor, after a restart: it has the permissions that are in force, and takes frames."""
+
+
+@attrs.frozen
 class BundlePrepared:
     """Loader to supervisor: the bundle's copy is in place."""
 
@@ -183,6 +188,8 @@ class RouteSet:
 
     load_id: int
     version: int
+    number: int = 0
+    """Which SetRoute it answers."""
 
 
 @attrs.frozen
@@ -238,6 +245,7 @@ SupervisorMessage: TypeAlias = (
     | DeliverySeen
     | ChildReady
     | ChildFailed
+    | PermissionsKnown
     | BundlePrepared
     | PolicyDecided
     | PluginRegistered

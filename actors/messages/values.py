@@ -125,6 +125,19 @@ class SessionLeft:
 
 
 @attrs.frozen
+class Introduce:
+    """Supervisor to sessions, plugin actors and essential actors: who has this role from now on.
+
+    Sent when an essential actor (``dispatcher``, ``registry``, ``guard``) has been started again; ``epoch`` counts its
+    starts from 1. What the one before it was told and has not answered may be lost.
+    """
+
+    role: str
+    address: Address
+    epoch: int
+
+
+@attrs.frozen
 class DeliverySeen:
     """Session to the source of a :class:`Delivery`."""
 

@@ -22,18 +22,20 @@ from nyx_plugins.actors.subscription import Subscription
 from nyx_plugins.config.sandbox import Ceiling
 from nyx_plugins.config.settings import LimitSettings, Settings, SupervisionSettings, SystemSettings
 
+ESSENTIAL = ("Dispatcher", "Guard", "Registry")
 _ids = itertools.count(5000)
 
 
 class Census:
-    """The processes of one system, told apart by their places in the tree: children are listed in order of birth."""
+    """The processes of one system, told apart by their places in the tree and by their names."""
 
     def __init__(self, host: int) -> None:
         self.host = host
         [self.admin] = [pid for pid in children(host) if children(pid)]
         [self.supervisor] = [pid for pid in children(self.admin) if process_name(pid) == "nyx-Supervisor"]
         [self.logger] = [pid for pid in children(self.admin) if pid != self.supervisor]
-        self.dispatcher, self.guard, self.registry, *_ = children(self.supervisor)
+        roles = {process_name(pid): pid for pid in children(self.supervisor)}
+        self.dispatcher, self.guard, self.registry = (roles[f"nyx-{role}"] for role in ESSENTIAL)
 
     @property
     def permanent(self) -> list[int]:
@@ -44,7 +46,8 @@ class Census:
     @property
     def plugin_actors(self) -> list[int]:
         """The plugin actors, in the order in which they were started (and any loader that is at work)."""
-        return children(self.supervisor)[3:]
+        essential = [self.dispatcher, self.guard, self.registry]
+        return [pid for pid in children(self.supervisor) if pid not in essential]
 
     @property
     def everyone(self) -> list[int]:

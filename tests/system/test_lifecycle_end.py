@@ -154,9 +154,6 @@ ROLES = {
     "host": "its host process ended",
     "admin": "its Thespian admin ended",
     "supervisor": "its supervisor ended",
-    "dispatcher": "its dispatcher ended",
-    "guard": "its guard ended",
-    "registry": "its registry ended",
 }
 
 

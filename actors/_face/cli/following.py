@@ -20,7 +20,7 @@ from ..plugins.errors import DispatchTimeout, SystemStopped
 from .data import readable
 from .failure import one_line
 from .fields import emitted_fields, event_fields, print_json_line
-from .managing import described
+from .managing import SYSTEM, described
 
 # How often the reader of the output is looked for.
 PATIENCE_S = 0.5
@@ -105,10 +105,14 @@ class _Lines:
         self._learn()
 
     def show(self, notice: Notice) -> None:
+        click.echo(f"{datetime.now():%H:%M:%S}  {_kind(notice):<9}  {self._whom(notice)}{_details(notice)}")
+
+    def _whom(self, notice: Notice) -> str:
+        if notice.plugin_id is None:
+            return SYSTEM
         if notice.plugin_id not in self._names:
             self._learn()
-        name = described(notice.plugin_id, self._names.setdefault(notice.plugin_id, ""))
-        click.echo(f"{datetime.now():%H:%M:%S}  {_kind(notice):<9}  {name}{_details(notice)}")
+        return described(notice.plugin_id, self._names.setdefault(notice.plugin_id, ""))
 
     def _learn(self) -> None:
         with contextlib.suppress(DispatchTimeout, SystemStopped):

@@ -19,7 +19,7 @@ from ..service.snapshot import Snapshot, as_json
 from . import tables
 from .fields import print_json
 from .keyboard import Keyboard
-from .managing import described
+from .managing import SYSTEM, described
 from .screen import EVENT_LINES, EventLine, Picture, draw, table_alone
 from .view import QUIT, View
 
@@ -109,7 +109,8 @@ class Screen:
         taken = False
         while (notice := self._notices.get(0)) is not None:
             if isinstance(notice, Event):
-                text = described(notice.plugin_id, names.get(notice.plugin_id, ""))
+                whom = notice.plugin_id
+                text = SYSTEM if whom is None else described(whom, names.get(whom, ""))
                 text += f"  {notice.reason}" if notice.reason else ""
                 self._events.append(EventLine(f"{datetime.now():%H:%M:%S}", str(notice.kind), text))
                 taken = True

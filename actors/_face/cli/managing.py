@@ -107,6 +107,10 @@ def change_permissions(
         click.echo(f"{described(plugin_id, info.name)} now has {now}")
 
 
+SYSTEM = "the system"
+"""Whom an event concerns that is no plugin's."""
+
+
 def described(plugin_id: int, name: str) -> str:
     """Name a plugin to people."""
     return f"{one_line(name)} ({plugin_id})" if name else f"plugin {plugin_id}"

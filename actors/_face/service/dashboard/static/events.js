@@ -59,8 +59,8 @@ export class Events {
 
   #setName(node, pluginId) {
     const name = this.#names.get(pluginId);
-    if (name === undefined) node.dataset.unnamed = pluginId;
+    if (name === undefined && pluginId !== null) node.dataset.unnamed = pluginId;
     else delete node.dataset.unnamed;
-    setText(node, name === undefined ? `plugin ${pluginId}` : `${visible(name)} (${pluginId})`);
+    setText(node, pluginId === null ? "system" : name === undefined ? `plugin ${pluginId}` : `${visible(name)} (${pluginId})`);
   }
 }
