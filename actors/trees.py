@@ -36,7 +36,9 @@ def clear(path: str | Path) -> None:
         number = 0
         while names := os.listdir(top):
             for name in names:
-                number = _remove(top, name, number)
+                # Whoever is about to end may remove something of its own at the same time.
+                with contextlib.suppress(FileNotFoundError):
+                    number = _remove(top, name, number)
     finally:
         os.close(top)
 
