@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from nyx_plugins.load_tests.chaos.command import chaos
+from nyx_plugins.load_tests.recovery import recovery
 
 
 @click.group()
@@ -13,6 +14,7 @@ def main() -> None:
 
 
 main.add_command(chaos)
+main.add_command(recovery)
 
 if __name__ == "__main__":
     main()

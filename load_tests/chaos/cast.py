@@ -31,6 +31,8 @@ class Part:
     """How often a frame may be handed out; more than once makes it idempotent."""
     instances: int = 1
     spread: str = ""
+    stays: bool = True
+    """Whether it is there all the time; who comes and goes takes its counters along."""
 
     @property
     def order(self) -> Order:
@@ -52,6 +54,8 @@ CAST = (
     Part(9, 50),
     Part(10, 5000),
 )
+GUEST = Part(11, 200, stays=False)
+"""Loaded and unloaded again and again, while clients send to it as to the others."""
 
 
 def manifest(part: Part, version: str, records: Path) -> str:

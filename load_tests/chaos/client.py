@@ -32,6 +32,8 @@ KEYS = 8
 # How often a frame's wish is other than fine, out of 10,000.
 WISHES = {RAISE: 100, DAWDLE: 300, DIE: 3}
 ROOM_S = 0.5
+# How long frames of which a tenth of the lists is made may wait for their turn.
+TTL_S = 0.3
 CONNECT_S = 20.0
 NEWS_S = 0.05
 
@@ -100,8 +102,10 @@ class Client:
 
     def _many(self, frames: Sequence[Line], wait: bool) -> None:
         self._offer(frames)
-        items = [(FRAME_TYPES[frame.rank], self._header(frame)) for frame in frames]
-        for frame, entry in zip(frames, self._system.dispatch_many(items, wait=wait, timeout=ROOM_S), strict=True):
+        items = [(FRAME_TYPES[frame.rank], self._header(frame), frame.key) for frame in frames]
+        ttl = TTL_S if self._random.random() < 0.1 else None
+        entries = self._system.dispatch_many(items, wait=wait, timeout=ROOM_S, ttl=ttl)
+        for frame, entry in zip(frames, entries, strict=True):
             self._note(frame, entry)
         self._forge(frames[0])
 
@@ -109,9 +113,12 @@ class Client:
         for frame in frames:
             self._offer([frame])
             try:
-                self._note(frame, self._system.dispatch_nowait(FRAME_TYPES[frame.rank], self._header(frame)))
+                self._note(frame, self._send(frame))
             except NyxPluginError as error:
                 self._note(frame, error)
+
+    def _send(self, frame: Line) -> Receipt:
+        return self._system.dispatch_nowait(FRAME_TYPES[frame.rank], self._header(frame), key=frame.key)
 
     def _header(self, frame: Line) -> PluginHeader:
         data = PAYLOAD.pack(self._order.number, frame.number, frame.key, frame.rank, frame.wish)

@@ -51,8 +51,8 @@ class Clients:
         return [member for member in self.everybody if not member.killed]
 
     def kill(self, place: int) -> bool:
-        """Kill one of those that run, and start another in its place."""
-        candidates = [member for member in self.running if member.process.poll() is None]
+        """Kill one of those that have begun to send, and start another in its place; whether there was one."""
+        candidates = [m for m in self.running if m.process.poll() is None and Path(m.order.diary).exists()]
         if not candidates:
             return False
         victim = candidates[place % len(candidates)]

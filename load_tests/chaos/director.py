@@ -8,13 +8,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from nyx_plugins import NyxPluginError, PluginSystem
+from nyx_plugins import NyxPluginError, PluginNotRegistered, PluginSystem
+from nyx_plugins.config.settings import PluginSettings
 
+from .cast import GUEST
 from .plan import Deed
 from .verdict import Closed, Faults
 
 PERMISSION = "data_access"
-GUEST = 99
+# What a guest that leaves has in hand must be done within this time, in seconds; the rest is dead-lettered.
+UNLOAD_S = 0.3
 # How long calming down may take for each plugin, in seconds.
 CALM_S = 30.0
 
@@ -22,18 +25,18 @@ CALM_S = 30.0
 class Director(threading.Thread):
     """Carries out deeds until told to stop; each is undone before the next."""
 
-    def __init__(self, system: PluginSystem, faults: Faults) -> None:
+    def __init__(self, system: PluginSystem, faults: Faults, guest: PluginSettings) -> None:
         super().__init__(name="director", daemon=True)
         self.done: Counter[str] = Counter()
         self.closed: list[Closed] = []
         self.error: BaseException | None = None
-        self._system, self._faults = system, faults
+        self._system, self._faults, self._guest = system, faults, guest
         self._over = threading.Event()
         self._deeds: Iterator[Deed]
         self.kinds: dict[str, Callable[[Deed], None]] = {
             "revoke": self._revoke,
             "fill": self._fill,
-            "guest": self._guest,
+            "guest": self._have_guest,
         }
 
     def follow(self, deeds: Iterator[Deed]) -> None:
@@ -57,7 +60,8 @@ class Director(threading.Thread):
         self.join()
 
     def calm(self, plugins: Sequence[int]) -> None:
-        """See to it that all plugins take frames, and work."""
+        """See to it that the guest is gone, and that all others take frames, and work."""
+        self._dismiss()
         for plugin in plugins:
             for what, act in (("granted its permission", self._grant), ("resumed", self._system.resume)):
                 if not self._insist(act, plugin):
@@ -89,13 +93,21 @@ class Director(threading.Thread):
         finally:
             self._insist(self._system.resume, deed.plugin)
 
-    def _guest(self, deed: Deed) -> None:
-        """Load a plugin that nobody sends to, and unload it."""
-        try:
-            self._system.load("builtin:echo", plugin_id=GUEST)
-        finally:
-            with contextlib.suppress(NyxPluginError):
-                self._system.unload(GUEST)
+    def _have_guest(self, deed: Deed) -> None:
+        """Load a plugin, and unload it."""
+        [loaded] = self._system.load_many([self._guest])
+        if isinstance(loaded, NyxPluginError):
+            raise loaded
+        self._over.wait(deed.for_s)
+        self._dismiss()
+
+    def _dismiss(self) -> None:
+        if not self._insist(self._unload, GUEST.id):
+            self._faults.note("a plugin could not be unloaded", f"plugin {GUEST.id}")
+
+    def _unload(self, plugin: int) -> None:
+        with contextlib.suppress(PluginNotRegistered):
+            self._system.unload(plugin, UNLOAD_S)
 
     def _insist(self, act: Callable[[int], None], plugin: int) -> bool:
         """Try again while those who have to answer are being restarted; whether it was done."""

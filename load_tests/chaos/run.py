@@ -16,11 +16,11 @@ from nyx_plugins import NyxPluginError, PluginSystem, Settings
 from nyx_plugins.actors.processes import become_subreaper
 from nyx_plugins.actors.service_file import Claim
 from nyx_plugins.config.sandbox import Ceiling
-from nyx_plugins.config.settings import SupervisionSettings, SystemSettings
+from nyx_plugins.config.settings import PluginSettings, SupervisionSettings, SystemSettings
 
 from . import plan
 from .auditor import Auditor, totals_of
-from .cast import CAST, Part, make_bundles, settings_of
+from .cast import CAST, GUEST, VERSIONS, Part, make_bundles, settings_of
 from .census import PLUGIN_ACTOR, SURVIVED, WORKER, Census, descriptors
 from .client import Client, Order, send_nothing_again
 from .clients import GRACE_S, Clients
@@ -81,6 +81,7 @@ class Stage:
         for path in (self.home, self.records, self.diaries, self.bundles):
             path.mkdir(mode=0o700)
         self.errors = folder / "errors"
+        self.made = {part.id: make_bundles(part, self.bundles, self.records) for part in (*CAST, GUEST)}
 
     def settings(self) -> Settings:
         """Return settings with which nothing is given up, however often it is killed."""
@@ -90,11 +91,13 @@ class Stage:
             ceiling=Ceiling(write_paths=(str(self.records),)),
         )
 
-    def load(self, system: PluginSystem, cast: tuple[Part, ...]) -> None:
+    def plugin(self, part: Part) -> PluginSettings:
+        """Say how a plugin is loaded."""
+        return settings_of(part, self.made[part.id][VERSIONS[0]], self.records)
+
+    def load(self, system: PluginSystem) -> None:
         """Load all plugins; raises what hinders one."""
-        bundles = {part.id: make_bundles(part, self.bundles, self.records) for part in cast}
-        wanted = [settings_of(part, bundles[part.id]["1.0.0"], self.records) for part in cast]
-        for result in system.load_many(wanted):
+        for result in system.load_many([self.plugin(part) for part in CAST]):
             if isinstance(result, NyxPluginError):
                 raise result
 
@@ -124,7 +127,7 @@ class Run:
             system = PluginSystem(stage.settings())
             stack.callback(self._close, system)
             system.publish(claim)
-            stage.load(system, CAST)
+            stage.load(system)
             self._census = Census(system.host_pid)
             self._clients = Clients(lambda number: self._order(number, stage), stage.errors)
             stack.callback(self._clients.abandon)
@@ -138,7 +141,7 @@ class Run:
         embedded = threading.Thread(target=self._embedded, args=(system, stage), daemon=True)
         with PluginSystem.connect(stage.service, streams=(), sends=False) as other:
             self._auditor = Auditor(other, IDS, self._faults)
-            self._director = Director(system, self._faults)
+            self._director = Director(system, self._faults, stage.plugin(GUEST))
             self._killer = Killer(plan.strikes(options.seed, options.roles), self._census, self._clients)
             for _ in range(options.clients):
                 self._clients.start()
@@ -163,7 +166,7 @@ class Run:
             options.seed,
             str(stage.service),
             str(stage.diaries / str(number)),
-            IDS,
+            (*IDS, GUEST.id),
             options.rate,
             options.drain_s,
             options.sends_again,
@@ -246,7 +249,7 @@ def _evidence(stage: Stage, totals: dict[int, Totals], director: Director, clien
     workers = {
         plugin: [turns(path.read_bytes()) for path in files] for plugin, files in worker_files(stage.records).items()
     }
-    return Evidence(CAST, diaries, workers, totals, director.closed)
+    return Evidence((*CAST, GUEST), diaries, workers, totals, director.closed)
 
 
 def _final(system: PluginSystem, plugin: int, deadline: float) -> Totals:

@@ -165,6 +165,8 @@ class Judge:
         if ledger.suspects > (workers := len(self._evidence.workers.get(part.id, ()))):
             self.faults.note("more suspects than workers", f"plugin {part.id}: {ledger.suspects:,} of {workers:,}")
         totals = self._evidence.totals.get(part.id)
+        if not part.stays:
+            return
         if totals is None:
             self.faults.note("a plugin's counters are not known", f"plugin {part.id}")
             return
