@@ -14,7 +14,7 @@ FOLDERS := config plugins actors load_tests
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all lint suite fuzz chaos conformance format links compile clean
+.PHONY: help demo test test-all lint suite fuzz simulate chaos conformance format links compile clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -52,6 +52,8 @@ suite: $(VENV)/dev.stamp compile ## the tests alone, with coverage; PYTEST_ARGS=
 
 # Each round tries other streams. What fails is printed with how to try it again, and is tried first the next time.
 fuzz: SECONDS ?= 600
+SEEDS ?= 10000
+FIRST ?= 0
 fuzz: $(VENV)/dev.stamp compile ## try random streams on the worker protocol for SECONDS=600
 	@end=$$(($$(date +%s) + $(SECONDS))); \
 	while [ $$(date +%s) -lt $$end ]; do \
@@ -69,6 +71,10 @@ chaos: $(VENV)/dev.stamp compile ## kill random processes under load, and prove 
 	for process in $$running; do wait $$process || broken=1; done; \
 	for seed in $(SEED); do cat build/chaos-$$seed.log; done; \
 	exit $$broken
+
+# SEED=123 tells step by step what happens under one seed, SEEDS=10000 tries so many.
+simulate: $(VENV)/dev.stamp compile ## a system in one process under SEEDS=10000 random schedules, or SEED=123 step by step
+	PYTHONPATH=tests $(BIN)/python -m simulation $(if $(filter command environment,$(origin SEED)),--seed $(SEED),--seeds $(SEEDS) --first $(FIRST) --jobs $(JOBS))
 
 # Most of these tests sleep most of the time. What fails is tried again by itself: their patience is short, and other
 # programs may be at work.

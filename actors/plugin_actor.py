@@ -59,8 +59,21 @@ class PluginActor(ActorProcess):
         self._broker: Broker
         self._remarks: Remarks
         self._adopts = False
+        self._early: list[tuple[m.PluginMessage, Address]] = []
 
     def receive(self, message: m.PluginMessage, sender: Address) -> None:
+        """Handle one message; what others say before its supervisor tells it who it is waits for that."""
+        if self._lane is not None:
+            self._handle(message, sender)
+        elif isinstance(message, m.StartPlugin):
+            self._start(message, sender)
+            early, self._early = self._early, []
+            for other in early:
+                self._handle(*other)
+        else:
+            self._early.append((message, sender))
+
+    def _handle(self, message: m.PluginMessage, sender: Address) -> None:
         """Handle one message, the frequent ones first."""
         match message:
             case m.Enqueue():
@@ -82,7 +95,7 @@ class PluginActor(ActorProcess):
             case m.SessionLeft():
                 self._leave(message.session)
             case m.StartPlugin():
-                self._start(message, sender)
+                raise TypeError("a plugin actor is started once")
             case m.Quarantine():
                 self._quarantine(message.reason)
             case m.DrainPlugin():

@@ -90,6 +90,7 @@ def pause(settings: Settings, plugin_id: int, paused: bool) -> Ask:
         lambda n, to: m.PausePlugin(n, to, plugin_id, paused),
         f"{'pausing' if paused else 'resuming'} plugin {plugin_id}",
         settings.ceiling.wall_time_s + ANSWER_S,
+        again=True,
     )
 
 

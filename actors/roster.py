@@ -411,6 +411,8 @@ class Roster:
         if error is not None and life.manifest is not None:
             order.failed[life.manifest.name] = str(error)
         order.waiting -= 1
+        # Somebody may have wished to unload it while its load was being undone.
+        self._answer_questions(plugin)
         self._start_waiting()
         if order.waiting == 0:
             self._orders.remove(order)
@@ -419,8 +421,12 @@ class Roster:
 
     def _answer_unload(self, load_id: int, plugin: Plugin) -> None:
         self._unloaded.setdefault(plugin.life.plugin_id, 0)
+        self._answer_questions(plugin)
+
+    def _answer_questions(self, plugin: Plugin) -> None:
         for question in plugin.unloads:
             self._root.send(question.reply_to, m.Reply(question.request_id, version=self._version))
+        plugin.unloads.clear()
 
     def _forget(self, load_id: int, plugin: Plugin) -> None:
         del self._plugins[load_id]

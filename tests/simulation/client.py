@@ -1,0 +1,191 @@
+"""A program that uses the system: a real session behind a simulated endpoint, and what it remembers of its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from nyx_plugins import PluginHeader
+from nyx_plugins.actors import messages as m
+from nyx_plugins.actors.events import ALL_STREAMS
+from nyx_plugins.actors.inquiries import Inquiry
+from nyx_plugins.actors.questions import AGAIN_S, Ask
+from nyx_plugins.actors.receipt import Receipt
+from nyx_plugins.actors.session import Session
+from nyx_plugins.actors.waiting import Waiter
+from nyx_plugins.config.errors import NyxPluginError
+from nyx_plugins.config.settings import LimitSettings
+
+from .truth import Truth
+from .world import Address, Alarm, Process, World
+
+
+@attrs.define(eq=False)
+class Frame:
+    """One frame that was offered, waits for room, or was refused at once."""
+
+    plugin_id: int
+    frame_type: int
+    data: bytes
+    receipt: Receipt | None = None
+    waiter: Waiter | None = None
+    refused: Exception | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether its sender knows all that there is to know."""
+        if self.refused is not None:
+            return True
+        return self.receipt is not None and self.receipt.done
+
+
+@attrs.define(eq=False)
+class Asked:
+    """One question, asked again every so often if it changes nothing."""
+
+    ask: Ask
+    inquiry: Inquiry
+    on_done: Callable[[Inquiry], None]
+    told: bool = False
+
+
+class Client:
+    """One session, in a process of its own."""
+
+    def __init__(self, world: World, truth: Truth, number: int, supervisor: Address, limits: LimitSettings) -> None:
+        self.number = number
+        self.frames: list[Frame] = []
+        self.asked: list[Asked] = []
+        self.closed = False
+        self._world = world
+        self._truth = truth
+        self._dirty = True
+        self.process: Process = world.start("client", self._take)
+        self.process.is_busy, self.process.work = lambda: self._dirty, self._send_next
+        self.session = Session(_Endpoint(world, self.process, supervisor), limits)
+        streams = ALL_STREAMS if number % 2 else ()
+        attach = m.Attach(0, self.process.address, self.session.id, self.process.pid, streams, number % 3 > 0)
+        self.session._outbox.command(supervisor, attach)
+
+    @property
+    def attached(self) -> bool:
+        """Whether it knows the routes."""
+        return self.session._directory is not None and self.session._traffic.version >= 0
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can do anything."""
+        return self.process.alive and not self.closed and self.attached and self.session.stopped is None
+
+    @property
+    def lives(self) -> bool:
+        """Whether it is to learn what becomes of its frames."""
+        return self.process.alive and not self.closed
+
+    # What it does.
+
+    def dispatch(self, plugin_id: int, frame_type: int, kind: bytes, wait: bool) -> None:
+        """Offer one frame; a worker does with it what ``kind`` says."""
+        data = b"%s %d.%d" % (kind, self.number, len(self.frames))
+        frame = Frame(plugin_id, frame_type, data)
+        self.frames.append(frame)
+        header = PluginHeader(plugin_id, 0, data).encode()
+        self._dirty = True
+        try:
+            entry = (self.session.enter if wait else self.session.offer)(frame_type, header)
+        except NyxPluginError as error:
+            frame.refused = error
+            return
+        if isinstance(entry, Receipt):
+            self._has_receipt(frame, entry)
+        else:
+            frame.waiter = entry
+            entry.tell(lambda: self._let_in(frame, entry))
+
+    def _let_in(self, frame: Frame, waiter: Waiter) -> None:
+        frame.waiter = None
+        try:
+            self._has_receipt(frame, waiter.result())
+        except NyxPluginError as error:
+            frame.refused = error
+
+    def _has_receipt(self, frame: Frame, receipt: Receipt) -> None:
+        frame.receipt = receipt
+        self._truth.keys[frame.data] = (frame.plugin_id, self.session.id, receipt.seq)
+
+    def ask(self, ask: Ask, on_done: Callable[[Inquiry], None] = lambda _: None) -> Asked | None:
+        """Ask a question; ``None`` when the system has stopped."""
+        if not self.usable:
+            return None
+        self._dirty = True
+        asked = Asked(ask, self.session.post(ask.role, ask.make, ask.what), on_done)
+        self.asked.append(asked)
+        if ask.again:
+            self._world.set_alarm(self.process, len(self.asked) - 1, AGAIN_S)
+        return asked
+
+    def close(self) -> None:
+        """Say goodbye."""
+        if self.lives:
+            self.closed = True
+            self.session.close()
+            self._dirty = True
+
+    @property
+    def open_questions(self) -> list[Asked]:
+        """What has no answer yet."""
+        return [asked for asked in self.asked if not asked.inquiry.done]
+
+    @property
+    def open_frames(self) -> list[Frame]:
+        """What has neither outcome nor refusal."""
+        return [frame for frame in self.frames if not frame.done]
+
+    # What happens to it.
+
+    def _take(self, message: Any, sender: Address) -> None:
+        self._dirty = True
+        if isinstance(message, Alarm):
+            self._ask_again(message.name)
+        else:
+            self.session._on_message(message)
+        for asked in self.asked:
+            if asked.inquiry.done and not asked.told:
+                asked.told = True
+                asked.on_done(asked.inquiry)
+
+    def _ask_again(self, number: int) -> None:
+        asked = self.asked[number]
+        if asked.inquiry.done or self.session.stopped is not None:
+            return
+        self.session.give_up(asked.inquiry)
+        asked.inquiry = self.session.post(asked.ask.role, asked.ask.make, asked.ask.what)
+        self._world.set_alarm(self.process, number, AGAIN_S)
+
+    def _send_next(self) -> None:
+        work = self.session._take()
+        if work is None:
+            self._dirty = False
+        else:
+            self._world.post(self.process, *work)
+
+
+class _Endpoint:
+    """The session's thread that sends is the scheduler."""
+
+    synchronous = False
+
+    def __init__(self, world: World, process: Process, supervisor: Address) -> None:
+        self.address = process.address
+        self.supervisor = supervisor
+
+    def start(self, on_message: Callable[[Any], None]) -> None:
+        """Messages come by way of the process."""
+
+    def send(self, target: Address, message: Any) -> None:
+        """Nobody calls this: see :meth:`Client._send_next`."""
+
+    def close(self) -> None:
+        """Nothing is held."""

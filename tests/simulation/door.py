@@ -1,0 +1,161 @@
+"""The simulated door: what actors find in place of ``ActorProcess``'s ways out, and what the kernel does for them."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import random
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+from unittest import mock
+
+from nyx_plugins.actors._thespian import ActorProcess
+from nyx_plugins.actors.ring_file import Pages
+
+from .world import EXIT, Address, Alarm, Process, World
+
+_ACTORS = "nyx_plugins.actors"
+
+
+class Door:
+    """Mixed into an actor class, in front of it."""
+
+    world: World
+    process: Process
+    descriptors: dict[int, Callable[[int], None]]
+
+    @property
+    def myAddress(self) -> Address:  # Thespian's name
+        """Where this actor is reached."""
+        return self.process.address
+
+    def send(self, target: Address, message: Any) -> None:
+        """Put a message on the wire."""
+        self.world.post(self.process, target, message)
+
+    def create(self, actor: type[ActorProcess]) -> Address:
+        """Start a child."""
+        self.world.effect()
+        self._last_child = start_actor(self.world, actor, self.process.pid)
+        return self._last_child.address
+
+    def pid_of_last_child(self) -> int:
+        """Return the process id of the child created last."""
+        return self._last_child.pid
+
+    def stop_child(self, child: Address) -> None:
+        """Ask a child to end."""
+        self.world.post(self.process, child, EXIT)
+
+    def stop_self(self) -> None:
+        """End after the present message."""
+        self.world.post(self.process, self.process.address, EXIT)
+
+    def alarm(self, name: object, after_s: float) -> None:
+        """Set an alarm."""
+        self.world.set_alarm(self.process, name, after_s)
+
+    def cancel_alarm(self, name: object) -> None:
+        """Forget an alarm."""
+        self.world.cancel_alarm(self.process, name)
+
+    def watch(self, fd: int, watcher: Callable[[int], None], events: int = 1) -> None:
+        """Remember whom to call."""
+        self.descriptors[fd] = watcher
+
+        def ready() -> None:
+            if self.descriptors.get(fd) is watcher:
+                watcher(events)
+
+        self.world.watch(self.process, fd, ready)
+
+    def unwatch(self, fd: int) -> None:
+        """Forget it."""
+        self.descriptors.pop(fd, None)
+
+    def end_with_host(self, host_pid: int, whole_group: bool = False) -> None:
+        """The host does not end here."""
+
+
+@cache
+def _behind_door(actor: type[ActorProcess]) -> type[Any]:
+    return type(actor.__name__, (Door, actor), {})
+
+
+def start_actor(world: World, kind: type[ActorProcess], parent: int = 0) -> Process:
+    """Start an actor in a simulated process."""
+    actor = _behind_door(kind)()
+    actor.world, actor.descriptors = world, {}
+    role = kind.__name__.lower().removesuffix("actor")
+
+    def take(message: Any, sender: Address) -> None:
+        if isinstance(message, Alarm):
+            actor.on_alarm(message.name)
+        else:
+            actor.receive(message, sender)
+
+    process = actor.process = world.start(role, take, parent)
+    process.actor = actor
+    process.on_exit = actor.on_exit
+    process.on_child_exit = actor.on_child_exit
+    process.on_killed = lambda: _let_go(actor)
+    return process
+
+
+def _let_go(actor: Any) -> None:
+    """What the kernel closes when an actor is killed."""
+    for close in actor.process.held:
+        with contextlib.suppress(BufferError, ValueError):
+            close()
+    rows = getattr(actor, "_rows", None)
+    if rows is not None:
+        rows.close()
+
+
+@contextlib.contextmanager
+def kernel_of(world: World, replaced: dict[str, Any]) -> Iterator[None]:
+    """Let the world's clock, dice and kernel stand for the machine's; names of the actors' package are replaced."""
+    sessions = itertools.count(1)
+    state = random.getstate()
+    random.seed(world.random.getrandbits(32))
+    with contextlib.ExitStack() as stack:
+        patch = stack.enter_context
+        patch(mock.patch.object(time, "monotonic", lambda: world.now))
+        patch(mock.patch.object(time, "time", lambda: 1.7e9 + world.now))
+        patch(mock.patch.object(secrets, "randbits", lambda _: 2 * next(sessions)))
+        patch(mock.patch.object(os, "pidfd_open", lambda pid, flags=0: world.open_pidfd(pid)))
+        patch(mock.patch.object(os, "kill", world.kill_pid))
+        patch(mock.patch.object(Pages, "store", _with_effect(world, Pages.store)))
+        patch(mock.patch.object(Pages, "put", _torn(world, Pages.put)))
+        for name, value in replaced.items():
+            for module in [module for key, module in sys.modules.items() if key.startswith(_ACTORS)]:
+                if name in vars(module):
+                    patch(mock.patch.object(module, name, value))
+        yield
+    random.setstate(state)
+
+
+def _with_effect(world: World, method: Callable[..., None]) -> Callable[..., None]:
+    def store(*args: Any) -> None:
+        world.effect()
+        method(*args)
+
+    return store
+
+
+def _torn(world: World, method: Callable[..., None]) -> Callable[..., None]:
+    """A store that is no single instruction may be half done when its process is killed."""
+
+    def put(pages: Pages, offset: int, data: bytes) -> None:
+        process = world.current
+        if process is not None and process.bomb == 1:
+            method(pages, offset, data[: world.random.randint(0, len(data))])
+        world.effect()
+        method(pages, offset, data)
+
+    return put

@@ -1,0 +1,106 @@
+"""The promises, checked after each step, once all has settled, and once all is unloaded.
+
+Their numbers are those of docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nyx_plugins.actors.admission import ACCEPTING
+from nyx_plugins.actors.receipt import OutcomeKind
+
+from .client import Client, Frame
+from .world import Violation
+
+if TYPE_CHECKING:
+    from .run import Run
+
+
+def check_step(run: Run) -> None:
+    """What holds at any time. (What files and workers tell is checked where it happens: see truth.py.)"""
+    if run.world.crashes:
+        raise Violation(f"an actor ended by an exception of its own: {run.world.crashes[0]}")
+    dispatcher = _actor(run, "dispatcher")
+    for plugin_id, target in getattr(dispatcher, "_targets", {}).items():
+        credit = target.ledger.statistics()
+        if credit.free < 0:
+            raise Violation(f"{credit.leased} of {credit.capacity} credits of plugin {plugin_id} are lent")
+
+
+def check_settled(run: Run) -> None:
+    """What holds when nothing is under way any more."""
+    for client in run.listening():
+        for frame in client.frames:
+            _check_frame(run, client, frame)
+        if not run.stopped:
+            _check_credit(run, client)
+    for ring in run.truth.rings.values():
+        for entry in ring.entries:
+            if entry.outcome == "processed" and run.truth.runs[entry.key] != 1:
+                raise Violation(f"frame {entry.key} is processed, and was run {run.truth.runs[entry.key]} times")
+            if entry.outcome == "failed" and run.truth.runs[entry.key] != 1:
+                raise Violation(f"frame {entry.key} has failed, and was run {run.truth.runs[entry.key]} times")
+
+
+def _check_frame(run: Run, client: Client, frame: Frame) -> None:
+    """What a sender was told is what happened."""
+    if frame.receipt is None:
+        return
+    key = run.truth.keys[frame.data]
+    entry = run.truth.accepted.get(key)
+    receipt = frame.receipt
+    if receipt.error is not None:
+        if run.stopped:
+            return
+        if receipt.accepted:
+            raise Violation(f"frame {key} was accepted and then refused: {receipt.error!r}")
+        if entry is not None:
+            raise Violation(f"frame {key} was refused ({receipt.error!r}), and is in the mailbox: {entry}")
+        return
+    if entry is None:
+        raise Violation(f"frame {key} is {receipt}, and was never in the mailbox")
+    outcome = receipt.result()
+    if entry.outcome is None and outcome.kind is OutcomeKind.DEAD_LETTERED:
+        # Its mailbox is gone, with all that was not finished.
+        return
+    if str(outcome.kind) != entry.outcome:
+        raise Violation(f"frame {key} is {outcome} for its sender, and {entry.outcome} in the mailbox")
+
+
+def _check_credit(run: Run, client: Client) -> None:
+    """No credit is lost on the way."""
+    dispatcher = _actor(run, "dispatcher")
+    for plugin_id, target in dispatcher._targets.items():
+        channel = client.session._traffic._channels.get(plugin_id)
+        lease = getattr(channel, "_lease", None)
+        if lease is None or target.route.state not in ACCEPTING:
+            continue
+        lent = target.ledger.lease(client.session.id)
+        if lent != lease.size:
+            raise Violation(f"client {client.number} has {lease.size} credits for {plugin_id}, and was lent {lent}")
+        if lease.outstanding:
+            raise Violation(f"client {client.number} has spent {lease.outstanding} credits on no frame")
+
+
+def check_empty(run: Run) -> None:
+    """What holds when everything is unloaded: nothing is left."""
+    if run.stopped:
+        return
+    left: dict[str, Any] = {
+        "files": [str(path) for path in Path(run.runtime_dir, "plugins").glob("*")],
+        "routes": list(_actor(run, "dispatcher")._targets),
+        "policies": list(_actor(run, "guard")._loads),
+        "rows": list(_actor(run, "registry")._rows.all()),
+        "plugins": list(run.supervisor.actor._roster._plugins),
+        "processes": [str(p) for role in ("plugin", "worker", "loader") for p in run.world.living(role)],
+    }
+    found = {what: items for what, items in left.items() if items}
+    if found:
+        raise Violation(f"left behind when everything was unloaded: {found}")
+
+
+def _actor(run: Run, role: str) -> Any:
+    found = run.world.living(role)
+    return found[-1].actor if found else None

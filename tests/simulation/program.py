@@ -1,0 +1,184 @@
+"""What is done to a system: a program of operations, made of numbers that any source of chance can give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from nyx_plugins.actors import questions
+
+if TYPE_CHECKING:
+    from .run import Run
+
+Draw = Callable[[int, int], int]
+"""Gives a number between two others, both included."""
+
+KINDS = (b".", b".", b".", b".", b"r", b"r", b"f", b"c", b"h")
+"""What workers do with a frame: nothing, reply, fail, crash, hang."""
+TYPES = (0x52, 0x52, 0x52, 0x53, 0x54)
+PERMISSIONS = ("data_access", "control")
+CAPACITIES = (1, 2, 3, 8)
+
+
+@attrs.frozen
+class Op:
+    """One operation: its name, numbers that say on what, and how much happens before the next."""
+
+    name: str
+    who: int
+    plugin_id: int
+    a: int
+    b: int
+    steps: int
+    impatience: float
+
+    def __str__(self) -> str:
+        return f"{self.name} who={self.who} plugin={self.plugin_id} a={self.a} b={self.b}, then {self.steps} steps"
+
+
+def load(run: Run, op: Op) -> None:
+    """Load one plugin; sometimes its worker does not start."""
+    if (client := run.client(op.who)) is None:
+        return
+    run.truth.revoked = {revoked for revoked in run.truth.revoked if revoked[0] != op.plugin_id}
+    settings = run.plugin_settings(op.plugin_id, CAPACITIES[op.a % len(CAPACITIES)], broken=op.b % 16 == 0)
+    client.ask(questions.load(_settings(), [settings]))
+
+
+def unload(run: Run, op: Op) -> None:
+    """Unload one plugin."""
+    if (client := run.client(op.who)) is not None:
+        client.ask(questions.unload(_settings(), op.plugin_id, (0.0, 0.05, 1.0)[op.a % 3]))
+
+
+def dispatch(run: Run, op: Op) -> None:
+    """Offer frames."""
+    _offer(run, op, wait=False)
+
+
+def enter(run: Run, op: Op) -> None:
+    """Offer frames that wait for room."""
+    _offer(run, op, wait=True)
+
+
+def _offer(run: Run, op: Op, wait: bool) -> None:
+    client = run.client(op.who)
+    for place in range(1 + op.a % 7):
+        if client is not None and client.usable:
+            number = op.b + 7 * place
+            client.dispatch(op.plugin_id, TYPES[number % len(TYPES)], KINDS[number * 5 % len(KINDS)], wait)
+
+
+def revoke(run: Run, op: Op) -> None:
+    """Take a permission away: when the answer is there, no frame that needs it is accepted any more."""
+    client = run.client(op.who)
+    if client is None:
+        return
+    permission = PERMISSIONS[op.a % len(PERMISSIONS)]
+    run.changes += 1
+    mine = run.changes
+
+    def done(inquiry: Any) -> None:
+        if run.changes == mine and inquiry._error is None:
+            run.truth.revoked.add((op.plugin_id, permission))
+
+    client.ask(questions.change_permission(op.plugin_id, permission, False), done)
+
+
+def grant(run: Run, op: Op) -> None:
+    """Give a permission back."""
+    if (client := run.client(op.who)) is not None:
+        permission = PERMISSIONS[op.a % len(PERMISSIONS)]
+        run.changes += 1
+        run.truth.revoked.discard((op.plugin_id, permission))
+        client.ask(questions.change_permission(op.plugin_id, permission, True))
+
+
+def pause(run: Run, op: Op) -> None:
+    """Pause a plugin, or let it go on."""
+    if (client := run.client(op.who)) is not None:
+        client.ask(questions.pause(_settings(), op.plugin_id, op.a % 2 == 0))
+
+
+def look(run: Run, op: Op) -> None:
+    """Ask what changes nothing."""
+    if (client := run.client(op.who)) is not None:
+        asks = (
+            questions.plugin_stats(op.plugin_id),
+            questions.dispatch_stats(),
+            questions.registration(op.plugin_id),
+            questions.registrations(),
+        )
+        client.ask(asks[op.a % len(asks)])
+
+
+def join(run: Run, op: Op) -> None:
+    """Another client comes."""
+    if len(run.listening()) < 5:
+        run.join()
+
+
+def leave(run: Run, op: Op) -> None:
+    """A client says goodbye."""
+    if (client := run.client(op.who)) is not None:
+        client.close()
+
+
+def stall(run: Run, op: Op) -> None:
+    """A client stops reading and sending, or goes on."""
+    living = run.listening()
+    if living:
+        process = living[op.who % len(living)].process
+        process.stalled = not process.stalled
+
+
+def kill(run: Run, op: Op) -> None:
+    """Kill -9 of some process, or of several, at once or in the middle of what they do next."""
+    roles = run.mortal
+    for place in range(1 + (op.b % 5 == 0)):
+        found = run.world.living(roles[(op.who + place) % len(roles)])
+        if not found:
+            continue
+        process = found[op.a % len(found)]
+        if op.b % 3:
+            process.bomb = 1 + op.b % 17
+        else:
+            run.world.kill(process)
+
+
+Do: dict[str, Callable[[Any, Op], None]] = {
+    action.__name__: action
+    for action in (load, unload, dispatch, enter, revoke, grant, pause, look, join, leave, stall, kill)
+}
+OFTEN = (
+    *["load"] * 6,
+    *["unload"] * 3,
+    *["dispatch"] * 14,
+    *["enter"] * 6,
+    *["kill"] * 7,
+    *["pause"] * 2,
+    *["look"] * 2,
+    *["revoke", "grant", "join", "join", "leave", "stall", "stall"],
+)
+
+
+def make_op(draw: Draw, name: str | None = None) -> Op:
+    """Make an operation of numbers that ``draw`` gives."""
+    name = name or OFTEN[draw(0, len(OFTEN) - 1)]
+    steps = (0, 1, 3, 8, 20, 60)[draw(0, 5)]
+    impatience = (0.0, 0.0, 0.02, 0.3)[draw(0, 3)]
+    return Op(name, draw(0, 11), 1 + draw(0, 4) % 3, draw(0, 11), draw(0, 59), steps, impatience)
+
+
+def make_program(draw: Draw, most: int = 40) -> list[Op]:
+    """Make a program: it begins with the load of a plugin, most often."""
+    first = [attrs.evolve(make_op(draw, "load"), plugin_id=1, steps=60)] if draw(0, 9) else []
+    return first + [make_op(draw) for _ in range(draw(0, most))]
+
+
+def _settings() -> Any:
+    from .run import SETTINGS
+
+    return SETTINGS

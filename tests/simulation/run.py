@@ -1,0 +1,232 @@
+"""One run: a system, a program of what is done to it, and the checks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from nyx_plugins.actors import messages as m
+from nyx_plugins.actors import questions
+from nyx_plugins.actors.inquiries import Inquiry
+from nyx_plugins.actors.supervisor import Supervisor
+from nyx_plugins.config.settings import LimitSettings, PluginSettings, Settings, SystemSettings
+from nyx_plugins.plugins.errors import PluginNotLoaded
+
+from . import invariants
+from .client import Client
+from .door import kernel_of, start_actor
+from .program import Do, Op
+from .truth import Truth, watched
+from .worker import Link
+from .world import Violation, World
+
+SETTLE_STEPS = 40_000
+SETTLE_S = 120.0
+PLUGINS = (1, 2, 3)
+SETTINGS = Settings(
+    system=SystemSettings(require_enforcement="cooperative"),
+    limits=LimitSettings(mailbox_bytes=1 << 16, max_reply_bytes=1 << 12, wall_time_s=1.0),
+)
+
+
+class Failure(AssertionError):
+    """A run that broke a promise."""
+
+
+class Run:
+    """One system in one world."""
+
+    def __init__(self, world: World, folder: Path, bundles: Path) -> None:
+        self.world = world
+        self.truth = Truth(world)
+        self.clients: list[Client] = []
+        self.bundles = bundles
+        self.runtime_dir = folder / "runtime"
+        (folder / "state").mkdir()
+        self.runtime_dir.mkdir()
+        self._booted = False
+        self.changes = 0
+        """How often somebody has asked to change a permission."""
+        self.mortal = ("worker", "plugin", "client", "loader")
+        self.host = world.start("host", self._from_supervisor)
+        self.supervisor = start_actor(world, Supervisor)
+        boot = m.Boot(SETTINGS, str(self.runtime_dir), str(folder / "state"), os.getpid())
+        world.post(self.host, self.supervisor.address, boot)
+
+    def _from_supervisor(self, message: Any, sender: Any) -> None:
+        match message:
+            case m.Booted():
+                self._booted = True
+            case m.BootFailed():
+                raise Violation(f"the system did not start: {message.reason}")
+
+    # Steps.
+
+    def steps(self, count: int, impatience: float = 0.0) -> None:
+        """Let so many things happen, with the checks after each."""
+        for _ in range(count):
+            if not self.world.step(impatience):
+                return
+            invariants.check_step(self)
+
+    def until(self, done: Callable[[], bool], what: str) -> None:
+        """Let things happen until it is done; a violation if that takes for ever."""
+        deadline = self.world.now + SETTLE_S
+        for _ in range(SETTLE_STEPS):
+            if done():
+                return
+            if not self.world.step() or self.world.now > deadline:
+                break
+            invariants.check_step(self)
+        if not done():
+            raise Violation(f"it never comes that {what}: {self.describe()}")
+
+    # The program.
+
+    def perform(self, program: Sequence[Op]) -> None:
+        """Boot, do everything, let it settle, unload, stop."""
+        self.until(lambda: self._booted, "the system has started")
+        self.join()
+        self.until(lambda: self.clients[0].usable, "the first client is attached")
+        for op in program:
+            self.world.note(f"### {op}")
+            Do[op.name](self, op)
+            self.steps(op.steps, op.impatience)
+        self.settle()
+        invariants.check_settled(self)
+        self.end()
+
+    def join(self) -> Client:
+        """Start another client."""
+        client = Client(self.world, self.truth, len(self.clients), self.supervisor.address, SETTINGS.limits)
+        self.clients.append(client)
+        return client
+
+    def client(self, number: int) -> Client | None:
+        """One of the clients that can do something."""
+        usable = [client for client in self.clients if client.usable]
+        return usable[number % len(usable)] if usable else None
+
+    def plugin_settings(self, plugin_id: int, capacity: int, broken: bool) -> PluginSettings:
+        """What is to be loaded."""
+        config = {"broken": True} if broken else {}
+        return PluginSettings(str(self.bundles / str(plugin_id)), capacity=capacity, config=config)
+
+    # The end.
+
+    def settle(self) -> None:
+        """Nothing is done to it any more: all that was asked for and sent comes to its end."""
+        for process in self.world.processes.values():
+            process.bomb, process.stalled = None, False
+        manager = self.manager()
+        self.until(lambda: not any(c.open_questions for c in self.listening()), "every question is answered")
+        for plugin_id in PLUGINS:
+            self._resume(manager, plugin_id)
+        self.until(
+            lambda: not any(c.open_questions or c.open_frames for c in self.listening()) and not self.world.busy,
+            "every frame has its end",
+        )
+
+    def _resume(self, manager: Client, plugin_id: int) -> None:
+        """Let a plugin go on, as soon as it is there again."""
+
+        def done(inquiry: Inquiry) -> None:
+            if isinstance(inquiry._error, PluginNotLoaded) and inquiry._error.state in ("starting", "restarting"):
+                self._resume(manager, plugin_id)
+
+        manager.ask(questions.pause(SETTINGS, plugin_id, False), done)
+
+    def listening(self) -> list[Client]:
+        """The clients that wait for answers."""
+        return [client for client in self.clients if client.lives]
+
+    def manager(self) -> Client:
+        """Somebody who can ask; a new client if there is none."""
+        client = self.client(0)
+        if client is None:
+            client = self.join()
+            self.until(lambda: client.usable or client.session.stopped is not None, "a new client is attached")
+        return client
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the system has stopped of its own accord."""
+        return self.supervisor.actor._stopped
+
+    def end(self) -> None:
+        """Unload everything: nothing is left. Then stop."""
+        manager = self.manager()
+        for plugin_id in PLUGINS:
+            manager.ask(questions.unload(SETTINGS, plugin_id, 1.0))
+        self.until(lambda: not manager.open_questions and not self.world.busy, "everything is unloaded")
+        invariants.check_empty(self)
+        stop = manager.ask(questions.stop(SETTINGS, 1.0))
+        self.until(lambda: stop is None or stop.inquiry.done, "the system has stopped")
+
+    def describe(self) -> str:
+        """What has not come to its end, for whoever reads of a failure."""
+        lines = []
+        for client in self.listening():
+            for asked in client.open_questions:
+                lines.append(f"client {client.number} has no answer about {asked.ask.what}")
+            for frame in client.open_frames:
+                key = self.truth.keys.get(frame.data)
+                entry = self.truth.accepted.get(key) if key else None
+                really = "not accepted" if entry is None else f"accepted, {entry.outcome or 'unfinished'}"
+                lines.append(f"client {client.number} waits for {key or 'room'}: {frame.receipt} (really: {really})")
+        return "\n  ".join(lines[:8]) or "(nothing is open)"
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    path = Path(tempfile.mkdtemp(prefix="nyxsim", dir=base))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def make_bundles(folder: Path) -> Path:
+    """Write the bundles that runs load: workers are simulated, so that there is nothing in them."""
+    for plugin_id in PLUGINS:
+        bundle = folder / str(plugin_id)
+        bundle.mkdir(parents=True)
+        (bundle / "plugin.py").write_text("")
+        (bundle / "plugin.toml").write_text(
+            f'id = {plugin_id}\nname = "p{plugin_id}"\nversion = "1.{plugin_id}.0"\napi_version = 1\n'
+            'entry_point = "plugin:P"\npermissions = ["data_access", "control", "error_reporting"]\n'
+        )
+    return folder
+
+
+def run(
+    seed: int, program: Sequence[Op], bundles: Path, trace: Callable[[str], None] | None = None, world: Any = World
+) -> Run:
+    """Perform a program under the schedule of this seed; raises :class:`Failure`."""
+    with _folder() as folder:
+        here = world(seed, trace)
+        with kernel_of(here, {"WorkerLink": Link}):
+            try:
+                this = Run(here, folder, bundles)
+                Link.world, Link.runs = here, this.truth
+                with watched(this.truth):
+                    this.perform(program)
+            except Violation as violation:
+                raise Failure(f"seed {seed}, after {here.steps} steps: {violation}") from None
+            finally:
+                _release(here)
+        return this
+
+
+def _release(world: World) -> None:
+    world.current = None
+    for process in list(world.processes.values()):
+        process.bomb = None
+        if process.alive:
+            process.on_killed()

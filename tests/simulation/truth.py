@@ -1,0 +1,160 @@
+"""What really happened: which frames are in the mailboxes' files, what became of them, and what workers ran.
+
+It is read from the files after each change, as whoever opens them next would read it, and checked at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import attrs
+
+from nyx_plugins.actors import mailbox_file
+from nyx_plugins.actors.mailbox import Mailbox
+from nyx_plugins.actors.results import DEAD_LETTER, FAILED, NONE, REPLY, REPLY_LOST
+from nyx_plugins.plugins.permissions import PERMISSION_OF_FRAME_TYPE
+
+from .world import Process, Violation, World
+
+OUTCOMES = {
+    NONE: "processed",
+    REPLY: "processed",
+    REPLY_LOST: "processed",
+    FAILED: "failed",
+    DEAD_LETTER: "dead_lettered",
+}
+CONTROL = 0x53
+
+Key = tuple[int, int, int]
+"""Plugin id, session, sequence number."""
+
+
+@attrs.define(eq=False)
+class Entry:
+    """One accepted frame."""
+
+    key: Key
+    ring: str
+    index: int
+    frame_type: int
+    outcome: str | None = None
+
+
+@attrs.define(eq=False)
+class Ring:
+    """One mailbox's file, as far as it has been looked at."""
+
+    path: str
+    plugin_id: int
+    capacity: int
+    entries: list[Entry] = attrs.field(factory=list)
+    finished: int = 0
+
+
+class Truth:
+    """Of one run."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.rings: dict[str, Ring] = {}
+        self.accepted: dict[Key, Entry] = {}
+        self.runs: dict[Key, int] = defaultdict(int)
+        self.keys: dict[bytes, Key] = {}
+        """Which frame carries which data, told by the clients."""
+        self.revoked: set[tuple[int, str]] = set()
+        """Permissions that nobody has any more: their revoke has returned, and no grant was asked for since."""
+        self._last_run: dict[tuple[int, int, bool], int] = {}
+
+    # Mailboxes.
+
+    def look(self, box: Any) -> None:
+        """Read what has been committed since the last look."""
+        ring = self._ring(box)
+        pages = box._file._pages
+        commits = pages.words(mailbox_file._COMMIT, 1)[0]
+        words = pages.words(mailbox_file._COPIES[commits & 1], mailbox_file._STATE.size // 8)
+        state = mailbox_file.State(*words)
+        if state.accepted != state.processed + state.failed + state.dead_lettered + state.depth:
+            raise Violation(f"accounts of plugin {ring.plugin_id} do not add up: {state}")
+        if not 0 <= state.depth <= ring.capacity:
+            raise Violation(f"mailbox of plugin {ring.plugin_id} holds {state.depth} of {ring.capacity}")
+        for index in range(len(ring.entries), state.accepted):
+            session, seq, _, frame_type, _ = box._file.frames.get(index, 1)
+            self._accept(ring, Entry((ring.plugin_id, session, seq), ring.path, index, frame_type))
+        for index in range(ring.finished, state.finished):
+            ring.entries[index].outcome = OUTCOMES[box._file.results.get(index, 1)[0]]
+        ring.finished = state.finished
+
+    def _ring(self, box: Any) -> Ring:
+        path = box.simulated_path
+        if path not in self.rings:
+            self.rings[path] = Ring(path, box.plugin_id, box.capacity)
+        return self.rings[path]
+
+    def _accept(self, ring: Ring, entry: Entry) -> None:
+        if entry.key in self.accepted:
+            raise Violation(f"frame {entry.key} is accepted twice")
+        permission = PERMISSION_OF_FRAME_TYPE.get(entry.frame_type, "")
+        if (ring.plugin_id, permission) in self.revoked:
+            raise Violation(f"frame {entry.key} is accepted after {permission} was revoked")
+        self.accepted[entry.key] = entry
+        ring.entries.append(entry)
+
+    # Workers.
+
+    def note(self, plugin_id: int, worker: Process, index: int, frame_type: int, data: bytes) -> None:
+        """A worker begins with a frame."""
+        key = self.keys[data]
+        self.world.note(f"  {worker} runs {key} at {index}")
+        self.runs[key] += 1
+        entry = self.accepted.get(key)
+        if key[0] != plugin_id or entry is None:
+            raise Violation(f"frame {key} is run by plugin {plugin_id}, and was not accepted")
+        if entry.outcome is not None:
+            raise Violation(f"frame {key} is run after it was {entry.outcome}")
+        if self.runs[key] > 1:
+            raise Violation(f"frame {key} is run {self.runs[key]} times")
+        line = (key[0], key[1], frame_type == CONTROL)
+        if self._last_run.get(line, 0) > key[2]:
+            raise Violation(f"frame {key} is run after {self._last_run[line]} of the same sender")
+        self._last_run[line] = key[2]
+
+
+@contextlib.contextmanager
+def watched(truth: Truth) -> Iterator[None]:
+    """Look at each mailbox's file after each change, also if it was cut short by a kill."""
+
+    def opening(name: str) -> Any:
+        method = getattr(Mailbox, name).__func__
+
+        def call(cls: type[Mailbox], path: Any, *args: Any) -> Mailbox:
+            box: Any = method(cls, path, *args)
+            box.simulated_path = str(path)
+            if truth.world.current is not None:
+                truth.world.current.held.append(box.close)
+            truth.look(box)
+            return box
+
+        return classmethod(call)
+
+    def changing(name: str) -> Callable[..., Any]:
+        method = getattr(Mailbox, name)
+
+        def call(box: Mailbox, *args: Any) -> Any:
+            try:
+                return method(box, *args)
+            finally:
+                truth.look(box)
+
+        return call
+
+    with contextlib.ExitStack() as stack:
+        for name in ("create", "open"):
+            stack.enter_context(mock.patch.object(Mailbox, name, opening(name)))
+        for name in ("append_batch", "finish"):
+            stack.enter_context(mock.patch.object(Mailbox, name, changing(name)))
+        yield
