@@ -1,16 +1,18 @@
 """The checks that a frame passes before it is accepted: one function, used by sessions and by the dispatcher.
 
-The order is the wire format's: frame type, header, registered, loaded, permission, control preflight. Room comes last
-and is the business of credit and mailbox.
+The order is the wire format's: frame type, header, registered, loaded, permission, handshake, control preflight. Room
+comes last and is the business of credit and mailbox.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import NamedTuple
 
 from ..plugins.access import check_control
 from ..plugins.errors import (
+    HandshakeRefused,
+    HandshakeRequired,
     InvalidFrameType,
     PermissionDenied,
     PluginFailed,
@@ -20,10 +22,11 @@ from ..plugins.errors import (
     SandboxViolation,
 )
 from ..plugins.header import split_header
-from ..plugins.permissions import PERMISSION_OF_FRAME_TYPE
+from ..plugins.negotiation import Agreement, Disagreement, negotiate
+from .frame_rules import FrameRules
 from .messages import Route
 
-CONTROL = 0x53
+HANDSHAKE, CONTROL, ERROR = 0x51, 0x53, 0x54
 REQUIRED = 0x01
 
 AT_REST = "registered"
@@ -34,18 +37,26 @@ ACCEPTING = frozenset({"ready", "paused", "restarting"})
 
 
 class Admitted(NamedTuple):
-    """What is known of a frame that passed: its route, and the length of its ``data`` in bytes."""
+    """What is known of a frame that passed."""
 
     route: Route
     data_length: int
+    """Of its ``data``, in bytes."""
+    agreement: Agreement | None = None
+    """What a handshake comes to."""
 
 
-def admit(routes: Mapping[int, Route], frame_type: int, header: bytes, max_header_bytes: int) -> Admitted:
-    """Check one frame against the routes; raises the error of the first check that fails."""
-    permission = PERMISSION_OF_FRAME_TYPE.get(frame_type)
+def admit(
+    routes: Mapping[int, Route], frame_type: int, header: bytes, rules: FrameRules, introduced: Container[int] | None
+) -> Admitted:
+    """Check one frame against the routes; raises the error of the first check that fails.
+
+    ``introduced`` holds the plugins that its sender has come to terms with; ``None`` where that was checked before.
+    """
+    permission = rules.permissions.get(frame_type)
     if permission is None:
         raise InvalidFrameType(frame_type)
-    plugin_id, flags, data = split_header(header, max_header_bytes)
+    plugin_id, flags, data = split_header(header, rules.max_header_bytes)
     route = routes.get(plugin_id)
     if route is None:
         raise PluginNotRegistered(plugin_id, required=bool(flags & REQUIRED))
@@ -53,9 +64,23 @@ def admit(routes: Mapping[int, Route], frame_type: int, header: bytes, max_heade
         raise _not_accepting(route)
     if permission not in route.permissions:
         raise PermissionDenied(plugin_id, permission, frame_type)
+    agreement = None if route.handshake is None else _introduction(route, frame_type, data, introduced)
     if frame_type == CONTROL:
         _preflight(route, data)
-    return Admitted(route, len(data))
+    return Admitted(route, len(data), agreement)
+
+
+def _introduction(route: Route, frame_type: int, data: bytes, introduced: Container[int] | None) -> Agreement | None:
+    """What a handshake comes to; other frames need that there was one."""
+    assert route.handshake is not None
+    if frame_type == HANDSHAKE:
+        agreement = negotiate(route.handshake, data, len(data))
+        if isinstance(agreement, Disagreement):
+            raise HandshakeRefused(route.plugin_id, agreement.reason)
+        return agreement
+    if frame_type != ERROR and introduced is not None and route.plugin_id not in introduced:
+        raise HandshakeRequired(route.plugin_id, frame_type)
+    return None
 
 
 def _preflight(route: Route, data: bytes) -> None:

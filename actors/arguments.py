@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +55,10 @@ def checked_capacity(capacity: object, default: int) -> int:
     return capacity
 
 
-def checked_permission(permission: object) -> str:
+def checked_permission(permission: object, known: Collection[str] = ALL_PERMISSIONS) -> str:
     """Return the name of a permission; raises :class:`ValueError` for one that does not exist."""
-    if not isinstance(permission, str) or permission not in ALL_PERMISSIONS:
-        raise ValueError(f"unknown permission {permission!r}: expected one of {', '.join(sorted(ALL_PERMISSIONS))}")
+    if not isinstance(permission, str) or permission not in known:
+        raise ValueError(f"unknown permission {permission!r}: expected one of {', '.join(sorted(known))}")
     return permission
 
 
@@ -92,18 +92,20 @@ def checked_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
     return dict(config)
 
 
-def load_specs(plugins: Iterable[PluginSettings]) -> tuple[LoadSpec, ...]:
+def load_specs(
+    plugins: Iterable[PluginSettings], permissions: Collection[str] = ALL_PERMISSIONS
+) -> tuple[LoadSpec, ...]:
     """Translate what the settings say of plugins; raises :class:`TypeError`, and what :func:`load_spec` raises."""
     if not isinstance(plugins, Iterable):
         raise TypeError(f"plugins must be a list of PluginSettings, not {type(plugins).__name__}")
-    return tuple(load_spec(plugin, number) for number, plugin in enumerate(plugins))
+    return tuple(load_spec(plugin, number, permissions) for number, plugin in enumerate(plugins))
 
 
-def load_spec(plugin: PluginSettings, number: int) -> LoadSpec:
+def load_spec(plugin: PluginSettings, number: int, permissions: Collection[str] = ALL_PERMISSIONS) -> LoadSpec:
     """Translate what the settings say of one plugin; raises :class:`ConfigError` for what only is known here."""
     if not isinstance(plugin, PluginSettings):
         raise TypeError(f"plugins[{number}] must be PluginSettings, not {type(plugin).__name__}")
-    faults = list(_faults(plugin, f"plugins[{number}]"))
+    faults = list(_faults(plugin, f"plugins[{number}]", permissions))
     if faults:
         raise ConfigError(f"of {plugin.bundle}", faults)
     bundle = plugin.bundle if plugin.bundle.startswith("builtin:") else str(Path(plugin.bundle).absolute())
@@ -115,6 +117,7 @@ def load_spec(plugin: PluginSettings, number: int) -> LoadSpec:
         plugin.permissions,
         dict(plugin.config),
         plugin.sandbox,
+        plugin.require_handshake,
     )
 
 
@@ -129,10 +132,10 @@ def _names(names: Iterable[str], what: str) -> tuple[str, ...]:
     return chosen
 
 
-def _faults(plugin: PluginSettings, key: str) -> Iterable[Fault]:
-    unknown = sorted(set(plugin.permissions or ()) - ALL_PERMISSIONS)
+def _faults(plugin: PluginSettings, key: str, permissions: Collection[str]) -> Iterable[Fault]:
+    unknown = sorted(set(plugin.permissions or ()).difference(permissions))
     if unknown:
-        known = ", ".join(sorted(ALL_PERMISSIONS))
+        known = ", ".join(sorted(permissions))
         yield Fault(f"{key}.permissions", f"unknown: {', '.join(unknown)}; expected some of {known}")
     size = len(cbor2.dumps(plugin.config))
     if size > MAX_CONFIG_BYTES:

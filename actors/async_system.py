@@ -142,9 +142,12 @@ class AsyncPluginSystem:
         capacity_bytes: int | None = None,
         permissions: Iterable[str] | None = None,
         config: Mapping[str, Any] | None = None,
+        require_handshake: bool | None = None,
     ) -> PluginInfo:
         """Load one bundle and return what it is once it is ready; see :meth:`PluginSystem.load`."""
-        wanted = questions.one_plugin(bundle, plugin_id, capacity, capacity_bytes, permissions, config)
+        wanted = questions.one_plugin(
+            bundle, plugin_id, capacity, capacity_bytes, permissions, config, require_handshake=require_handshake
+        )
         [result] = await self.load_many([wanted])
         if isinstance(result, NyxPluginError):
             raise result
@@ -176,11 +179,11 @@ class AsyncPluginSystem:
 
     async def grant(self, plugin_id: int, permission: str) -> None:
         """Give a permission; in force when this returns."""
-        await self._here.ask(questions.change_permission(plugin_id, permission, True))
+        await self._here.ask(questions.change_permission(self.settings, plugin_id, permission, True))
 
     async def revoke(self, plugin_id: int, permission: str) -> None:
         """Take a permission away; once this returns, no frame that needs it is accepted."""
-        await self._here.ask(questions.change_permission(plugin_id, permission, False))
+        await self._here.ask(questions.change_permission(self.settings, plugin_id, permission, False))
 
     # Frames.
 

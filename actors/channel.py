@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator
 
 from ..plugins.errors import MailboxFull
+from ..plugins.negotiation import Agreement
 from .credit import Lease
 from .messages import Batch, Extra, Route
 from .receipt import Outcome, Receipt
@@ -86,7 +87,12 @@ class Channel:
     # Sending.
 
     def offer(
-        self, frame_type: int, header: bytes, changed: threading.Condition, extra: Extra | None = None
+        self,
+        frame_type: int,
+        header: bytes,
+        changed: threading.Condition,
+        extra: Extra | None = None,
+        agreement: Agreement | None = None,
     ) -> Receipt:
         """Spend a credit and queue the frame; raises :class:`MailboxFull` when there is none."""
         assert self.route is not None and self._lease is not None
@@ -99,7 +105,7 @@ class Channel:
         self._unaccepted[self._last_seq] = sent
         if extra is not None:
             self._extras[self._last_seq] = extra
-        receipt = self._receipts[self._last_seq] = Receipt(self.plugin_id, self._last_seq, size, changed)
+        receipt = self._receipts[self._last_seq] = Receipt(self.plugin_id, self._last_seq, size, changed, agreement)
         return receipt
 
     def missing_credit(self) -> int:

@@ -13,7 +13,6 @@ from typing import Any, assert_never
 import attrs
 
 from ..config.errors import NyxPluginError
-from ..config.settings import LimitSettings
 from ..plugins.errors import PermissionDenied, PluginFailed, PluginNotRegistered, SandboxViolation
 from ..plugins.policy import Policy
 from . import messages as m
@@ -21,6 +20,7 @@ from ._thespian import ActorProcess, Address
 from .admission import ACCEPTING, AT_REST, admit
 from .credit import CreditLedger, Grant, Recall
 from .events import DispatchStats
+from .frame_rules import FrameRules
 
 INCOMPLETE = -1
 """Version of routes that a session has without their credit, which follows."""
@@ -55,7 +55,7 @@ class Dispatcher(ActorProcess):
 
     def __init__(self) -> None:
         super().__init__()
-        self._limits: LimitSettings
+        self._rules: FrameRules
         self._parent: Address = None
         self._guard: Address = None
         self._targets: dict[int, _Target] = {}
@@ -112,7 +112,7 @@ class Dispatcher(ActorProcess):
                 assert_never(message)
 
     def _start(self, message: m.StartDispatcher, sender: Address) -> None:
-        self._limits, self._parent = message.limits, sender
+        self._rules, self._parent = message.rules, sender
         self._must_know = message.restarted
         # No version and no fence of an earlier dispatcher comes again.
         self._version = self._next_fence = (message.epoch - 1) << 32
@@ -140,7 +140,7 @@ class Dispatcher(ActorProcess):
         counted = target.highest.get(session, 0)
         for seq, frame_type, header in batch.frames:
             try:
-                admitted = admit(self._routes, frame_type, header, self._limits.max_header_bytes)
+                admitted = admit(self._routes, frame_type, header, self._rules, None)
             except NyxPluginError as error:
                 rejected.append((seq, error))
                 # It was on its way to a plugin actor that ended before it arrived.

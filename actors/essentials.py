@@ -15,6 +15,7 @@ from . import messages as m
 from ._thespian import ActorProcess, Address, same
 from .dispatcher import Dispatcher
 from .events import Event, EventKind
+from .frame_rules import frame_rules
 from .guard import Guard
 from .registry import Registry
 from .restart import Restart, RestartPolicy, RestartState, decide
@@ -126,7 +127,7 @@ class Essentials:
         boot = self._root.boot
         epoch, sessions = self._root.epochs["dispatcher"], tuple(self._root.sessions.values())
         must_know = again and "registry" in self._root.essential
-        return m.StartDispatcher(boot.settings.limits, boot.host_pid, epoch, sessions, must_know)
+        return m.StartDispatcher(frame_rules(boot.settings), boot.host_pid, epoch, sessions, must_know)
 
     def _start_guard(self, again: bool) -> m.StartGuard:
         boot = self._root.boot

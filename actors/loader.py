@@ -20,7 +20,7 @@ class Loader(ActorProcess):
         target = Path(message.directory)
         try:
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            staged = stage_bundle(resolve_bundle(message.bundle), target / "bundle")
+            staged = stage_bundle(resolve_bundle(message.bundle), target / "bundle", permissions=message.permissions)
             signed_by = signer(message.bundle, staged, message.trusted_keys)
         except NyxPluginError as error:
             self._refuse(message, sender, error)

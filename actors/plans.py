@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ..config.settings import LimitSettings, SupervisionSettings
 from ..plugins.manifest import Manifest, RestartRequest
+from ..plugins.negotiation import HandshakeOffer
 from . import messages as m
 from ._thespian import Address
 from .lifecycle import PluginLife
@@ -50,6 +51,7 @@ def route(life: PluginLife, limits: LimitSettings, epoch: int) -> m.Route:
         epoch,
         life.manifest.requires,
         life.manifest.optional,
+        handshake(life.spec, life.manifest),
     )
 
 
@@ -81,6 +83,12 @@ def start(
         paused=life.is_paused,
         dispatcher_epoch=dispatcher_epoch,
     )
+
+
+def handshake(spec: m.LoadSpec, manifest: Manifest) -> HandshakeOffer | None:
+    """What a sender has to come to terms with, if it has to."""
+    required = manifest.require_handshake if spec.require_handshake is None else spec.require_handshake
+    return manifest.handshake if required else None
 
 
 def capacity(spec: m.LoadSpec, manifest: Manifest, limits: LimitSettings) -> int:

@@ -15,6 +15,7 @@ import attrs
 from ..config.checks import shown
 from ..config.errors import ConfigError
 from ..config.settings import PluginSettings, Settings
+from ..plugins.permissions import known_permissions
 from . import messages as m
 from ._thespian import Address
 from .arguments import (
@@ -53,19 +54,23 @@ def one_plugin(
     capacity_bytes: int | None,
     permissions: Iterable[str] | None,
     config: Mapping[str, Any] | None,
+    *,
+    require_handshake: bool | None = None,
 ) -> PluginSettings:
     """Check the arguments of ``load``; raises :class:`TypeError` and :class:`ConfigError`."""
     place = checked_bundle(bundle)
     names, table = checked_permissions(permissions), checked_config(config)
     try:
-        return PluginSettings(place, plugin_id, capacity, capacity_bytes, names, table)
+        return PluginSettings(
+            place, plugin_id, capacity, capacity_bytes, names, table, require_handshake=require_handshake
+        )
     except ConfigError as error:
         raise ConfigError(f"of {shown(place)}", error.faults) from None
 
 
 def load(settings: Settings, plugins: Sequence[PluginSettings]) -> Ask:
     """Load these; the value is a list of registrations and errors."""
-    specs = load_specs(plugins)
+    specs = load_specs(plugins, known_permissions(settings.frame_types))
     timeout_s = 2 * (settings.system.load_timeout_s + ANSWER_S) * (1 + len(specs) / 10)
     return Ask("supervisor", lambda n, to: m.LoadPlugins(n, to, specs), "loading", timeout_s)
 
@@ -94,10 +99,10 @@ def pause(settings: Settings, plugin_id: int, paused: bool) -> Ask:
     )
 
 
-def change_permission(plugin_id: int, permission: str, granted: bool) -> Ask:
+def change_permission(settings: Settings, plugin_id: int, permission: str, granted: bool) -> Ask:
     """Give a permission or take it away."""
     checked_id(plugin_id)
-    checked_permission(permission)
+    checked_permission(permission, known_permissions(settings.frame_types))
     return Ask(
         "registry",
         lambda n, to: m.ChangePermission(n, to, plugin_id, permission, granted),
@@ -135,7 +140,7 @@ def change_settings(old: Settings, settings: Settings) -> tuple[Settings, Ask]:
         max_stream_frame_bytes=old.limits.max_stream_frame_bytes,
         event_queue=old.limits.event_queue,
     )
-    new = attrs.evolve(settings, system=old.system, limits=limits, plugins=())
+    new = attrs.evolve(settings, system=old.system, limits=limits, frame_types=old.frame_types, plugins=())
     return new, Ask("supervisor", lambda n, to: m.ChangeSettings(n, to, new), "changing settings")
 
 

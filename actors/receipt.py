@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import attrs
 
 from ..plugins.errors import DispatchTimeout, PluginFailed
+from ..plugins.negotiation import Agreement
 from .results import DeadLetter, Failed, ReplyLost, Result
 
 
@@ -75,15 +76,24 @@ def check_processed(plugin_id: int, outcome: Outcome) -> None:
 class Receipt:
     """One frame on its way: first accepted or refused, then (if accepted) an outcome.
 
-    All methods are thread-safe. ``accepted`` is ``None`` as long as neither is known.
+    All methods are thread-safe. ``accepted`` is ``None`` as long as neither is known. ``agreement`` is what a handshake
+    came to, where the plugin requires one.
     """
 
-    __slots__ = ("_changed", "_error", "_on_change", "_outcome", "accepted", "plugin_id", "seq", "size")
+    __slots__ = ("_changed", "_error", "_on_change", "_outcome", "accepted", "agreement", "plugin_id", "seq", "size")
 
-    def __init__(self, plugin_id: int, seq: int, size: int, changed: threading.Condition) -> None:
+    def __init__(
+        self,
+        plugin_id: int,
+        seq: int,
+        size: int,
+        changed: threading.Condition,
+        agreement: Agreement | None = None,
+    ) -> None:
         self.plugin_id = plugin_id
         self.seq = seq
         self.size = size
+        self.agreement = agreement
         self.accepted: bool | None = None
         self._outcome: Outcome | None = None
         self._error: BaseException | None = None

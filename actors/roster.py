@@ -26,6 +26,7 @@ from ..plugins.errors import (
     PluginNotRegistered,
     SystemStopped,
 )
+from ..plugins.permissions import known_permissions
 from . import messages as m
 from . import plans
 from ._thespian import Address, same
@@ -193,7 +194,8 @@ class Roster:
                 plugin.order.loader_pid = self._root.pid_of_last_child()
             life = plugin.life
             trusted = self._root.boot.settings.ceiling.trusted_keys
-            message = m.PrepareBundle(load_id, life.spec.bundle, life.directory, trusted)
+            known = known_permissions(self._root.boot.settings.frame_types)
+            message = m.PrepareBundle(load_id, life.spec.bundle, life.directory, trusted, known)
             self._root.send(plugin.order.loader, message)
             self._expect_progress(load_id)
 

@@ -16,12 +16,12 @@ from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from ..config.settings import LimitSettings
 from ..plugins.errors import DispatchTimeout, SystemStopped
 from ..plugins.worker.jail.level import Enforcement
 from . import messages as m
 from ._thespian import Address
 from .events import ALL_STREAMS
+from .frame_rules import FrameRules
 from .inquiries import Inquiries, Inquiry
 from .log_lines import write_plugin_lines
 from .pending import Pending
@@ -58,7 +58,7 @@ class Endpoint(Protocol):
 class Session:
     """The client's end. Close it when done; everything pending then fails with :class:`SystemStopped`."""
 
-    def __init__(self, endpoint: Endpoint, limits: LimitSettings) -> None:
+    def __init__(self, endpoint: Endpoint, rules: FrameRules) -> None:
         self.id = secrets.randbits(63) | 1
         self._pid = os.getpid()
         self._endpoint = endpoint
@@ -66,7 +66,7 @@ class Session:
         self._changed = threading.Condition(self._lock)
         self._to_send = threading.Condition(self._lock)
         self._turn = threading.RLock()
-        self._traffic = Traffic(self.id, limits, self._changed)
+        self._traffic = Traffic(self.id, rules, self._changed)
         self._outbox = self._traffic.outbox
         self._directory: m.Attached | None = None
         self._inquiries = Inquiries()

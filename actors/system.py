@@ -24,6 +24,7 @@ from .arguments import checked_capacity, checked_id, checked_seconds, checked_st
 from .backing import Backing, OwnHost, ServedActors, own
 from .events import ALL_STREAMS, EMITS, EVENTS, DispatchStats, PluginStats
 from .extras import Key, extra
+from .frame_rules import frame_rules
 from .launch import StopReport
 from .plugin_info import PluginInfo as PluginInfo
 from .plugin_info import accepting, info_of
@@ -97,7 +98,7 @@ class PluginSystem:
         self._closed = False
         self._pid = os.getpid()
         self._started_at = time.time()
-        self._session = Session(backing.endpoint, self._settings.limits)
+        self._session = Session(backing.endpoint, frame_rules(self._settings))
         try:
             self._session.attach(checked_seconds(timeout, self._settings.system.start_timeout_s), streams, sends)
         except BaseException:
@@ -134,6 +135,7 @@ class PluginSystem:
         capacity_bytes: int | None = None,
         permissions: Iterable[str] | None = None,
         config: Mapping[str, Any] | None = None,
+        require_handshake: bool | None = None,
     ) -> PluginInfo:
         """Load one bundle (a directory, a zip, or ``builtin:NAME``) and return what it is once it is ready.
 
@@ -141,7 +143,9 @@ class PluginSystem:
         :class:`ManifestError`, :class:`PolicyRefused`, :class:`AlreadyLoaded`, :class:`DependencyMissing` or
         :class:`PluginFailed`, and has then left nothing behind.
         """
-        wanted = questions.one_plugin(bundle, plugin_id, capacity, capacity_bytes, permissions, config)
+        wanted = questions.one_plugin(
+            bundle, plugin_id, capacity, capacity_bytes, permissions, config, require_handshake=require_handshake
+        )
         [result] = self.load_many([wanted])
         if isinstance(result, NyxPluginError):
             raise result
@@ -181,11 +185,11 @@ class PluginSystem:
 
     def grant(self, plugin_id: int, permission: str) -> None:
         """Give a permission; in force when this returns."""
-        self._ask(questions.change_permission(plugin_id, permission, True))
+        self._ask(questions.change_permission(self._settings, plugin_id, permission, True))
 
     def revoke(self, plugin_id: int, permission: str) -> None:
         """Take a permission away; once this returns, no frame that needs it is accepted."""
-        self._ask(questions.change_permission(plugin_id, permission, False))
+        self._ask(questions.change_permission(self._settings, plugin_id, permission, False))
 
     # Frames.
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import threading
 
 from ..config.errors import NyxPluginError
-from ..config.settings import LimitSettings
 from ..plugins.errors import DispatchTimeout, MailboxFull, PluginNotRegistered, SystemStopped
+from ..plugins.negotiation import Agreement
 from . import messages as m
 from ._thespian import Address
 from .admission import AT_REST, admit
 from .answers import ANSWERS
 from .channel import Channel
+from .frame_rules import FrameRules
 from .outbox import Outbox
 from .receipt import Outcome, OutcomeKind, Receipt, outcome_of
 from .waiting import Waiter
@@ -23,7 +24,7 @@ from .waiting import Waiter
 class Traffic:
     """What the session ``session`` may send, has sent and is to send; receipts report to ``changed``."""
 
-    def __init__(self, session: int, limits: LimitSettings, changed: threading.Condition) -> None:
+    def __init__(self, session: int, rules: FrameRules, changed: threading.Condition) -> None:
         self.routes: dict[int, m.Route] = {}
         self.version = -1
         """Of the routes; below 0 as long as nobody has told of any."""
@@ -34,29 +35,31 @@ class Traffic:
         self._channels: dict[int, Channel] = {}
         self.outbox = Outbox(session, self._channels)
         self._session = session
-        self._limits = limits
+        self._rules = rules
+        self._introduced: set[int] = set()
+        """The plugins that have processed a handshake from here."""
         self._changed = changed
 
     # Sending.
 
     def offer(self, frame_type: int, header: bytes, extra: m.Extra | None = None) -> Receipt:
         """Check a frame, spend a credit, and queue it. Raises what refuses it."""
-        channel = self._admit(frame_type, header)
+        channel, agreement = self._admit(frame_type, header)
         try:
-            return self._accept(channel, frame_type, header, extra)
+            return self._accept(channel, frame_type, header, extra, agreement)
         except MailboxFull as full:
             self.outbox.refuse(full, channel.plugin_id)
             raise
 
     def enter(self, frame_type: int, header: bytes, extra: m.Extra | None = None) -> Receipt | Waiter:
         """Queue a frame, or else let it wait for room behind those who do already. Raises what refuses it."""
-        channel = self._admit(frame_type, header)
+        channel, agreement = self._admit(frame_type, header)
         if not channel.waiting:
             try:
-                return self._accept(channel, frame_type, header, extra)
+                return self._accept(channel, frame_type, header, extra, agreement)
             except MailboxFull:
                 pass
-        waiter = Waiter(channel.plugin_id, frame_type, header, extra)
+        waiter = Waiter(channel.plugin_id, frame_type, header, extra, agreement)
         channel.waiting.join(waiter)
         return waiter
 
@@ -91,20 +94,22 @@ class Traffic:
                 receipt._refuse(stopped)
                 self.lost = True
 
-    def _admit(self, frame_type: int, header: bytes) -> Channel:
+    def _admit(self, frame_type: int, header: bytes) -> tuple[Channel, Agreement | None]:
         if self.stopped is not None:
             # One instance for all: its traceback would grow with each raise.
             raise self.stopped.with_traceback(None)
         try:
-            route = admit(self.routes, frame_type, header, self._limits.max_header_bytes).route
+            admitted = admit(self.routes, frame_type, header, self._rules, self._introduced)
         except NyxPluginError as error:
             self.outbox.refuse(error, getattr(error, "plugin_id", None))
             raise
-        return self._channels[route.plugin_id]
+        return self._channels[admitted.route.plugin_id], admitted.agreement
 
-    def _accept(self, channel: Channel, frame_type: int, header: bytes, extra: m.Extra | None) -> Receipt:
+    def _accept(
+        self, channel: Channel, frame_type: int, header: bytes, extra: m.Extra | None, agreement: Agreement | None
+    ) -> Receipt:
         try:
-            receipt = channel.offer(frame_type, header, self._changed, extra)
+            receipt = channel.offer(frame_type, header, self._changed, extra, agreement)
         except MailboxFull:
             self._ask_for_credit(channel)
             raise
@@ -130,7 +135,7 @@ class Traffic:
     def _try(self, channel: Channel, waiter: Waiter) -> bool:
         """Whether there is room for this one; that nothing else is against it has been seen to."""
         try:
-            waiter.succeed(self._accept(channel, waiter.frame_type, waiter.header, waiter.extra))
+            waiter.succeed(self._accept(channel, waiter.frame_type, waiter.header, waiter.extra, waiter.agreement))
         except MailboxFull:
             return False
         return True
@@ -183,10 +188,17 @@ class Traffic:
         channel = self._channel(message.plugin_id)
         owed = 0
         for seq, result in message.outcomes:
-            _, back = channel.settle(seq, outcome_of(result))
+            receipt, back = channel.settle(seq, outcome_of(result))
             owed += back
+            if receipt is not None and receipt.agreement is not None:
+                self._note_handshake(channel, receipt)
         self._give_back(channel, owed)
         self._let_in(channel)
+
+    def _note_handshake(self, channel: Channel, receipt: Receipt) -> None:
+        """From now on frames may follow, if the plugin agreed and is still the one that was asked."""
+        if channel.route is not None and receipt.result().kind is OutcomeKind.PROCESSED:
+            self._introduced.add(channel.plugin_id)
 
     def _rejected(self, message: m.Rejected) -> None:
         channel = self._channel(message.plugin_id)
@@ -201,8 +213,12 @@ class Traffic:
     def _change_routes(self, message: m.RoutesChanged) -> None:
         for plugin_id, drained in message.gone.items():
             self.routes.pop(plugin_id, None)
+            self._introduced.discard(plugin_id)
             self._close(self._channel(plugin_id), drained)
         for route in message.routes:
+            before = self.routes.get(route.plugin_id)
+            if before is not None and before.handshake != route.handshake:
+                self._introduced.discard(route.plugin_id)
             self.routes[route.plugin_id] = route
             if route.state != AT_REST:
                 self._open(self._channel(route.plugin_id), route)
@@ -239,5 +255,5 @@ class Traffic:
     def _channel(self, plugin_id: int) -> Channel:
         channel = self._channels.get(plugin_id)
         if channel is None:
-            channel = self._channels[plugin_id] = Channel(plugin_id, self._limits.max_header_bytes)
+            channel = self._channels[plugin_id] = Channel(plugin_id, self._rules.max_header_bytes)
         return channel

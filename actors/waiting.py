@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 
+from ..plugins.negotiation import Agreement
 from .messages import Extra
 from .pending import Pending
 from .receipt import Receipt
@@ -13,14 +14,22 @@ from .receipt import Receipt
 class Waiter(Pending[Receipt]):
     """One frame that has found no room; done when it has been let in, or refused."""
 
-    __slots__ = ("extra", "frame_type", "header", "plugin_id")
+    __slots__ = ("agreement", "extra", "frame_type", "header", "plugin_id")
 
-    def __init__(self, plugin_id: int, frame_type: int, header: bytes, extra: Extra | None = None) -> None:
+    def __init__(
+        self,
+        plugin_id: int,
+        frame_type: int,
+        header: bytes,
+        extra: Extra | None = None,
+        agreement: Agreement | None = None,
+    ) -> None:
         super().__init__()
         self.plugin_id = plugin_id
         self.frame_type = frame_type
         self.header = header
         self.extra = extra
+        self.agreement = agreement
 
 
 class WaitingLine:

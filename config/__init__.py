@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from .errors import ConfigError, DocumentError, Fault, NyxPluginError, StartupError
+    from .frame_types import FrameTypeSettings
     from .loading import load_settings
     from .sandbox import Ceiling, SandboxOverride, SandboxRequest
     from .settings import (
@@ -27,6 +28,7 @@ __all__ = [
     "ConfigError",
     "DocumentError",
     "Fault",
+    "FrameTypeSettings",
     "LimitSettings",
     "LoggingSettings",
     "NyxPluginError",
@@ -43,6 +45,7 @@ __all__ = [
 
 _MODULES = {
     "errors": ("ConfigError", "DocumentError", "Fault", "NyxPluginError", "StartupError"),
+    "frame_types": ("FrameTypeSettings",),
     "loading": ("load_settings",),
     "sandbox": ("Ceiling", "SandboxOverride", "SandboxRequest"),
 }

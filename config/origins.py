@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import attrs
 
-from .checks import joined
+from .checks import joined, shown_key
 from .settings import PluginSettings, Settings
 
 Kind = Literal["default", "file", "environment"]
@@ -43,8 +43,16 @@ def all_settings(settings: Settings, origins: Mapping[str, Origin]) -> Iterator[
         value = getattr(settings, section.name)
         if attrs.has(type(value)):
             yield from _of(value, section.name, origins)
+        elif isinstance(value, Mapping):
+            yield from _of_table(value, section.name, origins)
     for number, plugin in enumerate(settings.plugins):
         yield from _of(plugin, f"plugins[{number}]", origins)
+
+
+def _of_table(table: Mapping[str, Any], prefix: str, origins: Mapping[str, Origin]) -> Iterator[Setting]:
+    for name, item in table.items():
+        key = joined(prefix, shown_key(name))
+        yield Setting(key, attrs.asdict(item), origins.get(key, Origin("default")))
 
 
 def _of(values: Any | PluginSettings, prefix: str, origins: Mapping[str, Origin]) -> Iterator[Setting]:

@@ -14,6 +14,7 @@ from attrs import field
 from . import checks
 from .checks import MIB
 from .errors import ConfigError, Fault
+from .frame_types import FrameTypeSettings, frame_types, permission_name
 from .network import listening_address
 from .sandbox import Ceiling, SandboxOverride, wall_time
 
@@ -29,7 +30,7 @@ capacity_bytes = checks.whole(4096, 1024 * MIB)
 max_restarts = checks.whole(0, 1_000_000)
 restart_window = checks.positive_seconds
 
-_permissions = checks.each(checks.text("[a-z][a-z0-9_]{0,63}", "a permission ([a-z][a-z0-9_]*)"))
+_permissions = checks.each(permission_name)
 _logger_name = checks.text(r"[\w.-]{1,255}", "the name of a logger")
 _log_level = checks.one_of(*get_args(LogLevel))
 _address_or_empty = checks.either_empty(listening_address)
@@ -127,6 +128,7 @@ class PluginSettings:
     sandbox: SandboxOverride | None = field(
         default=None, validator=checks.optional(checks.instance_of(SandboxOverride))
     )
+    require_handshake: bool | None = field(default=None, validator=checks.optional(checks.flag))
 
 
 @attrs.frozen
@@ -141,6 +143,7 @@ class Settings:
     ceiling: Ceiling = field(factory=Ceiling, validator=checks.instance_of(Ceiling))
     logging: LoggingSettings = field(factory=LoggingSettings, validator=checks.instance_of(LoggingSettings))
     service: ServiceSettings = field(factory=ServiceSettings, validator=checks.instance_of(ServiceSettings))
+    frame_types: dict[str, FrameTypeSettings] = field(factory=dict, validator=frame_types)
     plugins: tuple[PluginSettings, ...] = field(default=(), validator=checks.each(checks.instance_of(PluginSettings)))
 
     def __attrs_post_init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from .bundle_source import Budget, Entry, directory_entries, zip_entries
 from .errors import BundleError
 from .integrity import MAX_BYTES, MAX_FILES, content_digest, seal, unseal
 from .manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest, parse_manifest
+from .permissions import ALL_PERMISSIONS
 from .policy import is_within
 from .signature import MAX_SIGNATURE_BYTES, SIGNATURE_NAME
 
@@ -48,14 +49,14 @@ def resolve_bundle(bundle: str | Path) -> Path:
     return BUILTIN / name
 
 
-def read_manifest(bundle: str | Path) -> Manifest:
+def read_manifest(bundle: str | Path, permissions: Collection[str] = ALL_PERMISSIONS) -> Manifest:
     """The manifest of a bundle, staging nothing. Raises BundleError or ManifestError."""
     source = str(bundle)
     with _entries(resolve_bundle(bundle), Budget(source, MAX_FILES, MAX_BYTES)) as entries:
         for entry in entries:
             if entry.name == MANIFEST_NAME:
                 content = b"".join(_limited(entry, MAX_MANIFEST_BYTES, source))
-                return parse_manifest(content, _manifest_source(source))
+                return parse_manifest(content, _manifest_source(source), permissions)
     raise BundleError(source, f"has no {MANIFEST_NAME}")
 
 
@@ -73,13 +74,19 @@ def _manifest_source(source: str) -> str:
 
 
 def stage_bundle(
-    bundle: str | Path, target_dir: Path, *, max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES
+    bundle: str | Path,
+    target_dir: Path,
+    *,
+    max_files: int = MAX_FILES,
+    max_bytes: int = MAX_BYTES,
+    permissions: Collection[str] = ALL_PERMISSIONS,
 ) -> StagedBundle:
     """Copy or unzip a bundle into ``target_dir``, which must be new or empty and becomes private (0500, files 0400).
 
     Raises BundleError or ManifestError, and then removes ``target_dir``. Caches (``*.pyc``) and version control are
     left out; links, devices, names that lead outside or collide, and more than ``max_files`` files and folders or
-    ``max_bytes`` bytes are refused. Remove the copy with :func:`remove_staged`.
+    ``max_bytes`` bytes are refused; so are permissions that are not among ``permissions``.
+    Remove the copy with :func:`remove_staged`.
     """
     source, path = str(bundle), resolve_bundle(bundle)
     _make_private(target_dir, path, source)
@@ -88,7 +95,7 @@ def stage_bundle(
             signature, names = _write_all(entries, target_dir, source)
         if MANIFEST_NAME not in names:
             raise BundleError(source, f"has no {MANIFEST_NAME}")
-        manifest = parse_manifest((target_dir / MANIFEST_NAME).read_bytes(), _manifest_source(source))
+        manifest = parse_manifest((target_dir / MANIFEST_NAME).read_bytes(), _manifest_source(source), permissions)
         seal(target_dir)
         digest = content_digest(target_dir, max_files=max_files, max_bytes=max_bytes)
         return StagedBundle(manifest, digest, target_dir, signature)

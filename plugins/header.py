@@ -129,20 +129,22 @@ class CborReader:
         start = self._at
         return _utf8(self._string(TEXT, what), what, start)
 
-    def fields(self, what: str, shape: Shape, *, exact: bool = False) -> dict[str, Any]:
+    def fields(self, what: str, shape: Shape, *, optional: Shape | None = None, exact: bool = False) -> dict[str, Any]:
         """Read a map with text keys, in any order, and return the values of the keys of ``shape``, all of them.
 
-        Other keys are skipped, or refused if ``exact``; duplicates are always refused.
+        Those of ``optional`` may be missing. Other keys are skipped, or refused if ``exact``;
+        duplicates are always refused.
         """
         found: dict[str, Any] = {}
         seen: set[str] = set()
+        known = {**shape, **optional} if optional else shape
         for start in self.entries(MAP, what):
             key = self.text("key")
-            if key in seen or (exact and key not in shape):
+            if key in seen or (exact and key not in known):
                 raise FrameError(f"{what} has a{' duplicate' if key in seen else 'n unknown'} key {key[:40]!r}", start)
             seen.add(key)
-            if key in shape:
-                found[key] = shape[key](self)
+            if key in known:
+                found[key] = known[key](self)
             else:
                 self.skip()
         missing = [key for key in shape if key not in found]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import Literal
 
@@ -15,8 +15,10 @@ from ..config import checks, settings
 from ..config.checks import Check, shown, shown_key
 from ..config.documents import parse_toml, structure
 from ..config.errors import ConfigError, Fault
+from ..config.frame_types import permission_name
 from ..config.sandbox import SandboxRequest
 from .errors import ManifestError
+from .negotiation import HandshakeOffer
 from .permissions import ALL_PERMISSIONS
 
 API_VERSION = 1
@@ -58,7 +60,7 @@ _entry_point = checks.text(
     r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", "'module:Class' with the module's name inside the bundle"
 )
 _description = checks.text(r"[^\0]{0,1000}", "text of at most 1,000 characters")
-_permissions = checks.each(checks.one_of(*sorted(ALL_PERMISSIONS)))
+_permissions = checks.each(permission_name)
 
 
 @attrs.frozen
@@ -87,6 +89,8 @@ class Manifest:
     sandbox: SandboxRequest = field(factory=SandboxRequest, validator=checks.instance_of(SandboxRequest))
     requires: dict[str, str] = field(factory=dict, validator=Check(_requirement_faults))
     optional: dict[str, str] = field(factory=dict, validator=Check(_requirement_faults))
+    require_handshake: bool = field(default=False, validator=checks.flag)
+    handshake: HandshakeOffer = field(factory=HandshakeOffer, validator=checks.instance_of(HandshakeOffer))
 
     def __attrs_post_init__(self) -> None:
         """Refuse a plugin that needs itself, or says of the same plugin that it has to be there and need not be."""
@@ -104,12 +108,30 @@ class Manifest:
             raise ConfigError("Manifest", faults)
 
 
-def parse_manifest(text: str | bytes, source: str) -> Manifest:
-    """The manifest that ``text`` spells. Raises ManifestError with all faults; ``source`` names the document."""
+def parse_manifest(text: str | bytes, source: str, permissions: Collection[str] = ALL_PERMISSIONS) -> Manifest:
+    """The manifest that ``text`` spells. Raises ManifestError with all faults; ``source`` names the document.
+
+    ``permissions`` are those that there are: a system whose configuration names frame types may have more.
+    """
     if oversize := _oversize(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")):
         raise ManifestError(source, [Fault("", oversize)])
     data = parse_toml(text, source=source, error=ManifestError)
-    return structure(data, Manifest, source=source, error=ManifestError)
+    unknown = list(_unknown_permissions(data.get("permissions"), permissions))
+    try:
+        manifest = structure(data, Manifest, source=source, error=ManifestError)
+    except ManifestError as error:
+        raise ManifestError(source, [*error.faults, *unknown]) from None
+    if unknown:
+        raise ManifestError(source, unknown)
+    return manifest
+
+
+def _unknown_permissions(listed: object, known: Collection[str]) -> Iterator[Fault]:
+    """Faults of names that could be permissions, and are none here; the others are found anyway."""
+    one_of_these = checks.one_of(*sorted(known))
+    for index, name in enumerate(listed if isinstance(listed, list) else ()):
+        if not permission_name.faults(name):
+            yield from one_of_these.faults(name, f"permissions[{index}]")
 
 
 def _oversize(raw: bytes) -> str | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
 from .errors import FrameError
 from .header import (
     ARRAY,
+    MAP,
     MAX_HEADER_BYTES,
     U16,
     CborReader,
@@ -30,6 +31,11 @@ PLUGIN_FRAMEWORK = 0x0002
 
 
 @attrs.frozen
+class Capability(PluginHeader):
+    """One entry of a capability list: shaped like a header, and ``required`` if the peer insists on it."""
+
+
+@attrs.frozen
 class Handshake:
     """The data of a handshake frame. Values out of range raise :class:`FrameError`."""
 
@@ -37,6 +43,8 @@ class Handshake:
     """The sender's version, a u16."""
     name: str
     """The sender's name, up to 1,024 bytes of UTF-8."""
+    capabilities: tuple[Capability, ...] = ()
+    """What the sender can do, and what of it its peer must be able to do too."""
 
     def __attrs_post_init__(self) -> None:
         check_unsigned("version", self.version, U16)
@@ -44,17 +52,14 @@ class Handshake:
 
     def encode(self) -> bytes:
         """Return the canonical CBOR."""
-        return b"\xa2gversion" + encode_head(0, self.version) + b"dname" + encode_text(self.name)
+        listed = b"lcapabilities" + encode_capabilities(self.capabilities) if self.capabilities else b""
+        fields = b"gversion" + encode_head(0, self.version) + b"dname" + encode_text(self.name) + listed
+        return encode_head(MAP, 3 if listed else 2) + fields
 
     @classmethod
     def decode(cls, raw: bytes, *, max_bytes: int = MAX_HEADER_BYTES) -> Self:
         """Return the handshake that fills ``raw``, of at most ``max_bytes``, or raise :class:`FrameError`."""
-        return cls(**decode(raw, lambda reader: reader.fields("handshake", _HANDSHAKE), max_bytes))
-
-
-@attrs.frozen
-class Capability(PluginHeader):
-    """One entry of a capability list: shaped like a header, and ``required`` if the peer insists on it."""
+        return cls(**decode(raw, _read_handshake, max_bytes))
 
 
 def encode_capabilities(capabilities: Iterable[Capability]) -> bytes:
@@ -88,6 +93,10 @@ def _check_name(name: object) -> None:
         raise FrameError(f"name is not UTF-8: {error.reason}") from None
     if length > MAX_NAME_BYTES:
         raise FrameError(f"name of {length} bytes, more than the {MAX_NAME_BYTES} allowed")
+
+
+def _read_handshake(reader: CborReader) -> dict[str, Any]:
+    return reader.fields("handshake", _HANDSHAKE, optional={"capabilities": _read_capabilities})
 
 
 _HANDSHAKE: Shape = {

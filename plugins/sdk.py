@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
 DATA_FRAME = 0x52
+OWN_FRAMES = (0x50, *range(0x55, 0x60))
+"""Types that the protocol leaves to its users; which of them there are, the configuration says."""
 
 
 class Frame:
-    """One frame as a handler gets it: ``type`` (0x51 to 0x54), ``flags`` (0 to 255) and ``data``. Read it only."""
+    """One frame as a handler gets it: ``type`` (0x50 to 0x5F), ``flags`` (0 to 255) and ``data``. Read it only."""
 
     __slots__ = ("data", "flags", "type")
 
@@ -201,6 +203,10 @@ class Plugin:
 
     def on_error(self, frame: Frame) -> bytes | None:
         """Handle an error frame (0x54)."""
+        return None
+
+    def on_frame(self, frame: Frame) -> bytes | None:
+        """Handle a frame of a type that the configuration of the system names (0x50, 0x55 to 0x5F)."""
         return None
 
     def snapshot(self) -> object:

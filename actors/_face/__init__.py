@@ -34,6 +34,10 @@ _WHERE = {
     "PluginSettings": "config.settings",
     "load_settings": "config.loading",
     "FrameType": "plugins.wire",
+    "FrameTypeSettings": "config.frame_types",
+    "Handshake": "plugins.payloads",
+    "Capability": "plugins.payloads",
+    "Agreement": "plugins.negotiation",
     "PluginHeader": "plugins.wire",
     "StreamDecoder": "plugins.wire",
     "StreamFrame": "plugins.wire",
@@ -51,6 +55,8 @@ _WHERE = {
     "DispatchTimeout": "plugins.errors",
     "EnforcementTooWeak": "plugins.errors",
     "FrameError": "plugins.errors",
+    "HandshakeRefused": "plugins.errors",
+    "HandshakeRequired": "plugins.errors",
     "InvalidFrameType": "plugins.errors",
     "JournalCorrupt": "plugins.errors",
     "JournalFailed": "plugins.errors",
@@ -76,12 +82,14 @@ _WHERE = {
 }
 
 __all__ = [
+    "Agreement",
     "AlreadyLoaded",
     "AsyncPluginSystem",
     "AsyncReceipt",
     "AsyncSubscription",
     "BundleChanged",
     "BundleError",
+    "Capability",
     "ConfigError",
     "DeadLetterUnknown",
     "Death",
@@ -98,6 +106,10 @@ __all__ = [
     "EventKind",
     "FrameError",
     "FrameType",
+    "FrameTypeSettings",
+    "Handshake",
+    "HandshakeRefused",
+    "HandshakeRequired",
     "InvalidFrameType",
     "JournalCorrupt",
     "JournalFailed",
@@ -152,6 +164,7 @@ if TYPE_CHECKING:
     from .actors.subscription import Subscription
     from .actors.system import PluginSystem
     from .config.errors import ConfigError, NyxPluginError, StartupError
+    from .config.frame_types import FrameTypeSettings
     from .config.loading import load_settings
     from .config.settings import PluginSettings, Settings
     from .plugins.errors import (
@@ -166,6 +179,8 @@ if TYPE_CHECKING:
         DispatchTimeout,
         EnforcementTooWeak,
         FrameError,
+        HandshakeRefused,
+        HandshakeRequired,
         InvalidFrameType,
         JournalCorrupt,
         JournalFailed,
@@ -189,6 +204,8 @@ if TYPE_CHECKING:
         SystemStopped,
         WrongLoop,
     )
+    from .plugins.negotiation import Agreement
+    from .plugins.payloads import Capability, Handshake
     from .plugins.wire import FrameType, PluginHeader, StreamDecoder, StreamFrame
     from .plugins.worker.jail.level import Enforcement
 

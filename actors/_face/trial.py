@@ -25,6 +25,7 @@ from .config.sandbox import Ceiling, SandboxRequest
 from .config.settings import Settings
 from .plugins.bundle import read_manifest
 from .plugins.errors import PluginFailed
+from .plugins.permissions import known_permissions
 from .plugins.wire import FrameType, PluginHeader
 
 KEPT = 10_000
@@ -119,6 +120,7 @@ class Workbench:
         capacity_bytes: int | None = None,
         permissions: Iterable[str] | None = None,
         config: Mapping[str, Any] | None = None,
+        require_handshake: bool | None = None,
     ) -> PluginUnderTest:
         """Load a bundle; takes and raises what :meth:`PluginSystem.load` does."""
         system = self.start(bundle)
@@ -131,6 +133,7 @@ class Workbench:
                 capacity_bytes=capacity_bytes,
                 permissions=permissions,
                 config=config,
+                require_handshake=require_handshake,
             )
         except BaseException:
             notices.close()
@@ -264,7 +267,8 @@ def settings_for(bundle: str | Path, settings: Settings | None = None) -> Settin
     Raises :class:`BundleError` and :class:`ManifestError`.
     """
     base = settings or Settings()
-    return attrs.evolve(base, ceiling=_raised(base.ceiling, read_manifest(bundle).sandbox))
+    manifest = read_manifest(bundle, known_permissions(base.frame_types))
+    return attrs.evolve(base, ceiling=_raised(base.ceiling, manifest.sandbox))
 
 
 def _raised(ceiling: Ceiling, request: SandboxRequest) -> Ceiling:

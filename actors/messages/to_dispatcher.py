@@ -6,8 +6,8 @@ from typing import TypeAlias
 
 import attrs
 
-from ...config.settings import LimitSettings
 from .._thespian import Address
+from ..frame_rules import FrameRules
 from .values import (
     Batch,
     GetPluginStats,
@@ -29,7 +29,7 @@ class StartDispatcher:
     that it also has the permissions in force, and only then do ``sessions`` and plugin actors hear of it.
     """
 
-    limits: LimitSettings
+    rules: FrameRules
     host_pid: int
     epoch: int = 1
     sessions: tuple[SessionJoined, ...] = ()

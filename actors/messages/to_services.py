@@ -9,6 +9,7 @@ import attrs
 
 from ...config.sandbox import SandboxOverride, SandboxRequest
 from ...config.settings import Settings
+from ...plugins.permissions import ALL_PERMISSIONS
 from .._thespian import Address
 from .values import Introduce, Question, Registration
 
@@ -24,6 +25,8 @@ class PrepareBundle:
     bundle: str
     directory: str
     trusted_keys: tuple[str, ...] = ()
+    permissions: frozenset[str] = ALL_PERMISSIONS
+    """Those that there are."""
 
 
 @attrs.frozen

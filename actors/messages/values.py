@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from ...config.sandbox import SandboxOverride
+from ...plugins.negotiation import HandshakeOffer
 from ...plugins.policy import Policy
 from .._thespian import Address
 from ..events import ALL_STREAMS
@@ -32,6 +33,7 @@ class LoadSpec:
     permissions: tuple[str, ...] | None = None
     config: Mapping[str, Any] = attrs.field(factory=dict)
     sandbox: SandboxOverride | None = None
+    require_handshake: bool | None = None
 
 
 @attrs.frozen
@@ -52,6 +54,8 @@ class Route:
     """The plugins that it requires, by name, with ranges of versions."""
     optional: Mapping[str, str] = attrs.field(factory=dict)
     """Likewise those that it uses if they are there."""
+    handshake: HandshakeOffer | None = None
+    """What a sender has to come to terms with before its first frame; ``None``: with nothing."""
 
 
 @attrs.frozen

@@ -6,7 +6,7 @@ import sys
 
 from ..errors import InvalidFrameType
 from ..header import split_header
-from ..sdk import DATA_FRAME, Frame, Plugin
+from ..sdk import DATA_FRAME, OWN_FRAMES, Frame, Plugin
 from .protocol import clip, describe
 from .state import restore, taken
 
@@ -41,6 +41,7 @@ class Runner:
             DATA_FRAME: plugin.on_data,
             0x53: plugin.on_control,
             0x54: plugin.on_error,
+            **dict.fromkeys(OWN_FRAMES, plugin.on_frame),
         }
 
     def run(self, frame_type: int, header: bytes) -> Result:

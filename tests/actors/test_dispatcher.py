@@ -11,7 +11,7 @@ import pytest
 from nyx_plugins import PluginFailed, PluginHeader, PluginNotRegistered
 from nyx_plugins.actors import messages as m
 from nyx_plugins.actors.dispatcher import Dispatcher
-from nyx_plugins.config.settings import LimitSettings
+from nyx_plugins.actors.frame_rules import FrameRules
 from nyx_plugins.plugins.policy import Policy
 
 PERMISSIONS = frozenset({"data_access"})
@@ -26,7 +26,7 @@ class Probe(Dispatcher):
     def __init__(self) -> None:
         super().__init__()
         self.sent: list[tuple[str, Any]] = []
-        self.tell("supervisor", m.StartDispatcher(LimitSettings(), os.getpid()))
+        self.tell("supervisor", m.StartDispatcher(FrameRules(), os.getpid()))
         for number, address in ((SESSION, "session"), (OTHER, "other")):
             self.tell("supervisor", m.SessionJoined(number, address))
         self.sent.clear()

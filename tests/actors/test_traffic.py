@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from nyx_plugins import MailboxFull, PermissionDenied, PluginHeader, PluginNotRegistered, SystemStopped
 from nyx_plugins.actors import messages as m
+from nyx_plugins.actors.frame_rules import FrameRules
 from nyx_plugins.actors.receipt import Receipt
 from nyx_plugins.actors.traffic import Traffic
 from nyx_plugins.actors.waiting import Waiter
-from nyx_plugins.config.settings import LimitSettings
 from nyx_plugins.plugins.policy import Policy
 
 DATA, CONTROL = 0x52, 0x53
@@ -32,7 +32,7 @@ def routes(*changed: m.Route, gone: dict[int, bool] | None = None, version: int 
 @pytest.fixture
 def traffic() -> Traffic:
     """Return the traffic of a session that holds two of a mailbox's four credits."""
-    traffic = Traffic(1, LimitSettings(), threading.Condition())
+    traffic = Traffic(1, FrameRules(), threading.Condition())
     traffic.outbox.dispatcher = "dispatcher"
     traffic.note(routes(ROUTE))
     traffic.note(m.CreditGranted(7, 2))
@@ -87,7 +87,7 @@ def test_outcomes_and_refusals_let_in(traffic: Traffic) -> None:
 def test_who_comes_later_waits_behind_and_who_does_not_wait_is_refused() -> None:
     """A frame that would fit does not overtake one that does not."""
     large = PluginHeader(7, 0, bytes(60_000)).encode()
-    small_room = Traffic(2, LimitSettings(), threading.Condition())
+    small_room = Traffic(2, FrameRules(), threading.Condition())
     small_room.note(routes(attrs.evolve(ROUTE, capacity_bytes=65_536)))
     small_room.note(m.CreditGranted(7, 4))
     assert isinstance(small_room.enter(DATA, large), Receipt)
@@ -102,7 +102,7 @@ def test_who_comes_later_waits_behind_and_who_does_not_wait_is_refused() -> None
 
 def test_credit_is_kept_for_who_waits_and_given_back_when_they_leave() -> None:
     """A credit that goes round is not passed on unused; nor is it kept for nobody."""
-    traffic = Traffic(1, LimitSettings(), threading.Condition())
+    traffic = Traffic(1, FrameRules(), threading.Condition())
     traffic.outbox.dispatcher = "dispatcher"
     traffic.note(routes(attrs.evolve(ROUTE, capacity_bytes=65_536)))
     traffic.note(m.CreditGranted(7, 4))
@@ -175,7 +175,7 @@ def test_who_has_waited_in_vain_is_counted(traffic: Traffic) -> None:
 @given(st.lists(st.sampled_from(["enter", "leave", "settle", "grant"]), max_size=60), st.data())
 def test_room_is_neither_lost_nor_overtaken(steps: list[str], data: st.DataObject) -> None:
     """Whatever comes and goes, frames leave in the order of their coming, and nobody waits while there is room."""
-    traffic = Traffic(1, LimitSettings(), threading.Condition())
+    traffic = Traffic(1, FrameRules(), threading.Condition())
     traffic.note(routes(ROUTE))
     granted, entries, left, unsettled = 0, [], set(), deque[int]()
     for step in steps:

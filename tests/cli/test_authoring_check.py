@@ -384,3 +384,21 @@ def test_log_lines_go_nowhere_else(bundle: Callable[..., Path], program: Callabl
     stdout, stderr = program("check", bundle()).communicate(timeout=TIMEOUT_S)
     assert stderr == ""
     assert stdout.count("going") == 1
+
+
+def test_frame_types_of_a_configuration_and_handshakes_are_tried_too(
+    bundle: Callable[..., Path], tmp_path: Path, answer: Callable[..., Any]
+) -> None:
+    """A plugin that requires a handshake gets one that it understands first; each type of its own leads to on_frame."""
+    config = tmp_path / "nyx-plugins.toml"
+    config.write_text(
+        '[frame_types]\nown = { type = 0x55, permission = "own" }\nother = { type = 0x56, permission = "x" }'
+    )
+    code = CHATTY + "\n    def on_frame(self, frame):\n        return b'%d' % frame.type\n"
+    manifest = 'permissions = ["handshake", "own"]\nrequire_handshake = true\n[handshake]\nversions = [7]\n'
+    found = answer("check", str(bundle(code, manifest)), "--config", str(config), "--transport", "inline")
+    assert [(item["handler"], item["result"]) for item in found["handlers"]] == [
+        ("on_handshake", "no reply"),
+        ("on_frame", "replied"),
+    ]
+    assert found["faults"] == []

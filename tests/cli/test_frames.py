@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from click.testing import CliRunner, Result
 
-from nyx_plugins import PluginSystem
+from nyx_plugins import FrameTypeSettings, PluginSystem
 from nyx_plugins.cli import sending
 from nyx_plugins.cli.main import cli
+from nyx_plugins.cli.sending import type_number
 
 Invoke = Callable[..., Result]
 Answer = Callable[..., Any]
@@ -197,7 +199,7 @@ def test_a_frame_that_is_too_large_is_refused(echo: PluginSystem, invoke: Invoke
         ("dispatch", "missing argument 'PLUGIN'"),
         ("request", "missing argument 'PLUGIN'"),
         ("dispatch 1 a b", "got unexpected extra argument (b)"),
-        ("dispatch 1 --type data_access", "'data_access' is not handshake, data, control, error or a number"),
+        ("dispatch 1 --type Data", "'Data' is not handshake, data, control, error or a number"),
         ("dispatch 1 --type 256", "'256' is not handshake"),
         ("dispatch 1 --type 0xfff", "'0xfff' is not handshake"),
         ("dispatch 1 --flags -1", "'-1' is not a number from 0 to 255"),
@@ -230,7 +232,23 @@ def test_raw_and_json_exclude_each_other(invoke: Invoke) -> None:
 def test_types_and_plugins_that_do_not_fit_are_refused_by_the_system(echo: PluginSystem, invoke: Invoke) -> None:
     """A number that is no plugin frame is sent, to see what the system says."""
     result = invoke("dispatch", "echo", "--type", "0x60")
-    assert said(result) == (2, "", "Error: frame type 0x60 is not a plugin frame: expected 0x51 to 0x54\n")
+    assert said(result) == (
+        2,
+        "",
+        "Error: frame type 0x60 is not a plugin frame: expected 0x51 to 0x54, or one that the configuration names\n",
+    )
+
+
+def test_a_frame_type_of_the_service_is_known_by_its_name(
+    driven: PluginSystem, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the service's configuration does not name is a mistake, which says what there is."""
+    own = {"telemetry": FrameTypeSettings(0x55, "data_access")}
+    monkeypatch.setattr(driven, "_settings", attrs.evolve(driven.settings, frame_types=own))
+    result = invoke("dispatch", "1", "--type", "telemetri")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "no frame type 'telemetri': expected one of handshake, data, control, error, telemetry," in result.stderr
+    assert type_number(driven, "telemetry") == 0x55
 
 
 def test_json_of_frames_is_json(echo: PluginSystem, invoke: Invoke) -> None:

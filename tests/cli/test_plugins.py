@@ -188,7 +188,7 @@ def test_permissions_of_nobody_are_refused(driven: PluginSystem, invoke: Invoke)
         ("load a --id 4294967296", "4294967296 is not in the range 0 to 4,294,967,295"),
         ("load a --capacity 0", "0 is not in the range 1 to 100,000"),
         ("load a --capacity-bytes 1", "1 is not in the range 4,096 to 1,073,741,824"),
-        ("load a --permission fly", "'fly' is not one of 'control', "),
+        ("load a --permission Fly", "'Fly' is no permission: control, "),
         ("load a --set x", "'x' is not of the form KEY=VALUE"),
         ("load a --set =x", "'=x' is not of the form KEY=VALUE"),
         ("load a --set-json [1]", "must be a JSON object"),
@@ -202,7 +202,7 @@ def test_permissions_of_nobody_are_refused(driven: PluginSystem, invoke: Invoke)
         ("unload 1 --timeout -1", "-1.0 is not in the range 0 to 86,400"),
         ("unload 1 --timeout nan", "'nan' is no number of seconds"),
         ("grant 1", "missing argument 'PERMISSION...'"),
-        ("grant 1 fly", "'fly' is not one of 'control', "),
+        ("grant 1 Fly", "'Fly' is no permission: control, "),
     ],
 )
 def test_a_wrong_argument_is_one_sentence(arguments: str, expected: str, invoke: Invoke) -> None:

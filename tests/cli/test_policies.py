@@ -141,7 +141,6 @@ def test_people_get_the_reasons(invoke: Invoke, bundle: Path) -> None:
     [
         (["--policy", "--data", "x"], "--data is not for --policy"),
         (["--policy", "--timeout", "5"], "--timeout is not for --policy"),
-        (["--config", "x.toml"], "--config is for --policy only"),
     ],
 )
 def test_options_that_would_do_nothing_are_refused(invoke: Invoke, bundle: Path, options: list[str], text: str) -> None:

@@ -125,13 +125,13 @@ def test_ten_faults_are_listed_with_key_and_reason() -> None:
         "api_version: must be 1, not 2",
         "entry_point: must be 'module:Class' with the module's name inside the bundle, not 'plugin.WordCount'",
         "permissions[2]: must be a string, not an integer (5)",
-        "permissions[1]: must be one of 'control', 'data_access', 'error_reporting', 'handshake', 'inter_plugin', "
-        "not 'contrl'; did you mean 'control'?",
         "capacity: must be a whole number from 1 to 100,000, not 0",
         "restart.policy: must be one of 'permanent', 'transient', 'temporary', not a string ('always')",
         "sandbox.network[0]: must be host, *.host, v4, v4/8, [v6], [v6/8] or *, maybe :port, not '::1'",
         "version: is missing",
         "vertion: unknown key; did you mean 'version'?",
+        "permissions[1]: must be one of 'control', 'data_access', 'error_reporting', 'handshake', 'inter_plugin', "
+        "not 'contrl'; did you mean 'control'?",
     ]
 
 

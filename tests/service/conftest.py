@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from nyx_plugins import DispatchStats, PluginInfo, PluginStats
+from nyx_plugins import DispatchStats, PluginInfo, PluginStats, Settings
 from nyx_plugins.actors.events import Notice
 from nyx_plugins.actors.latency import LatencyHistogram
 from nyx_plugins.actors.subscription import Subscription
@@ -32,6 +32,7 @@ class FakeSystem:
     done: list[tuple[Any, ...]] = attrs.field(factory=list)
     refusal: BaseException | None = None
     enforcement: Enforcement = attrs.field(factory=lambda: Enforcement("full", {}))
+    settings: Settings = attrs.field(factory=Settings)
 
     def add(self, plugin_id: int, answer: Answer, name: str = "echo", state: str = "ready") -> None:
         """Have one more plugin, or this one changed."""

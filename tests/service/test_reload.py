@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from nyx_plugins.config.frame_types import FrameTypeSettings
 from nyx_plugins.config.settings import (
     Ceiling,
     LimitSettings,
@@ -41,9 +42,18 @@ def test_each_key_is_sorted_by_when_it_comes_into_force() -> None:
     assert set(found.after_restart) == {"system.state_dir", "limits.event_queue", "service.metrics"}
 
 
+def test_frame_types_need_a_restart() -> None:
+    """Whether one is new, gone or another."""
+    own = {"a": FrameTypeSettings(0x55, "own"), "b": FrameTypeSettings(0x56, "own")}
+    other = {"b": FrameTypeSettings(0x57, "own"), "c": FrameTypeSettings(0x58, "own")}
+    found = compare_settings(Settings(frame_types=own), Settings(frame_types=other))
+    assert found.after_restart == ("frame_types.a", "frame_types.b", "frame_types.c")
+    assert found.at_once == found.for_new_plugins == ()
+
+
 def test_every_setting_is_of_one_kind() -> None:
     """No key falls through, and none is of two kinds."""
-    sections = [field.name for field in attrs.fields(Settings) if field.name != "plugins"]
+    sections = [field.name for field in attrs.fields(Settings) if field.name not in ("plugins", "frame_types")]
     keys = {f"{name}.{field.name}" for name in sections for field in attrs.fields(type(getattr(Settings(), name)))}
     nothing = attrs.make_class("Nothing", [])()
     found = SettingChanges()

@@ -37,6 +37,8 @@ from nyx_plugins.plugins.errors import (
     DispatchTimeout,
     EnforcementTooWeak,
     FrameError,
+    HandshakeRefused,
+    HandshakeRequired,
     InvalidFrameType,
     JournalCorrupt,
     JournalFailed,
@@ -129,7 +131,8 @@ def test_every_error_class_is_provoked_here() -> None:
 def test_invalid_frame_type(frame_type: int, live: PluginSystem) -> None:
     """A frame type that is not 0x51 to 0x54 is refused before anything else is looked at."""
     for error in refusals(live, frame_type, b"no header either"):
-        text = f"frame type 0x{frame_type:02x} is not a plugin frame: expected 0x51 to 0x54"
+        expected = "expected 0x51 to 0x54, or one that the configuration names"
+        text = f"frame type 0x{frame_type:02x} is not a plugin frame: {expected}"
         check(error, InvalidFrameType, text, frame_type=frame_type)
 
 
@@ -195,6 +198,29 @@ def test_sandbox_violation(live: PluginSystem) -> None:
         assert "/etc/passwd" in error.reason
         text = f"plugin 1002: {request!r} denied by policy: {error.reason}"
         check(error, SandboxViolation, text, plugin_id=1002, request=request)
+
+
+@provokes(HandshakeRequired, ConnectionError)
+def test_handshake_required(live: PluginSystem, plugin_id: int) -> None:
+    """Data for a plugin that wants to be greeted first is refused."""
+    live.load("builtin:echo", plugin_id=plugin_id, require_handshake=True)
+    text = (
+        f"plugin {plugin_id} takes frames of type 0x52 only after a handshake: send one (0x51), and go on once it is"
+        " processed"
+    )
+    for error in refusals(live, DATA, header(plugin_id)):
+        check(error, HandshakeRequired, text, plugin_id=plugin_id, frame_type=DATA)
+
+
+@provokes(HandshakeRefused, ConnectionError)
+def test_handshake_refused(live: PluginSystem, plugin_id: int) -> None:
+    """A greeting that comes to nothing is refused; the error carries the CLOSE."""
+    live.load("builtin:echo", plugin_id=plugin_id, require_handshake=True)
+    close = b"\0\7" + plugin_id.to_bytes(4, "big")
+    reason = "its data is no handshake: truncated: an item is due"
+    text = f"plugin {plugin_id} refuses the handshake: {reason}; the peer is owed CLOSE {close.hex()}"
+    for error in refusals(live, 0x51, header(plugin_id)):
+        check(error, HandshakeRefused, text, plugin_id=plugin_id, reason=reason, close=close)
 
 
 # Frames that do not get on.

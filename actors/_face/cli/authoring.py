@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 EXIT_FAULTY = 1
 MAX_ID = 2**32 - 1
-_PROBE = b"probe"
-_ALWAYS = ("bundle", "policy_wanted", "json_wanted")
+PROBE = "probe"
+_ALWAYS = ("bundle", "policy_wanted", "config", "json_wanted")
 
 
 @click.command(short_help="Write a new plugin that works, with its test.")
@@ -47,16 +47,17 @@ class _WallTime(Seconds):
         self.max = 3600.0
 
 
-def _probe_option(name: str) -> Callable[[Any], Any]:
-    return click.option(f"--{name}", metavar="DATA", help=f"What on_{name} gets.  [default: {_PROBE.decode()}]")
+def _probe_option(name: str, default: str = PROBE) -> Callable[[Any], Any]:
+    return click.option(f"--{name}", metavar="DATA", help=f"What on_{name} gets.  [default: {default}]")
 
 
 @click.command(short_help="Load a bundle on its own, call each handler, and tell what it did.")
 @click.argument("bundle", metavar="BUNDLE")
-@_probe_option("handshake")
+@_probe_option("handshake", f"{PROBE}, or a handshake if the plugin requires one")
 @_probe_option("data")
 @_probe_option("control")
 @_probe_option("error")
+@_probe_option("frame", f"{PROBE}, for each frame type of --config")
 @click.option("--hex", "hex_wanted", is_flag=True, help="DATA is hexadecimal digits, with or without blanks.")
 @click.option("--cbor", "cbor_wanted", is_flag=True, help="DATA is JSON, and is sent as CBOR.")
 @click.option(
@@ -95,7 +96,7 @@ def _probe_option(name: str) -> Callable[[Any], Any]:
     is_flag=True,
     help="Start nothing: show what the plugin would be allowed, and where each line comes from.",
 )
-@config_option("The configuration whose ceiling and plugin entries count for --policy.")
+@config_option("The configuration whose frame types count, and for --policy its ceiling and plugin entries.")
 @json_option("Print one JSON object.")
 def check(bundle: str, policy_wanted: bool, config: str | None, json_wanted: bool, **wanted: Any) -> None:
     """Check BUNDLE, a folder or a zip file with plugin.toml: load it, send each handler a frame, and unload it.
@@ -112,7 +113,7 @@ def check(bundle: str, policy_wanted: bool, config: str | None, json_wanted: boo
     else:
         from .findings import run_check
 
-        passed = run_check(_trial(bundle, **wanted), json_wanted)
+        passed = run_check(_trial(bundle, config, **wanted), json_wanted)
     if not passed:
         click.get_current_context().exit(EXIT_FAULTY)
 
@@ -140,18 +141,18 @@ def pack(bundle: str, output: str | None, force: bool) -> None:
 
 
 def _check_options(policy_wanted: bool) -> None:
-    """Refuse options that would do nothing: those of a trial with ``--policy``, and ``--config`` without."""
+    """Refuse options that would do nothing: those of a trial with ``--policy``."""
     context = click.get_current_context()
     for param in context.command.params:
         name = param.name or ""
         is_given = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        if is_given and name not in _ALWAYS and (name == "config") is not policy_wanted:
-            rule = "is not for --policy, which starts nothing" if policy_wanted else "is for --policy only"
-            raise click.UsageError(f"{param.opts[0]} {rule}", context)
+        if is_given and name not in _ALWAYS and policy_wanted:
+            raise click.UsageError(f"{param.opts[0]} is not for --policy, which starts nothing", context)
 
 
 def _trial(
     bundle: str,
+    config: str | None,
     *,
     hex_wanted: bool,
     cbor_wanted: bool,
@@ -161,11 +162,14 @@ def _trial(
     timeout: float,
     **texts: str | None,
 ) -> Trial:
+    from ..config.loading import load_settings
     from .checking import Trial
     from .data import read_data
 
     data = {
-        handler: _PROBE if text is None else read_data(text, hex_wanted=hex_wanted, cbor_wanted=cbor_wanted, file=None)
+        handler: read_data(text, hex_wanted=hex_wanted, cbor_wanted=cbor_wanted, file=None)
         for handler, text in texts.items()
+        if text is not None
     }
-    return Trial(bundle, transport, timeout, data, dict(items), companions)
+    frame_types = {} if config is None else load_settings(config).frame_types
+    return Trial(bundle, transport, timeout, data, dict(items), companions, frame_types)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -12,17 +12,18 @@ from ..actors.events import Emitted, Event, EventKind
 from ..actors.receipt import Outcome, OutcomeKind
 from ..actors.system import PluginInfo
 from ..config.errors import NyxPluginError
+from ..config.frame_types import FrameTypeSettings
 from ..config.settings import LimitSettings, Settings, SystemSettings
 from ..plugins.bundle import read_manifest
 from ..plugins.errors import PluginFailed, SystemStopped
 from ..plugins.manifest import Manifest
-from ..plugins.permissions import CONTROL, DATA_ACCESS, ERROR_REPORTING, HANDSHAKE
+from ..plugins.payloads import Handshake
+from ..plugins.permissions import known_permissions, permission_table
 from ..plugins.wire import FrameType
 from ..service.usage import read_memory
 from ..trial import LogLine, PluginUnderTest, Workbench, settings_for
 
-HANDLERS = {"handshake": HANDSHAKE, "data": DATA_ACCESS, "control": CONTROL, "error": ERROR_REPORTING}
-"""The handlers (``on_...``), and the permission that each of them needs."""
+PROBE = b"probe"
 _TROUBLE = (EventKind.CRASHED, EventKind.VIOLATION, EventKind.FAILED)
 
 
@@ -52,10 +53,12 @@ class Trial:
     transport: str
     timeout_s: float
     data: Mapping[str, bytes]
-    """What the frame for each of the ``HANDLERS`` carries."""
+    """What the frames for each handler carry (``on_...``), where it is not the usual."""
     config: Mapping[str, Any]
     companions: Sequence[str] = ()
     """The bundles that are loaded before it."""
+    frame_types: Mapping[str, FrameTypeSettings] = attrs.field(factory=dict)
+    """Those that the system has besides those of the protocol."""
 
 
 @attrs.frozen
@@ -78,7 +81,7 @@ def check_bundle(trial: Trial) -> Checked:
 
     What the plugin itself does wrong is in the result's ``faults``.
     """
-    manifest = read_manifest(trial.bundle)
+    manifest = read_manifest(trial.bundle, known_permissions(trial.frame_types))
     with Workbench(_settings(trial), transport=trial.transport) as bench:
         bench.start(trial.bundle)
         for companion in trial.companions:
@@ -98,6 +101,7 @@ def _settings(trial: Trial) -> Settings:
     settings = Settings(
         system=SystemSettings(load_timeout_s=patience, stop_timeout_s=patience),
         limits=LimitSettings(wall_time_s=patience, log_lines_per_s=1000),
+        frame_types=dict(trial.frame_types),
     )
     for bundle in (trial.bundle, *trial.companions):
         settings = settings_for(bundle, settings)
@@ -106,8 +110,10 @@ def _settings(trial: Trial) -> Settings:
 
 def _driven(plugin: PluginUnderTest, loaded: Checked, trial: Trial) -> Checked:
     """Send the frames one by one, look at the plugin, and unload it."""
-    wanted = [handler for handler, permission in HANDLERS.items() if permission in plugin.info.permissions]
-    handled = tuple(_handled(plugin, handler, trial.data[handler]) for handler in wanted)
+    handled = tuple(
+        _handled(plugin, handler, frame_type, _probe(loaded.manifest, handler, trial))
+        for handler, frame_type in _handlers(plugin.info.permissions, trial)
+    )
     worker = plugin.stats.worker_pid
     memory = None if worker is None else read_memory(worker)
     started = time.perf_counter()
@@ -119,10 +125,26 @@ def _driven(plugin: PluginUnderTest, loaded: Checked, trial: Trial) -> Checked:
     return attrs.evolve(seen, emitted=tuple(plugin.emitted), faults=tuple(faults))
 
 
-def _handled(plugin: PluginUnderTest, handler: str, data: bytes) -> Handled:
+def _handlers(permissions: frozenset[str], trial: Trial) -> Iterator[tuple[str, int]]:
+    """The handlers that frames can reach, with the frame type that leads there; one of several types comes for each."""
+    own = {item.type for item in trial.frame_types.values()}
+    for frame_type, permission in permission_table(trial.frame_types).items():
+        if permission in permissions:
+            yield ("frame" if frame_type in own else FrameType(frame_type).name.lower()), frame_type
+
+
+def _probe(manifest: Manifest, handler: str, trial: Trial) -> bytes:
+    """What to send where nothing was given: a plugin that requires a handshake gets one that it understands."""
+    usual = PROBE
+    if handler == "handshake" and manifest.require_handshake:
+        usual = Handshake(max(manifest.handshake.versions), "nyx-plugins check").encode()
+    return trial.data.get(handler, usual)
+
+
+def _handled(plugin: PluginUnderTest, handler: str, frame_type: int, data: bytes) -> Handled:
     name, before = f"on_{handler}", plugin.stats.latency.sum_s
     try:
-        outcome = plugin.send(data, FrameType[handler.upper()])
+        outcome = plugin.send(data, frame_type)
     except SystemStopped:
         raise
     except NyxPluginError as error:

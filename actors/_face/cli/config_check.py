@@ -19,6 +19,7 @@ from ..plugins.bundle import read_manifest
 from ..plugins.errors import BundleError, KeyUnusable
 from ..plugins.keys import public_keys
 from ..plugins.manifest import Manifest
+from ..plugins.permissions import known_permissions
 from ..plugins.policy import decide
 from .failure import one_line
 
@@ -57,8 +58,9 @@ def check_configuration(file: str) -> tuple[list[Planned], list[Fault]]:
     planned: list[Planned] = []
     faults = [*found.faults, *_token_faults(found.settings), *_key_faults(found.settings)]
     for plugin in found.plugins:
-        faults += _entry_faults(plugin)
-        manifest, more = _manifest_of(plugin)
+        known = known_permissions(found.settings.frame_types)
+        faults += _entry_faults(plugin, known)
+        manifest, more = _manifest_of(plugin, known)
         faults += more
         # Of one that is known in part only, neither the id nor what it asks for is certain.
         if manifest is not None and plugin.is_whole:
@@ -68,18 +70,18 @@ def check_configuration(file: str) -> tuple[list[Planned], list[Fault]]:
     return planned, faults
 
 
-def _entry_faults(plugin: PartialPlugin) -> Sequence[Fault]:
+def _entry_faults(plugin: PartialPlugin, permissions: frozenset[str]) -> Sequence[Fault]:
     try:
-        load_spec(plugin.settings, plugin.number)
+        load_spec(plugin.settings, plugin.number, permissions)
     except ConfigError as error:
         return error.faults
     return ()
 
 
-def _manifest_of(plugin: PartialPlugin) -> tuple[Manifest | None, list[Fault]]:
+def _manifest_of(plugin: PartialPlugin, permissions: frozenset[str]) -> tuple[Manifest | None, list[Fault]]:
     place = f"plugins[{plugin.number}].bundle"
     try:
-        return read_manifest(plugin.settings.bundle), []
+        return read_manifest(plugin.settings.bundle, permissions), []
     except DocumentError as error:
         return None, [Fault(place, f"{error.source}: {fault}") for fault in error.faults]
     except BundleError as error:

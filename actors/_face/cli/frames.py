@@ -46,7 +46,7 @@ _FRAME = (
         type=FrameTypeName(),
         default="data",
         show_default=True,
-        help="handshake, data, control or error, or its number, such as 0x52.",
+        help="handshake, data, control or error, a name that the service's configuration gives, or a number (0x52).",
     ),
     click.option(
         "--flags",
@@ -85,7 +85,7 @@ def _not_with_json(ctx: click.Context, param: click.Parameter, raw: bool) -> boo
 def dispatch(
     system: PluginSystem,
     plugin: int | str,
-    frame_type: int,
+    frame_type: int | str,
     flags: int,
     count: int,
     wait: bool,
@@ -99,9 +99,9 @@ def dispatch(
     With --wait also tell what became of it. The exit code is 0 when every frame was accepted and, with --wait,
     processed; else 1, or 4 when the time was over before.
     """
-    from .sending import Frame, send
+    from .sending import Frame, send, type_number
 
-    frame = Frame(resolve(system, plugin), frame_type, flags, data, cbor_wanted)
+    frame = Frame(resolve(system, plugin), type_number(system, frame_type), flags, data, cbor_wanted)
     send(system, frame, count, wait, timeout, json_wanted)
 
 
@@ -116,7 +116,7 @@ def dispatch(
 def request(
     system: PluginSystem,
     plugin: int | str,
-    frame_type: int,
+    frame_type: int | str,
     flags: int,
     timeout: float | None,
     raw: bool,
@@ -129,7 +129,7 @@ def request(
     A reply that can be read as text is printed as text, one in CBOR as JSON, any other in hexadecimal digits. After
     --cbor, what can be read as both is CBOR.
     """
-    from .sending import Frame, ask
+    from .sending import Frame, ask, type_number
 
-    frame = Frame(resolve(system, plugin), frame_type, flags, data, cbor_wanted)
+    frame = Frame(resolve(system, plugin), type_number(system, frame_type), flags, data, cbor_wanted)
     ask(system, frame, timeout, raw, json_wanted)

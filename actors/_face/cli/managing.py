@@ -8,10 +8,12 @@ from typing import Any
 import attrs
 import click
 
+from ..actors.arguments import checked_permission
 from ..actors.system import PluginInfo, PluginSystem
 from ..config.errors import ConfigError, NyxPluginError
 from ..config.settings import PluginSettings
 from ..plugins.errors import BundleError
+from ..plugins.permissions import known_permissions
 from .failure import Failure, exit_code_of, failure_of, one_line
 from .fields import error_fields, info_fields, print_json
 from .references import find, resolve
@@ -38,11 +40,14 @@ def load_bundles(
     permissions: Sequence[str],
     items: Sequence[tuple[str, Any]],
     table: dict[str, Any] | None,
+    require_handshake: bool | None,
 ) -> None:
     """Load all at the same time and print one result for each."""
     config = {**(table or {}), **dict(items)}
     options = (plugin_id, capacity, capacity_bytes, tuple(permissions) or None, config)
-    results = _load_each(system, [_wanted(bundle, options) for bundle in bundles])
+    _check_permissions(system, permissions)
+    more = {"require_handshake": require_handshake}
+    results = _load_each(system, [_wanted(bundle, options, more) for bundle in bundles])
     if json_wanted:
         print_json([_load_fields(*pair) for pair in zip(bundles, results, strict=True)])
     for info in results if not json_wanted else ():
@@ -51,10 +56,20 @@ def load_bundles(
     finish([item for item in results if isinstance(item, NyxPluginError)], json_wanted)
 
 
-def _wanted(bundle: str, options: tuple[Any, ...]) -> PluginSettings | BundleError:
+def _check_permissions(system: PluginSystem, permissions: Sequence[str]) -> None:
+    """Refuse, before anything is done, what the service does not know."""
+    known = known_permissions(system.settings.frame_types)
+    try:
+        for permission in permissions:
+            checked_permission(permission, known)
+    except ValueError as error:
+        raise Failure(str(error)) from None
+
+
+def _wanted(bundle: str, options: tuple[Any, ...], more: dict[str, Any]) -> PluginSettings | BundleError:
     """What to load; an error where ``bundle`` is no path. What is wrong with the options is a :class:`Failure`."""
     try:
-        return PluginSettings(bundle, *options)
+        return PluginSettings(bundle, *options, **more)
     except ConfigError as error:
         others = [str(fault) for fault in error.faults if fault.key != "bundle"]
         if others:
@@ -91,11 +106,12 @@ def for_each(
 def change_permissions(
     system: PluginSystem,
     plugin: int | str,
-    permissions: Iterable[str],
+    permissions: Sequence[str],
     change: Callable[[int, str], None],
     json_wanted: bool,
 ) -> None:
     """Grant or revoke each, and print the permissions that the plugin has now."""
+    _check_permissions(system, permissions)
     plugin_id = resolve(system, plugin)
     for permission in permissions:
         change(plugin_id, permission)

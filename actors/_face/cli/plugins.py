@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..plugins.permissions import ALL_PERMISSIONS
 from .connecting import connected
 from .options import json_option, timeout_option
 from .references import MAX_ID, PluginName
-from .values import ConfigItem, ConfigTable, Whole
+from .values import ConfigItem, ConfigTable, PermissionName, Whole
 
 if TYPE_CHECKING:
     from ..actors.system import PluginSystem
 
-PERMISSION = click.Choice(sorted(ALL_PERMISSIONS))
+PERMISSION = PermissionName()
 MAX_CAPACITY = 100_000
 LEAST_CAPACITY_BYTES = 4096
 MAX_CAPACITY_BYTES = 1 << 30
@@ -51,6 +50,12 @@ def _for_one_bundle(ctx: click.Context, param: click.Parameter, plugin_id: int |
     type=PERMISSION,
     multiple=True,
     help="A permission to ask for in place of those in the manifest; may be given several times.",
+)
+@click.option(
+    "--require-handshake/--no-handshake",
+    "require_handshake",
+    default=None,
+    help="Whether senders have to come to terms with the plugin first; else as the manifest says.",
 )
 @click.option(
     "--set",
@@ -121,7 +126,8 @@ def resume(system: PluginSystem, plugins: tuple[int | str, ...], json_wanted: bo
 def grant(system: PluginSystem, plugin: int | str, permissions: tuple[str, ...], json_wanted: bool) -> None:
     """Give PLUGIN (an id or a name) each PERMISSION; they are in force when the command ends.
 
-    Permissions: handshake, data_access, control, error_reporting and inter_plugin.
+    Permissions: handshake, data_access, control, error_reporting, inter_plugin, and those that the service's
+    configuration names ([frame_types]).
     """
     from .managing import change_permissions
 
@@ -137,7 +143,7 @@ def revoke(system: PluginSystem, plugin: int | str, permissions: tuple[str, ...]
     """Take each PERMISSION away from PLUGIN (an id or a name).
 
     Once the command has ended, no frame that needs one of them is accepted. Permissions: handshake, data_access,
-    control, error_reporting and inter_plugin.
+    control, error_reporting, inter_plugin, and those that the service's configuration names ([frame_types]).
     """
     from .managing import change_permissions
 

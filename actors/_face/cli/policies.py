@@ -15,6 +15,7 @@ from ..config.origins import Origin
 from ..config.settings import PluginSettings
 from ..plugins.bundle import read_manifest
 from ..plugins.manifest import Manifest
+from ..plugins.permissions import known_permissions
 from ..plugins.policy import CEILING, DEFAULT, PLUGIN_ENTRY, Policy, decide
 from .failure import one_line
 from .fields import print_json
@@ -44,7 +45,8 @@ class Line:
 
 def run_policy(bundle: str, config: str | None, json_wanted: bool) -> bool:
     """Print the policy of a bundle, of which nothing is started; returns whether it is granted."""
-    loaded, manifest = load_with_origins(config), read_manifest(bundle)
+    loaded = load_with_origins(config)
+    manifest = read_manifest(bundle, known_permissions(loaded.settings.frame_types))
     lines = {} if config is None else lines_of_file(config)
     verdicts = tuple(verdicts_on(bundle, manifest, loaded))
     if json_wanted:

@@ -15,8 +15,9 @@ from ..config.errors import NyxPluginError
 from ..plugins.errors import DispatchTimeout, SystemStopped
 from ..plugins.wire import PluginHeader
 from .data import cbor_value, readable
-from .failure import EXIT_REFUSED, exit_code_of, failure_of, one_line
+from .failure import EXIT_REFUSED, Failure, exit_code_of, failure_of, one_line
 from .fields import data_fields, error_fields, print_json
+from .values import FRAME_TYPES
 
 CHUNK_FRAMES = 256
 # Receipts whose outcomes are not there yet: more are not held, however many frames are sent.
@@ -37,6 +38,17 @@ class Frame:
     def header(self) -> PluginHeader:
         """The header to dispatch."""
         return PluginHeader(self.plugin_id, self.flags, self.data)
+
+
+def type_number(system: PluginSystem, frame_type: int | str) -> int:
+    """The number of a frame type that may have been given by a name of the service's configuration."""
+    if isinstance(frame_type, int):
+        return frame_type
+    own = system.settings.frame_types
+    if frame_type not in own:
+        known = ", ".join((*FRAME_TYPES, *own))
+        raise Failure(f"there is no frame type {frame_type!r}: expected one of {known}, or a number from 0 to 255")
+    return own[frame_type].type
 
 
 class Sending:

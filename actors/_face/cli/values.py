@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..config.frame_types import frame_type_name, permission_name
+from ..plugins.permissions import ALL_PERMISSIONS
+
 if TYPE_CHECKING:
     ParamType = click.ParamType[Any]
 else:
@@ -95,17 +98,38 @@ class ConfigTable(ParamType):
         return table
 
 
+class PermissionName(ParamType):
+    """The name of a permission; which there are, the service's configuration decides."""
+
+    name = "permission"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name."""
+        if permission_name.faults(value):
+            self.fail(f"{value!r:.80} is no permission: {', '.join(sorted(ALL_PERMISSIONS))}", param, ctx)
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        """Offer those of the protocol."""
+        offer = click.shell_completion.CompletionItem
+        return [offer(name) for name in sorted(ALL_PERMISSIONS) if name.startswith(incomplete)]
+
+
 class FrameTypeName(ParamType):
-    """``handshake``, ``data``, ``control``, ``error``, or a number from 0 to 255 (decimal, or 0x in hexadecimal)."""
+    """A type of the protocol by its name, a number from 0 to 255, or else the name of a type that a service has."""
 
     name = "type"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number."""
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Return the number, or the name that only the service knows."""
         if isinstance(value, int):
             return value
         if value in FRAME_TYPES:
             return FRAME_TYPES[value]
+        if not frame_type_name.faults(value):
+            return str(value)
         return _u8(self, value, f"{', '.join(FRAME_TYPES)} or a number from 0 to 255 (0x52)", param, ctx)
 
     def shell_complete(

@@ -46,8 +46,8 @@ class PluginChanges:
 
 def compare_settings(old: Settings, new: Settings) -> SettingChanges:
     """Sort the keys whose values differ; plugins are compared by :func:`compare_plugins`."""
-    before = _values(old)
-    changed = [key for key, value in _values(new).items() if value != before[key]]
+    before, now = _values(old), _values(new)
+    changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     at_once = tuple(key for key in changed if key.startswith(_AT_ONCE))
     for_new = tuple(key for key in changed if key.startswith(_FOR_NEW_PLUGINS))
     return SettingChanges(at_once, for_new, tuple(key for key in changed if key not in at_once + for_new))

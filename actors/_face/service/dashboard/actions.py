@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ...config.errors import NyxPluginError
+from ...config.settings import Settings
 from ...plugins.errors import DispatchTimeout, PluginNotRegistered, SystemStopped
-from ...plugins.permissions import ALL_PERMISSIONS
+from ...plugins.permissions import known_permissions
 
 _ID = re.compile("[0-9]{1,10}", re.ASCII)
 MAX_PLUGIN_ID = 2**32 - 1
@@ -16,6 +17,10 @@ MAX_PLUGIN_ID = 2**32 - 1
 
 class Managed(Protocol):
     """What is acted on: a ``PluginSystem``."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
 
     def pause(self, plugin_id: int) -> None:
         """Hand no more frames to the plugin."""
@@ -48,8 +53,9 @@ def action_of(system: Managed, plugin_id: str, action: str, permission: object) 
     changes = {"grant": system.grant, "revoke": system.revoke}
     if action not in changes:
         raise BadAction(f"There is no such action: {', '.join((*plain, *changes))} are all.")
-    if not isinstance(permission, str) or permission not in ALL_PERMISSIONS:
-        raise BadAction(f"There is no such permission: {', '.join(sorted(ALL_PERMISSIONS))} are all.")
+    known = known_permissions(system.settings.frame_types)
+    if not isinstance(permission, str) or permission not in known:
+        raise BadAction(f"There is no such permission: {', '.join(sorted(known))} are all.")
     return lambda: changes[action](number, permission)
 
 

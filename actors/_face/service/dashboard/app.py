@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from ... import __version__
 from ...config.errors import NyxPluginError
-from ...plugins.permissions import ALL_PERMISSIONS
+from ...plugins.permissions import known_permissions
 from ...plugins.worker.jail.level import Enforcement
 from . import actions
 from .actions import BadAction, action_of, status_of
@@ -70,7 +70,7 @@ class Application:
         hello = {
             "version": __version__,
             "read_only": self._token is None,
-            "permissions": sorted(ALL_PERMISSIONS),
+            "permissions": sorted(known_permissions(self._system.settings.frame_types)),
             "enforcement": {"level": enforcement.level, "missing": list(enforcement.reasons())},
             **self._recorder.so_far(),
         }
