@@ -83,6 +83,11 @@ def checked_bundle(bundle: object) -> str:
     return str(bundle)
 
 
+def located_bundle(bundle: str) -> str:
+    """Return where a bundle is, wherever the reader of that may be."""
+    return bundle if bundle.startswith("builtin:") else str(Path(bundle).absolute())
+
+
 def checked_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return a plugin's configuration; raises :class:`TypeError` for what is no mapping."""
     if config is None:
@@ -108,7 +113,7 @@ def load_spec(plugin: PluginSettings, number: int, permissions: Collection[str] 
     faults = list(_faults(plugin, f"plugins[{number}]", permissions))
     if faults:
         raise ConfigError(f"of {plugin.bundle}", faults)
-    bundle = plugin.bundle if plugin.bundle.startswith("builtin:") else str(Path(plugin.bundle).absolute())
+    bundle = located_bundle(plugin.bundle)
     return LoadSpec(
         bundle,
         plugin.id,

@@ -29,6 +29,7 @@ from .plugin_info import PluginInfo, info_of
 from .receipt import Confirm, check_processed, checked_confirm, reply_of
 from .series import Frame, Header, checked_frames
 from .service_file import Claim
+from .swap_report import SwapReport
 from .system import PluginSystem
 
 
@@ -168,6 +169,20 @@ class AsyncPluginSystem:
         See :meth:`PluginSystem.unload`.
         """
         await self._here.ask(questions.unload(self.settings, plugin_id, timeout, cascade))
+
+    async def swap(
+        self,
+        plugin_id: int,
+        bundle: str | Path,
+        *,
+        allow_widen: bool = False,
+        dry_run: bool = False,
+        timeout: float | None = None,
+    ) -> SwapReport:
+        """Put another version in a plugin's place while frames come in; see :meth:`PluginSystem.swap`."""
+        question = questions.swap(self.settings, plugin_id, bundle, allow_widen, dry_run, timeout)
+        report: SwapReport = await self._here.ask(question)
+        return report
 
     async def pause(self, plugin_id: int) -> None:
         """Hand no more frames to the plugin; returns once it has finished what it had in hand."""

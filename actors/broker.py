@@ -58,30 +58,30 @@ class _UnderWay:
 
 
 class Broker:
-    """Serves one worker at a time; its threads are started by the first request.
+    """Serves all workers of one plugin; its threads are started by the first request.
 
     A resolver that hangs holds up ``THREADS`` requests at most; whatever is not done in time is answered as timed
     out, and what comes of it later is closed.
     """
 
-    def __init__(self, policy: Policy, owner: Owner, resolve: Resolve = resolve_here) -> None:
-        self._policy = policy
+    def __init__(self, owner: Owner, resolve: Resolve = resolve_here) -> None:
         self._owner = owner
         self._resolve = resolve
         self._crew: Crew[int | Refusal] | None = None
         self._under_way: dict[int, _UnderWay] = {}
         self._count = 0
 
-    def take(self, request: Request, asker: Asker) -> None:
-        """Begin with a request. Raises :class:`ProtocolError` for what no honest worker asks."""
-        if len(self._under_way) + asker.answers_waiting >= MAX_REQUESTS:
+    def take(self, request: Request, asker: Asker, policy: Policy) -> None:
+        """Begin with a request under ``policy``. Raises :class:`ProtocolError` for what no honest worker asks."""
+        ids = [other.request.request_id for other in self._under_way.values() if other.asker is asker]
+        if len(ids) + asker.answers_waiting >= MAX_REQUESTS:
             raise ProtocolError(f"more than {MAX_REQUESTS} requests are not answered")
-        if any(request.request_id == other.request.request_id for other in self._under_way.values()):
+        if request.request_id in ids:
             raise ProtocolError(f"request {request.request_id} is not answered, and made again")
         deadline = time.monotonic() + timeout_s(request)
         self._count += 1
         self._under_way[self._count] = _UnderWay(request, asker, deadline)
-        self._started_crew().submit(self._count, partial(fulfil, self._policy, request, deadline, self._resolve))
+        self._started_crew().submit(self._count, partial(fulfil, policy, request, deadline, self._resolve))
         self._set_alarm()
 
     def expire(self) -> None:
@@ -93,14 +93,16 @@ class Broker:
                 item.asker.answer(item.request.request_id, _timed_out())
         self._set_alarm()
 
-    def forget(self) -> None:
+    def forget(self, asker: Asker) -> None:
         """The worker is gone: what is under way for it is given up."""
-        for key in list(self._under_way):
-            self._withdraw(key)
+        for key, item in list(self._under_way.items()):
+            if item.asker is asker:
+                self._withdraw(key)
 
     def close(self) -> None:
         """Give up everything, and let the threads end. Idempotent."""
-        self.forget()
+        for key in list(self._under_way):
+            self._withdraw(key)
         if self._crew is not None:
             self._owner.unwatch(self._crew.fd)
             self._crew.close()

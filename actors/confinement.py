@@ -49,14 +49,14 @@ class Confinement:
 
 
 @contextlib.contextmanager
-def confinement(policy: Policy, bundle: str, directory: Path) -> Iterator[Confinement]:
+def confinement(policy: Policy, bundle: str, scratch_place: str) -> Iterator[Confinement]:
     """Prepare the jail of a new worker; its descriptor is closed in the end, its scratch directory begins empty.
 
     Raises :class:`ModuleNotFoundError` for a package of the policy that is not installed.
     """
     scratch = ""
     if policy.scratch_bytes:
-        scratch = str(make_empty(directory / "scratch"))
+        scratch = str(make_empty(Path(scratch_place)))
     environment = worker_environment(policy.environment, scratch)
     grants = _grants(policy, code_paths(bundle, policy.packages), scratch, tuple(environment))
     fd, missing = ruleset(grants)

@@ -45,7 +45,7 @@ class _Waiting:
 
     plugin_id: int
     to: Address = None
-    answer: m.Reply | m.RouteSet | None = None
+    answer: m.Reply | m.RouteSet | m.PermissionsInForce | None = None
     detached: int | None = None
     """The session that has gone, whose lease is free again then."""
 
@@ -280,10 +280,12 @@ class Dispatcher(ActorProcess):
         self.send(message.reply_to, m.Reply(message.request_id, version=self._version))
 
     def _change_permissions(self, message: m.PermissionsChanged) -> None:
-        answer = m.Reply(message.request_id, version=self._version + 1)
+        answer: m.Reply | m.PermissionsInForce = m.Reply(message.request_id, version=self._version + 1)
+        if message.swap_id:
+            answer = m.PermissionsInForce(message.swap_id, self._version + 1)
         target = self._targets.get(message.plugin_id)
         if target is None:
-            self.send(message.reply_to, m.Reply(message.request_id))
+            self.send(message.reply_to, answer if message.swap_id else m.Reply(message.request_id))
             return
         self._publish(target, attrs.evolve(target.route, permissions=message.permissions))
         if target.actor is None:
@@ -293,7 +295,7 @@ class Dispatcher(ActorProcess):
 
     # Fences: an answer waits until all that was let through before has reached the mailbox.
 
-    def _raise_fence(self, target: _Target, to: Address, answer: m.Reply | m.RouteSet) -> None:
+    def _raise_fence(self, target: _Target, to: Address, answer: m.Reply | m.RouteSet | m.PermissionsInForce) -> None:
         self._next_fence += 1
         self._fences[self._next_fence] = _Waiting(target.route.plugin_id, to, answer)
         self.send(target.actor, m.Fence(self._next_fence))

@@ -29,6 +29,8 @@ class EventKind(enum.StrEnum):
     VIOLATION = "violation"
     QUARANTINED = "quarantined"
     ACTOR_RESTARTED = "actor_restarted"
+    SWAPPED = "swapped"
+    SWAP_FAILED = "swap_failed"
 
 
 @attrs.frozen

@@ -62,7 +62,8 @@ class Guard(ActorProcess):
         )
         if not isinstance(verdict, Policy):
             return m.PolicyDecided(message.load_id, None, PolicyRefused(message.plugin_id, verdict))
-        self._loads[message.plugin_id] = message.load_id
+        if not message.for_swap:
+            self._loads[message.plugin_id] = message.load_id
         return m.PolicyDecided(message.load_id, verdict, None)
 
     def _weakness(self, plugin_id: int) -> EnforcementTooWeak | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from ..config.errors import NyxPluginError
+from ..plugins.policy import Policy
 from ..plugins.worker.answers import Connect, Emit, Log, Open
 from . import messages as m
 from .deaths import Death
@@ -46,8 +47,8 @@ class Home(Protocol):
     def settled(self, outcomes: Settled) -> None:
         """Tell the sessions the outcomes of their frames."""
 
-    def worker_said(self, message: Emit | Log | Connect | Open, worker: Worker) -> None:
-        """Take what is not about frames or the worker's life."""
+    def worker_said(self, message: Emit | Log | Connect | Open, worker: Worker, policy: Policy | None = None) -> None:
+        """Take what is not about frames or the worker's life; ``policy`` is that of the plan if it is ``None``."""
 
     def worker_output(self, line: str) -> None:
         """Take one line that the plugin printed."""

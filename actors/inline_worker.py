@@ -56,6 +56,10 @@ class InlineWorker:
             self._max_snapshot_bytes = plan.max_snapshot_bytes
             self._owner.from_worker(Ready())
 
+    def serve(self, owner: Owner) -> None:
+        """From now on, tell this owner what happens."""
+        self._owner = owner
+
     def send_batch(self, first_index: int, frames: Sequence[tuple[int, bytes]]) -> None:
         """Run the handlers and report the results."""
         assert self._runner is not None
@@ -115,7 +119,7 @@ class InlineWorker:
     @staticmethod
     def _scratch(plan: WorkerPlan) -> str:
         """Make the private directory; its size is not limited here, and ``tempfile`` does not know it."""
-        return str(make_empty(Path(plan.bundle).parent / "scratch")) if plan.policy.scratch_bytes else ""
+        return str(make_empty(Path(plan.scratch))) if plan.policy.scratch_bytes else ""
 
     def _context(self, plan: WorkerPlan) -> Context:
         return Context(

@@ -6,9 +6,12 @@ a crash, and the start and the end of its worker.
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from ..config.errors import NyxPluginError
 from ..plugins.errors import BundleChanged
@@ -29,6 +32,7 @@ from ..plugins.worker.answers import (
     SwapFailed,
 )
 from ..plugins.worker.protocol import ProtocolError
+from . import messages as m
 from .deadline import Deadline
 from .deaths import Cause, Death
 from .home import Home
@@ -41,6 +45,8 @@ from .worker_link import Owner, Worker, WorkerLink, WorkerPlan
 # How often a worker's memory, threads and scratch directory are looked at, in seconds.
 LOOK_S = 0.5
 
+OnSnapshot: TypeAlias = Callable[[SnapshotPart | SnapshotDone | SwapFailed], None]
+
 
 class Lane:
     """Owns a worker and a tray of frames for it. All that happens is started by its actor or by the worker."""
@@ -49,6 +55,10 @@ class Lane:
         self.number = number
         self.worker: Worker | None = None
         self.is_ready = False
+        self.is_held = False
+        """Whether its worker is given no more frames for now, though they are accepted."""
+        self._snapshots: deque[OnSnapshot] = deque()
+        """Who is told of the plugin's state, in the order in which it was asked for."""
         self._home = home
         self._directory = Path(home.plan.directory)
         self._deadline = Deadline(home.plan.policy.wall_time_s, BATCH_FRAMES)
@@ -80,26 +90,35 @@ class Lane:
 
     # The worker's life.
 
-    def new_worker(self, owner: Owner) -> Worker:
-        """A worker that is not started; what it does, ``owner`` is told."""
+    def new_worker(self, owner: Owner, standby: bool = False) -> Worker:
+        """A worker that is not started; what it does, ``owner`` is told. With ``standby`` it comes beside another."""
         plan = self._home.plan
         if plan.settings.system.transport == "inline":
             return InlineWorker(owner)
-        page, most = self._directory / f"mark-{self.number}", BATCHES_UNDER_WAY * BATCH_FRAMES
+        page, most = self._standby_mark if standby else self._mark, BATCHES_UNDER_WAY * BATCH_FRAMES
         return WorkerLink(owner, self._home, page, plan.settings.limits.max_reply_bytes, most)
 
-    def worker_plan(self) -> WorkerPlan:
-        """What a worker is started with."""
-        plan = self._home.plan
+    @property
+    def _mark(self) -> Path:
+        return self._directory / f"mark-{self.number}"
+
+    @property
+    def _standby_mark(self) -> Path:
+        return self._directory / f"mark-{self.number}-standby"
+
+    def worker_plan(self, plan: m.StartPlugin, standby: bool = False) -> WorkerPlan:
+        """What a worker of this version of the plugin is started with."""
         return WorkerPlan(
             plan.plugin_id,
             plan.manifest.name,
-            str(self._directory / "bundle"),
+            str(Path(plan.bundle_directory, "bundle")),
             plan.manifest.entry_point,
             plan.config,
             plan.policy,
             plan.settings.limits.max_reply_bytes,
+            str(Path(plan.bundle_directory, f"scratch-{self.number}")),
             plan.settings.limits.snapshot_bytes,
+            standby,
         )
 
     def settle_earlier(self) -> None:
@@ -115,14 +134,14 @@ class Lane:
         plan = self._home.plan
         self.tray.rewind()
         try:
-            check_copy(plan.plugin_id, self._directory / "bundle", plan.digest)
+            check_copy(plan.plugin_id, Path(plan.bundle_directory, "bundle"), plan.digest)
         except BundleChanged as changed:
             self._start_failed(str(changed), changed)
             return
         self.worker = self.new_worker(self)
         self._alarm("start", plan.settings.system.load_timeout_s)
         try:
-            self.worker.start(self.worker_plan())
+            self.worker.start(self.worker_plan(plan))
         except ImportError as error:
             self._start_failed(str(error))
 
@@ -167,6 +186,7 @@ class Lane:
     def drop_worker(self) -> None:
         """Kill the worker, if there is one; there is none from now on."""
         self.is_ready = self._is_stopping = self._is_watching = False
+        self._snapshots.clear()
         self.tray.rewind()
         for kind in ("start", "tick", "look", "stop", "restart"):
             self._home.cancel_alarm((kind, self.number))
@@ -186,6 +206,58 @@ class Lane:
         self.drop_worker()
         self.box.close()
 
+    # Another worker takes the present one's place.
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no worker has anything in hand."""
+        return not self.tray.is_under_way
+
+    def send_snapshot(self, answer: OnSnapshot) -> bool:
+        """Ask the worker for its plugin's state, which ``answer`` is told; false when there is no worker to ask."""
+        if self.worker is None or not self.is_ready:
+            return False
+        self._snapshots.append(answer)
+        self.worker.send_snapshot()
+        return True
+
+    def forget_snapshot(self) -> None:
+        """Nobody waits for the state any more; it may still come."""
+        self._snapshots = deque(_ignore for _ in self._snapshots)
+
+    def _snapshot_answered(self, message: SnapshotPart | SnapshotDone | SwapFailed) -> None:
+        if not self._snapshots:
+            raise ProtocolError("it was not asked for its state")
+        answer = self._snapshots[0] if isinstance(message, SnapshotPart) else self._snapshots.popleft()
+        answer(message)
+
+    def switch(self, worker: Worker) -> Worker | None:
+        """Let a worker that is ready take the place of the present one, which is returned if it is to be stopped."""
+        assert self.is_idle
+        old = self.worker if self.is_ready else None
+        if old is None:
+            self.drop_worker()
+        self._snapshots.clear()
+        self.worker = worker
+        worker.serve(self)
+        with contextlib.suppress(FileNotFoundError):
+            # A plugin actor that comes after this one looks for the mark of the worker that works.
+            self._standby_mark.replace(self._mark)
+        self._begin_anew()
+        if old is None:
+            self._home.lane_ready(self)
+        return old
+
+    def _begin_anew(self) -> None:
+        self._home.cancel_alarm(("tick", self.number))
+        self._is_watching, self.is_ready = False, True
+        self._deadline = Deadline(self._home.plan.policy.wall_time_s, BATCH_FRAMES)
+        self._check_consumption()
+
+    def remove_standby_mark(self) -> None:
+        """The worker beside the present one is gone."""
+        self._standby_mark.unlink(missing_ok=True)
+
     # What the worker does.
 
     def from_worker(self, message: Answer) -> None:
@@ -204,8 +276,10 @@ class Lane:
                 if not self._is_stopping:
                     raise ProtocolError("it stopped, and was not asked to")
                 self._stopped(message.error)
-            case SnapshotPart() | SnapshotDone() | Restored() | SwapFailed():
-                raise ProtocolError("it was not asked to take part in a swap")
+            case SnapshotPart() | SnapshotDone() | SwapFailed():
+                self._snapshot_answered(message)
+            case Restored():
+                raise ProtocolError("it has taken over, and was not asked to")
             case _:
                 assert_never(message)
 
@@ -267,7 +341,9 @@ class Lane:
             self._is_pumping = False
 
     def _may_send(self) -> bool:
-        return self.is_ready and not self._home.is_paused and self.tray.has_room and self.tray.is_waiting
+        if not self.is_ready or self.is_held or self._home.is_paused:
+            return False
+        return self.tray.has_room and self.tray.is_waiting
 
     def _finish(self, results: list[Result]) -> None:
         self._home.settled(self.tray.finish(results))
@@ -327,3 +403,7 @@ class Lane:
             self._alarm("look", LOOK_S)
         else:
             self.end_worker(death)
+
+
+def _ignore(message: object) -> None:
+    """Let what nobody waits for any more come to nothing."""

@@ -7,6 +7,7 @@ was done before is undone, and only then is the load answered. Unloading drains 
 from __future__ import annotations
 
 import enum
+from pathlib import Path
 from typing import TypeAlias
 
 import attrs
@@ -103,6 +104,8 @@ class PluginLife:
     digest: str = ""
     signed_by: str = ""
     directory: str = ""
+    bundle_directory: str = ""
+    """Where the bundle's copy is, if a swap has put it elsewhere than into ``directory``."""
     policy: Policy | None = None
     registration: Registration | None = None
     route: Route | None = None
@@ -116,6 +119,7 @@ class PluginLife:
     _actor_alive: bool = False
     _unloading: bool = False
     _last_words: str = ""
+    _former: str = ""
     _pending: set[_Undo] = attrs.field(factory=set)
 
     @property
@@ -254,6 +258,33 @@ class PluginLife:
     def restart_failed(self, error: NyxPluginError) -> list[Directive]:
         """The restarted plugin actor could not bring its worker up."""
         return self._fail(str(error)) if self.stage is Stage.RESTARTING else self.step_failed(error)
+
+    # Another version.
+
+    def become(
+        self, bundle: str, directory: str, manifest: Manifest, digest: str, signed_by: str, policy: Policy
+    ) -> None:
+        """Another version has taken this one's place; what the mailbox holds, and its sizes, stay as they are."""
+        route = self.route
+        assert route is not None
+        self.spec = attrs.evolve(
+            self.spec,
+            bundle=bundle,
+            plugin_id=self.plugin_id,
+            capacity=route.capacity,
+            capacity_bytes=route.capacity_bytes,
+        )
+        self._former, self.bundle_directory = self.bundle_directory, directory
+        self.manifest, self.digest, self.signed_by, self.policy = manifest, digest, signed_by, policy
+        self.route = attrs.evolve(
+            route, version=manifest.version, policy=policy, requires=manifest.requires, optional=manifest.optional
+        )
+
+    def left_behind(self) -> list[Path]:
+        """Return what is there of the version before this one."""
+        if self._former:
+            return [Path(self._former)]
+        return [path for path in Path(self.directory).glob("*") if path.name.startswith(("bundle", "scratch"))]
 
     # Ending.
 

@@ -71,6 +71,7 @@ def start(
         manifest=life.manifest,
         policy=life.policy,
         directory=life.directory,
+        bundle_directory=life.bundle_directory or life.directory,
         digest=life.digest,
         capacity=capacity(life.spec, life.manifest, boot.settings.limits),
         capacity_bytes=capacity_bytes(life.spec, life.manifest, boot.settings.limits),

@@ -8,15 +8,17 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, assert_never
 
 import attrs
 
 from ..config.errors import NyxPluginError
-from ..plugins.errors import MailboxFull, PluginFailed, PluginQuarantined
+from ..plugins.errors import MailboxFull, PluginFailed, PluginQuarantined, SwapFailed
+from ..plugins.policy import Policy
 from ..plugins.worker.answers import Connect, Emit, Log, Open
 from . import messages as m
+from . import retiring, swapping
 from ._thespian import ActorProcess, Address
 from .answers import ANSWERS, Answers
 from .broker import Broker
@@ -29,6 +31,8 @@ from .plans import restart_policy
 from .processes import become_subreaper, sweep
 from .remarks import Remarks
 from .restart import Restart, RestartState, decide
+from .retiring import Retiring
+from .swapping import Swapping, Switch
 from .tray import Settled
 from .worker_link import Worker
 
@@ -56,6 +60,9 @@ class PluginActor(ActorProcess):
         self._draining: m.DrainPlugin | None = None
         self._lost_before = 0
         self._answers: Answers
+        self._swapping: Swapping | None = None
+        self._retiring: Retiring | None = None
+        self._swap_id = 0
         self._broker: Broker
         self._remarks: Remarks
         self._adopts = False
@@ -98,6 +105,8 @@ class PluginActor(ActorProcess):
                 raise TypeError("a plugin actor is started once")
             case m.Quarantine():
                 self._quarantine(message.reason)
+            case m.SwapPlugin():
+                self._swap(message)
             case m.DrainPlugin():
                 self._drain(message)
             case m.Introduce():
@@ -124,7 +133,7 @@ class PluginActor(ActorProcess):
             become_subreaper()
         self._remarks = Remarks(plan, self.myAddress, self.send, self.alarm)
         self._answers = Answers(plan.plugin_id, self.myAddress, self.send)
-        self._broker = Broker(plan.policy, self)
+        self._broker = Broker(self)
         for session in plan.sessions:
             self._join(session)
         self._lane = Lane(self, 0)
@@ -143,10 +152,10 @@ class PluginActor(ActorProcess):
 
     # What the worker does.
 
-    def worker_said(self, message: Emit | Log | Connect | Open, worker: Worker) -> None:
+    def worker_said(self, message: Emit | Log | Connect | Open, worker: Worker, policy: Policy | None = None) -> None:
         """Pass on what the plugin emits and logs, and do what it asks for."""
         if isinstance(message, (Connect, Open)):
-            self._broker.take(message, worker)
+            self._broker.take(message, worker, policy or self.plan.policy)
         else:
             self._remarks.said(message)
 
@@ -169,11 +178,20 @@ class PluginActor(ActorProcess):
 
     def worker_dropped(self, worker: Worker) -> None:
         """Give up what was under way for it, and end what it has left behind."""
-        self._broker.forget()
+        self._broker.forget(worker)
         if self._adopts:
             # What a plugin started has this process for its parent now, whatever session it went to.
-            sweep(SWEEP_S)
+            sweep(SWEEP_S, frozenset(worker.pid for worker in self._workers()))
         self._answer_pauses()
+
+    def _workers(self) -> Iterator[Worker]:
+        """All that have not ended, of all versions."""
+        if self._lane is not None and self._lane.worker is not None:
+            yield self._lane.worker
+        if self._swapping is not None:
+            yield from self._swapping.workers
+        if self._retiring is not None:
+            yield from self._retiring.workers
 
     # What becomes of the lane.
 
@@ -201,9 +219,12 @@ class PluginActor(ActorProcess):
         if after_s is None:
             self._given_up = self._given_up or reason
             lane.condemn("failed plugin")
+            self._abandon_swap("the plugin has failed")
             self._continue_drain()
         else:
             lane.restart(after_s)
+            if self._swapping is not None:
+                self._swapping.lane_crashed(lane, death)
 
     def _restart_after(self, normal: bool) -> float | None:
         policy = restart_policy(self.plan.manifest.restart, self.plan.settings.supervision)
@@ -214,6 +235,8 @@ class PluginActor(ActorProcess):
         """Answer who has waited for the end of what was in hand."""
         self._answer_pauses()
         self._continue_drain()
+        if self._swapping is not None:
+            self._swapping.advance()
 
     def lane_stopped(self, lane: Lane, error: str | None) -> None:
         """Report that the plugin needs nothing more."""
@@ -222,9 +245,45 @@ class PluginActor(ActorProcess):
     def _quarantine(self, reason: str) -> None:
         """Nothing more goes to the worker or comes from it."""
         self._given_up, self._quarantined = reason, True
+        self._abandon_swap("it was quarantined")
         if self._lane is not None:
             self._lane.condemn("quarantined")
             self._continue_drain()
+
+    # Another version.
+
+    def _swap(self, order: m.SwapPlugin) -> None:
+        self._swap_id = order.swap_id
+        if self._given_up or self._draining is not None:
+            self.swap_failed(SwapFailed(self.plan.plugin_id, "start", self._given_up or "it is being unloaded"))
+            return
+        self._swapping = Swapping(self, self, [self._one_lane], order)
+        self._swapping.begin()
+
+    def adopt(self, plan: m.StartPlugin) -> None:
+        """Start workers with this plan from now on; the new version has not crashed yet."""
+        self._retiring = Retiring(self, self.plan.policy, self._old_version_stopped)
+        self.plan, self._restart_state = plan, RestartState()
+
+    def swapped(self, switch: Switch) -> None:
+        """Report that the new version works, and let the old one's workers unload."""
+        self._swapping = None
+        self.send(self._parent, m.PluginSwapped(self._swap_id, switch.pause_s, switch.state_carried))
+        assert self._retiring is not None
+        self._retiring.begin(switch.retired)
+
+    def swap_failed(self, error: NyxPluginError) -> None:
+        """Report that the old version goes on."""
+        self._swapping = None
+        self.send(self._parent, m.SwapAbandoned(self._swap_id, error))
+
+    def _abandon_swap(self, reason: str) -> None:
+        if self._swapping is not None:
+            self._swapping.abandon(reason)
+
+    def _old_version_stopped(self) -> None:
+        self._retiring = None
+        self.send(self._parent, m.OldVersionStopped(self._swap_id))
 
     # Accepting frames, and their outcomes.
 
@@ -273,6 +332,10 @@ class PluginActor(ActorProcess):
                 self._give_up_draining()
             case "broker":
                 self._broker.expire()
+            case swapping.ALARM if self._swapping is not None:
+                self._swapping.on_alarm()
+            case retiring.ALARM if self._retiring is not None:
+                self._retiring.end()
             case "denials" | "log":
                 self._remarks.on_alarm(name)
 
@@ -293,6 +356,7 @@ class PluginActor(ActorProcess):
         self._pausing.clear()
 
     def _drain(self, message: m.DrainPlugin) -> None:
+        self._abandon_swap("it was unloaded")
         self._draining = message
         self._lost_before = self._box.statistics().dead_lettered
         self.is_paused = False
@@ -315,6 +379,8 @@ class PluginActor(ActorProcess):
 
     def _drained(self, error: str | None) -> None:
         """The worker needs nothing more: report, and let the supervisor end this actor."""
+        if self._retiring is not None:
+            self._retiring.end()
         if self._draining is not None:
             self._draining = None
             self._given_up = "it is unloaded"
@@ -325,6 +391,9 @@ class PluginActor(ActorProcess):
 
     def on_exit(self) -> None:
         """Leave no worker behind."""
+        self._abandon_swap("its plugin actor ends")
+        if self._retiring is not None:
+            self._retiring.end()
         if self._lane is not None:
             self._lane.close()
             self._broker.close()

@@ -90,6 +90,13 @@ def terminate(pids: Iterable[int], budget_s: float) -> list[int]:
     return list(asked.values())
 
 
+def kill(pid: int) -> None:
+    """Kill the process ``pid`` if it is there; 0 is none."""
+    if pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def reap() -> None:
     """Collect the children that have ended, without waiting."""
     with contextlib.suppress(ChildProcessError):

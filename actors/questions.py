@@ -26,6 +26,7 @@ from .arguments import (
     checked_permissions,
     checked_seconds,
     load_specs,
+    located_bundle,
 )
 
 # What an answer may take beyond the time its work is given, in seconds.
@@ -84,6 +85,21 @@ def unload(settings: Settings, plugin_id: int, timeout: float | None, cascade: b
         lambda n, to: m.UnloadPlugin(n, to, plugin_id, drain_s, cascade),
         f"unloading plugin {plugin_id}",
         drain_s + 2 * settings.system.stop_timeout_s + ANSWER_S,
+    )
+
+
+def swap(
+    settings: Settings, plugin_id: int, bundle: str | Path, allow_widen: bool, dry_run: bool, timeout: float | None
+) -> Ask:
+    """Put another version in the place of one; the value is a ``SwapReport``."""
+    checked_id(plugin_id)
+    place = located_bundle(checked_bundle(bundle))
+    step_s = checked_seconds(timeout, settings.system.load_timeout_s)
+    return Ask(
+        "supervisor",
+        lambda n, to: m.SwapPluginFor(n, to, plugin_id, place, bool(allow_widen), bool(dry_run), step_s),
+        f"swapping plugin {plugin_id}",
+        settings.system.load_timeout_s + 3 * step_s + settings.system.stop_timeout_s + 2 * ANSWER_S,
     )
 
 

@@ -113,6 +113,21 @@ class Registrations:
         found = self._db.execute("SELECT load_id FROM plugins WHERE plugin_id = ?", (plugin_id,)).fetchone()
         return int(found[0]) if found else 0
 
+    def replacement(self, row: m.Registration) -> tuple[m.Registration, m.Registration]:
+        """Return the row that is there, and what it would be with another version; raises PluginNotRegistered.
+
+        What was granted beyond what the old version asked for stays granted, what was revoked stays revoked.
+        """
+        old = self.get(row.plugin_id)
+        granted = (row.requested - (old.requested - old.granted)) | (old.granted - old.requested)
+        return old, attrs.evolve(row, granted=granted, state=old.state)
+
+    def replace(self, row: m.Registration) -> m.Registration:
+        """Put another version's row in the place of the one that is there."""
+        _, new = self.replacement(row)
+        self._write(new, self._load_of(row.plugin_id))
+        return new
+
     def remove(self, plugin_id: int) -> None:
         """Forget the plugin; if its load failed over a row of an earlier run, that row is there again."""
         before = self._at_rest_before.pop(plugin_id, None)
@@ -180,6 +195,10 @@ class Registry(ActorProcess):
         match message:
             case m.Register():
                 self._register(rows, message, sender)
+            case m.PlanReplacement():
+                self._plan_replacement(rows, message, sender)
+            case m.ReplaceRegistration():
+                self._replace(rows, message, sender)
             case m.Unregister():
                 rows.remove(message.plugin_id)
                 self.send(sender, m.PluginUnregistered(message.load_id))
@@ -208,6 +227,20 @@ class Registry(ActorProcess):
             self.send(sender, m.StepFailed(message.load_id, error))
         else:
             self.send(sender, m.PluginRegistered(message.load_id, row))
+
+    def _plan_replacement(self, rows: Registrations, message: m.PlanReplacement, sender: Address) -> None:
+        try:
+            before, after = rows.replacement(message.registration)
+        except (NyxPluginError, sqlite3.Error) as error:
+            self.send(sender, m.StepFailed(message.load_id, error))
+        else:
+            self.send(sender, m.ReplacementPlanned(message.load_id, before, after))
+
+    def _replace(self, rows: Registrations, message: m.ReplaceRegistration, sender: Address) -> None:
+        row = rows.replace(message.registration)
+        self.send(sender, m.RegistrationReplaced(message.load_id, row))
+        change = m.PermissionsChanged(row.plugin_id, row.granted, 0, sender, swap_id=message.load_id)
+        self.send(self._dispatcher, change)
 
     def _change(self, rows: Registrations, message: m.ChangePermission) -> None:
         try:

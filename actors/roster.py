@@ -5,10 +5,7 @@ Part of the supervisor's process; it decides nothing itself.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import random
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -35,8 +32,10 @@ from .lifecycle import ENDING, LOADING, Directive, Do, PluginLife, Publish, Rest
 from .loader import Loader
 from .plugin_actor import PluginActor
 from .precedence import bereft, dependents_loaded, loads_due, needed_by, unloads_due
+from .processes import kill
 from .restart import RestartPolicy
 from .root import Root
+from .swaps import Swaps
 from .trees import remove
 
 # After its own budget an actor that does not answer gets this long, in seconds, before it is killed.
@@ -101,6 +100,27 @@ class Roster:
         self._killed: list[str] = []
         self._unloaded: dict[int, int] = {}
         """Since the system began to stop: the plugins that were unloaded, and how many frames they did not finish."""
+        self.swaps = Swaps(root, self)
+
+    @property
+    def plugins(self) -> dict[int, Plugin]:
+        """All of them by load id."""
+        return self._plugins
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether nothing new may be begun."""
+        return self._stopping
+
+    @property
+    def version(self) -> int:
+        """Of the routes that the dispatcher has confirmed."""
+        return self._version
+
+    def new_id(self) -> int:
+        """An id that neither a load nor a swap has had."""
+        self._next_id += 1
+        return self._next_id
 
     def __len__(self) -> int:
         return len(self._plugins)
@@ -143,6 +163,7 @@ class Roster:
                 self._root.send(to, attrs.evolve(plugin.told, number=0, again=True))
             if waiting is not None:
                 self._root.send(to, waiting)
+        self.swaps.tell_again(role)
 
     def _ask(self, role: str, plugin: Plugin, question: Any) -> None:
         """Ask an essential actor for something that is waited for."""
@@ -226,7 +247,10 @@ class Roster:
     # Facts about plugins.
 
     def note(self, message: Any, sender: Address) -> None:
-        """Feed a fact about a plugin to its life."""
+        """Feed a fact about a plugin to its life, or one about a swap to that."""
+        if message.load_id in self.swaps:
+            self.swaps.note(message, sender)
+            return
         plugin = self._plugins.get(message.load_id)
         if plugin is None:
             return
@@ -265,6 +289,7 @@ class Roster:
                 return life.plugin_drained(message.unload_error or "")
             case m.RouteSet():
                 self._version = plugin.order.version = message.version
+                self.swaps.route_set(message.load_id)
                 return life.route_set()
             case m.RouteDropped():
                 self._version = plugin.order.version = message.version
@@ -359,6 +384,10 @@ class Roster:
             ),
         )
 
+    def set_route(self, load_id: int, plugin: Plugin) -> None:
+        """Let the dispatcher know how the plugin is now."""
+        self._set_route(load_id, plugin)
+
     def _set_route(self, load_id: int, plugin: Plugin) -> None:
         life = plugin.life
         if life.route is None:
@@ -405,6 +434,8 @@ class Roster:
 
     def _remove_files(self, load_id: int, plugin: Plugin) -> None:
         remove(plugin.life.directory)
+        if plugin.life.bundle_directory:
+            remove(plugin.life.bundle_directory)
 
     def _answer_load(self, load_id: int, plugin: Plugin) -> None:
         life, order = plugin.life, plugin.order
@@ -432,6 +463,7 @@ class Roster:
 
     def _forget(self, load_id: int, plugin: Plugin) -> None:
         del self._plugins[load_id]
+        self.swaps.plugin_gone(load_id)
         for name in ("restart", "drain", "kill", "load", "leave"):
             self._root.cancel_alarm((name, load_id))
         self._start_waiting()
@@ -525,6 +557,8 @@ class Roster:
 
     def child_exited(self, child: Address) -> None:
         """Tell a loader's end and a plugin actor's apart."""
+        if self.swaps.loader_exited(child):
+            return
         for order in self._orders:
             if same(order.loader, child):
                 order.loader = None
@@ -534,6 +568,7 @@ class Roster:
             if same(plugin.actor, child):
                 plugin.actor = None
                 self._root.cancel_alarm(("kill", load_id))
+                self.swaps.actor_exited(load_id)
                 self._obey(load_id, plugin, plugin.life.actor_exited(time.monotonic(), random.random()))
                 return
 
@@ -556,6 +591,9 @@ class Roster:
 
     def alarm(self, what: str, load_id: int) -> None:
         """A backoff is over, or somebody has not answered in time."""
+        if what == "swap":
+            self.swaps.alarm(load_id)
+            return
         plugin = self._plugins.get(load_id)
         if plugin is None:
             return
@@ -570,7 +608,7 @@ class Roster:
         else:
             plugin.life.actor_killed()
             self._killed.append(f"plugin actor of plugin {plugin.life.plugin_id} ({plugin.pid})")
-            _kill(plugin.pid)
+            kill(plugin.pid)
 
     def _expect_progress(self, load_id: int) -> None:
         """Reading a bundle and starting its plugin may take the configured time each, and some grace."""
@@ -579,7 +617,7 @@ class Roster:
     def _load_timed_out(self, load_id: int, plugin: Plugin) -> None:
         if plugin.life.stage is Stage.PREPARING:
             # A loader that does not answer can't be asked to end.
-            _kill(plugin.order.loader_pid)
+            kill(plugin.order.loader_pid)
         elif plugin.life.stage in LOADING:
             error = PluginFailed(plugin.life.plugin_id, "its plugin actor did not answer in time", plugin.life.stage)
             self._obey(load_id, plugin, plugin.life.step_failed(error))
@@ -593,12 +631,6 @@ _ANSWERED_BY: dict[type, str] = {
     m.RouteSet: "dispatcher",
     m.RouteDropped: "dispatcher",
 }
-
-
-def _kill(pid: int) -> None:
-    if pid:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
 
 
 def _as_ours(plugin_id: int, error: BaseException | None) -> NyxPluginError:

@@ -64,6 +64,8 @@ class Supervisor(ActorProcess):
                 self._roster.load(message)
             case m.UnloadPlugin():
                 self._roster.unload(message)
+            case m.SwapPluginFor():
+                self._roster.swaps.begin(message)
             case m.PausePlugin():
                 self._roster.pause(message)
             case m.GetRegistration() | m.ListRegistrations():

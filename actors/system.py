@@ -34,6 +34,7 @@ from .series import Frame, Header, Series, checked_frames, encoded
 from .service_file import Claim, service_dir
 from .session import Session
 from .subscription import Subscription
+from .swap_report import SwapReport
 from .waiting import Waiter
 
 _log = logging.getLogger("nyx_plugins")
@@ -171,6 +172,28 @@ class PluginSystem:
         :class:`DependentsLoaded`.
         """
         self._ask(questions.unload(self._settings, plugin_id, timeout, cascade))
+
+    def swap(
+        self,
+        plugin_id: int,
+        bundle: str | Path,
+        *,
+        allow_widen: bool = False,
+        dry_run: bool = False,
+        timeout: float | None = None,
+    ) -> SwapReport:
+        """Put another version in a plugin's place while frames come in: none is lost, doubled or reordered.
+
+        The new version starts beside the old one, gets its state (``snapshot`` and ``restore``) and goes on between two
+        frames. If anything fails the old one goes on, as if nothing had been. ``timeout`` (seconds,
+        ``system.load_timeout_s`` by default) is for each of: reading the bundle, starting the new version, waiting for
+        frames in hand, moving over. With ``dry_run`` nothing is changed: the report shows the differences.
+
+        Raises :class:`SwapRefused` when the new version would be allowed more, unless ``allow_widen``;
+        :class:`SwapFailed`, and what :meth:`load` raises for a bundle.
+        """
+        report: SwapReport = self._ask(questions.swap(self._settings, plugin_id, bundle, allow_widen, dry_run, timeout))
+        return report
 
     def pause(self, plugin_id: int) -> None:
         """Hand no more frames to the plugin; its mailbox accepts until it is full.

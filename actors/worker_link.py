@@ -80,6 +80,8 @@ class WorkerPlan:
     config: Mapping[str, Any]
     policy: Policy
     max_reply_bytes: int
+    scratch: str
+    """Where its private directory for files is made, if its policy has one."""
     max_snapshot_bytes: int = 0
     standby: bool = False
     """Whether it is to take another worker's place, and gets no frames before it has."""
@@ -92,6 +94,9 @@ class Worker(Protocol):
 
     def start(self, plan: WorkerPlan) -> None:
         """Begin; ``Ready`` or ``StartFailed`` follows."""
+
+    def serve(self, owner: Owner) -> None:
+        """From now on, tell this owner what happens."""
 
     def send_batch(self, first_index: int, frames: Sequence[tuple[int, bytes]]) -> None:
         """Hand over frames; ``Done`` follows."""
@@ -156,7 +161,6 @@ class WorkerLink:
         self.pid = 0
         self._owner = owner
         self._watching = watching
-        self._directory = page.parent
         self._page: MarkPage | None = MarkPage(page)
         self._max_reply_bytes = max_reply_bytes
         self._max_results = max_results
@@ -183,7 +187,7 @@ class WorkerLink:
         ours, theirs = socket.socketpair()
         self._output, output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(output, True)
-        with theirs, confinement(plan.policy, plan.bundle, self._directory) as jail:
+        with theirs, confinement(plan.policy, plan.bundle, plan.scratch) as jail:
             fd = theirs.fileno()
             self._process = subprocess.Popen(
                 worker_command(fd, self._page.fd, plan.policy.packages),
@@ -209,6 +213,10 @@ class WorkerLink:
         self._ended = os.pidfd_open(self.pid)
         self._watching.watch(self._ended, self._process_ended)
         self._send(_start_message(plan, jail, jail.orders(self.pid, (fd,))))
+
+    def serve(self, owner: Owner) -> None:
+        """From now on, tell this owner what happens."""
+        self._owner = owner
 
     def send_batch(self, first_index: int, frames: Sequence[tuple[int, bytes]]) -> None:
         """Hand over frames, the first of which has this ring index."""

@@ -53,7 +53,7 @@ class Peer:
         self._reader = protocol.MessageReader()
         page = os.memfd_create("page")
         os.ftruncate(page, protocol.PAGE_BYTES)
-        with theirs, confinement(POLICY, str(folder / "bundle"), folder) as jail:
+        with theirs, confinement(POLICY, str(folder / "bundle"), str(folder / "scratch")) as jail:
             fd = theirs.fileno()
             self._process = subprocess.Popen(
                 spawn.worker_command(fd, page),

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
         ServiceRunning,
         SignatureError,
         SigningUnavailable,
+        SwapFailed,
+        SwapRefused,
         SystemStopped,
         WrongLoop,
     )
@@ -95,6 +97,8 @@ __all__ = [
     "SigningUnavailable",
     "StreamDecoder",
     "StreamFrame",
+    "SwapFailed",
+    "SwapRefused",
     "SystemStopped",
     "WrongLoop",
     "close_frame",

@@ -29,6 +29,8 @@ _WHERE = {
     "Emitted": "actors.events",
     "DispatchStats": "actors.events",
     "PluginStats": "actors.events",
+    "SwapReport": "actors.swap_report",
+    "Difference": "plugins.differences",
     "LatencyHistogram": "actors.latency",
     "Settings": "config.settings",
     "PluginSettings": "config.settings",
@@ -76,6 +78,8 @@ _WHERE = {
     "ServiceRunning": "plugins.errors",
     "SignatureError": "plugins.errors",
     "SigningUnavailable": "plugins.errors",
+    "SwapFailed": "plugins.errors",
+    "SwapRefused": "plugins.errors",
     "SystemStopped": "plugins.errors",
     "NotStarted": "plugins.errors",
     "WrongLoop": "plugins.errors",
@@ -97,6 +101,7 @@ __all__ = [
     "DependencyCycle",
     "DependencyMissing",
     "DependentsLoaded",
+    "Difference",
     "DispatchStats",
     "DispatchTimeout",
     "Emitted",
@@ -146,6 +151,9 @@ __all__ = [
     "StreamDecoder",
     "StreamFrame",
     "Subscription",
+    "SwapFailed",
+    "SwapRefused",
+    "SwapReport",
     "SystemStopped",
     "WrongLoop",
     "load_settings",
@@ -162,11 +170,13 @@ if TYPE_CHECKING:
     from .actors.plugin_info import PluginInfo
     from .actors.receipt import Outcome, OutcomeKind, Receipt
     from .actors.subscription import Subscription
+    from .actors.swap_report import SwapReport
     from .actors.system import PluginSystem
     from .config.errors import ConfigError, NyxPluginError, StartupError
     from .config.frame_types import FrameTypeSettings
     from .config.loading import load_settings
     from .config.settings import PluginSettings, Settings
+    from .plugins.differences import Difference
     from .plugins.errors import (
         AlreadyLoaded,
         BundleChanged,
@@ -201,6 +211,8 @@ if TYPE_CHECKING:
         ServiceRunning,
         SignatureError,
         SigningUnavailable,
+        SwapFailed,
+        SwapRefused,
         SystemStopped,
         WrongLoop,
     )

@@ -82,6 +82,8 @@ class PermissionsChanged:
     permissions: frozenset[str]
     request_id: int
     reply_to: Address
+    swap_id: int = 0
+    """If a swap has changed them: the answer is a ``PermissionsInForce`` to the supervisor."""
 
 
 @attrs.frozen

@@ -23,6 +23,9 @@ class StartPlugin:
     manifest: Manifest
     policy: Policy
     directory: str
+    """Of its mailboxes, which stay where they are when its version changes."""
+    bundle_directory: str
+    """Of the bundle's copy (``bundle``) and of what its workers write."""
     digest: str
     """Of the bundle's copy in there; checked before each start of a worker."""
     capacity: int
@@ -70,6 +73,21 @@ class Quarantine:
 
 
 @attrs.frozen
+class SwapPlugin:
+    """Supervisor to plugin actor: put this version in the place of the present one; PluginSwapped or SwapAbandoned.
+
+    ``timeout_s`` is for each of: starting its workers, waiting for the end of frames in hand, and moving over.
+    """
+
+    swap_id: int
+    manifest: Manifest
+    policy: Policy
+    digest: str
+    bundle_directory: str
+    timeout_s: float
+
+
+@attrs.frozen
 class DrainPlugin:
     """Supervisor to plugin actor: finish what is in the mailbox, stop the worker; answered with PluginDrained."""
 
@@ -85,6 +103,7 @@ PluginMessage: TypeAlias = (
     | GetPluginStats
     | PausePlugin
     | Quarantine
+    | SwapPlugin
     | DrainPlugin
     | Introduce
     | SessionJoined

@@ -52,6 +52,25 @@ class Register:
 
 
 @attrs.frozen
+class PlanReplacement:
+    """Supervisor to registry: what if this were the plugin's row? Answered with ReplacementPlanned or StepFailed."""
+
+    load_id: int
+    registration: Registration
+
+
+@attrs.frozen
+class ReplaceRegistration:
+    """Supervisor to registry: let this be the plugin's row; answered with RegistrationReplaced.
+
+    What was granted and revoked by hand stands. Doing it twice changes nothing.
+    """
+
+    load_id: int
+    registration: Registration
+
+
+@attrs.frozen
 class Unregister:
     """Supervisor to registry; answered with PluginUnregistered."""
 
@@ -120,6 +139,8 @@ class DecidePolicy:
     plugin_id: int
     request: SandboxRequest
     override: SandboxOverride | None = None
+    for_swap: bool = False
+    """Whether it is for a version that may never take the present one's place."""
 
 
 @attrs.frozen
@@ -145,6 +166,8 @@ LoaderMessage: TypeAlias = PrepareBundle
 RegistryMessage: TypeAlias = (
     StartRegistry
     | Register
+    | PlanReplacement
+    | ReplaceRegistration
     | Unregister
     | NoteState
     | ChangePermission

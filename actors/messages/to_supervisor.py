@@ -63,6 +63,18 @@ class UnloadPlugin(Question):
 
 
 @attrs.frozen
+class SwapPluginFor(Question):
+    """Session to supervisor: put another version in the plugin's place; the value is a ``SwapReport``."""
+
+    plugin_id: int
+    bundle: str
+    allow_widen: bool
+    dry_run: bool
+    timeout_s: float
+    """For each of: reading the bundle, starting its workers, waiting for frames in hand, moving over."""
+
+
+@attrs.frozen
 class ChangeSettings(Question):
     """Session to supervisor: these hold for plugins that are loaded from now on; passed on to the guard."""
 
@@ -183,6 +195,58 @@ class PluginDrained:
 
 
 @attrs.frozen
+class ReplacementPlanned:
+    """Registry to supervisor: the row that is there, and what the new version's would be."""
+
+    load_id: int
+    before: Registration
+    after: Registration
+
+
+@attrs.frozen
+class PluginSwapped:
+    """Plugin actor to supervisor: the new version works; neither did for ``pause_s``. ``OldVersionStopped`` follows.
+
+    This and what follows has the id of the swap for its ``load_id``.
+    """
+
+    load_id: int
+    pause_s: float
+    state_carried: bool
+
+
+@attrs.frozen
+class SwapAbandoned:
+    """Plugin actor to supervisor: the old version goes on, and no worker is left of the new one."""
+
+    load_id: int
+    error: BaseException
+
+
+@attrs.frozen
+class OldVersionStopped:
+    """Plugin actor to supervisor: no worker of the old version is left."""
+
+    load_id: int
+
+
+@attrs.frozen
+class RegistrationReplaced:
+    """Registry to supervisor: the row is that of the new version; the dispatcher's ``PermissionsInForce`` follows."""
+
+    load_id: int
+    registration: Registration
+
+
+@attrs.frozen
+class PermissionsInForce:
+    """Dispatcher to supervisor: the new version's permissions hold, and nothing that older ones let through is left."""
+
+    load_id: int
+    version: int
+
+
+@attrs.frozen
 class RouteSet:
     """Dispatcher to supervisor: the route is in force, and nothing that an older one let through is under way."""
 
@@ -259,4 +323,11 @@ SupervisorMessage: TypeAlias = (
     | RouteDropped
     | ViolationNoted
     | ThresholdPassed
+    | SwapPluginFor
+    | ReplacementPlanned
+    | PluginSwapped
+    | SwapAbandoned
+    | OldVersionStopped
+    | RegistrationReplaced
+    | PermissionsInForce
 )

@@ -20,6 +20,7 @@ from nyx_plugins.plugins.worker.outside import Refusal
 from nyx_plugins.plugins.worker.protocol import BY_POLICY, BY_SYSTEM, MAX_REQUESTS, ProtocolError
 
 WAIT_S = 20.0
+POLICY = Policy(network=("localhost", "slow.localhost"))
 TIMED_OUT = Refusal(BY_SYSTEM, errno.ETIMEDOUT, "Connection timed out")
 
 
@@ -47,7 +48,7 @@ class Actor:
         self.gate = threading.Event()
         self.begun = threading.Semaphore(0)
         self.addresses = ["127.0.0.1"]
-        self.broker = Broker(Policy(network=("localhost", "slow.localhost")), self, self._resolve)
+        self.broker = Broker(self, self._resolve)
         self._watched: dict[int, Callable[[int], None]] = {}
 
     def _resolve(self, host: str, port: int) -> list[Place]:
@@ -75,7 +76,7 @@ class Actor:
 
     def ask(self, request_id: int, host: str = "localhost", port: int = 1, timeout_ms: int = 10_000) -> None:
         """Take a request of the link."""
-        self.broker.take(Connect(request_id, host, port, timeout_ms), self.link)
+        self.broker.take(Connect(request_id, host, port, timeout_ms), self.link, POLICY)
 
     def serve_until(self, done: Callable[[], bool]) -> None:
         """Call watchers until it is done."""
@@ -126,7 +127,7 @@ def test_a_denied_request_is_noted(actor: Actor) -> None:
 def test_no_thread_before_the_first_request(actor: Actor) -> None:
     """A plugin that asks for nothing costs no thread and no descriptor."""
     before = len(os.listdir("/proc/self/fd"))
-    broker = Broker(Policy(), actor)
+    broker = Broker(actor)
     assert len(os.listdir("/proc/self/fd")) == before
     broker.close()
 
@@ -178,7 +179,7 @@ def test_what_comes_too_late_is_closed(actor: Actor, server: socket.socket) -> N
     actor.ask(1, "slow.localhost", server.getsockname()[1])
     assert actor.begun.acquire(timeout=WAIT_S)
     before = len(os.listdir("/proc/self/fd"))
-    actor.broker.forget()
+    actor.broker.forget(actor.link)
     actor.gate.set()
     server.settimeout(WAIT_S)
     with server.accept()[0] as theirs:
