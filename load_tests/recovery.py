@@ -156,8 +156,11 @@ def _once(subject: Subject, measurement: Measurement) -> float:
 def recovery(rounds: int, roles: Sequence[str]) -> None:
     """Measure how long it takes until all is well again after a process was killed."""
     met = True
-    for times in measure([MEASUREMENTS[role] for role in roles or MEASUREMENTS], rounds):
-        click.echo(str(times))
-        met = met and times.met
+    try:
+        for times in measure([MEASUREMENTS[role] for role in roles or MEASUREMENTS], rounds):
+            click.echo(str(times))
+            met = met and times.met
+    except (NyxPluginError, TimeoutError) as error:
+        raise click.ClickException(f"it did not come back: {error}") from None
     if not met:
         click.get_current_context().exit(EXIT_NOT_MET)

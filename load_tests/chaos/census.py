@@ -13,7 +13,7 @@ WORKER, PLUGIN_ACTOR, CLIENT = "worker", "plugin actor", "client"
 DISPATCHER, REGISTRY, GUARD = "dispatcher", "registry", "guard"
 ROLES = (WORKER, PLUGIN_ACTOR, CLIENT, DISPATCHER, REGISTRY, GUARD)
 """Who can be killed. The Supervisor, the admin and the host are not: nothing outlives them."""
-SURVIVED = (WORKER, PLUGIN_ACTOR, CLIENT)
+SURVIVED = (WORKER, PLUGIN_ACTOR, CLIENT, REGISTRY, GUARD)
 """Whose deaths the system survives."""
 _NAMES = {
     f"{ACTOR_PREFIX}PluginActor": PLUGIN_ACTOR,

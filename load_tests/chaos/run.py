@@ -29,6 +29,7 @@ from .killer import Killer
 from .records import lines, turns, worker_files
 from .remains import Before, remains
 from .verdict import Diary, Evidence, Faults, Judge, Totals
+from .witness import Witness
 
 IDS = tuple(part.id for part in CAST)
 EMBEDDED = 0
@@ -123,6 +124,7 @@ class Run:
 
     def _perform(self, stage: Stage) -> None:
         with ExitStack() as stack:
+            self._witness = stack.enter_context(Witness(self._faults))
             claim = stack.enter_context(_claimed(stage.service))
             system = PluginSystem(stage.settings())
             stack.callback(self._close, system)
@@ -225,8 +227,9 @@ class Run:
             self._faults.note("some had to be killed at the end", str(report))
 
     def _judge(self, stage: Stage) -> Report:
-        if errors := _text(stage.errors):
-            self._note(f"clients said:\n{errors}")
+        self._witness.hear(_text(stage.errors))
+        for line in filter(None, self._witness.lines):
+            self._note(f"heard: {line}")
         judge = Judge(evidence := _evidence(stage, self._totals, self._director, self._clients))
         judge.faults.add(self._faults)
         judge.figures["clients"] = len(evidence.diaries)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from nyx_plugins.load_tests.chaos.census import kill
 from nyx_plugins.load_tests.chaos.remains import Before, remains
 from nyx_plugins.load_tests.chaos.run import Options, Report
 from nyx_plugins.load_tests.chaos.verdict import Faults
+from nyx_plugins.load_tests.chaos.witness import Witness
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
@@ -107,3 +109,16 @@ def test_only_children_of_those_named_are_killed() -> None:
         assert cat.poll() is None
         assert kill(cat.pid, [os.getpid()])
     assert not kill(cat.pid, [os.getpid()])
+
+
+def test_a_traceback_does_not_pass() -> None:
+    """Whoever fails by itself is told of, though it comes back; what plugins log is their own business."""
+    faults = Faults()
+    with Witness(faults) as witness:
+        logging.getLogger("nyx_plugins.plugin.busy").error("Traceback (most recent call last): mine")
+        logging.getLogger("nyx_plugins.host").warning("a line")
+        assert not faults
+        logging.getLogger("nyx_plugins.host").error("Guard crashed:\nTraceback (most recent call last): ...")
+    logging.getLogger("nyx_plugins.host").error("Traceback (most recent call last): later")
+    assert witness.lines == ["a line"]
+    assert faults.counts == {"somebody failed without being killed": 1}
