@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 
 class Fences:
@@ -15,10 +15,11 @@ class Fences:
         """The fence ``token`` stands behind so many frames of each mailbox."""
         self._standing.append((token, positions))
 
-    def pass_by(self, finished: Mapping[object, int]) -> list[int]:
+    def pass_by(self, count_finished: Callable[[], Mapping[object, int]]) -> list[int]:
         """Take away, and return in order, the fences with so many finished frames of each mailbox before them."""
         if not self._standing:
             return []
+        finished = count_finished()
         passed = [token for token, positions in self._standing if _is_behind(positions, finished)]
         self._standing = [fence for fence in self._standing if not _is_behind(fence[1], finished)]
         return passed

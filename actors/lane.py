@@ -1,4 +1,4 @@
-"""One lane of a plugin actor: a worker, and the frames on their way to it.
+"""One lane of a plugin actor: a worker, and the frames on their way to it, control frames before all others.
 
 The actor has messages in and out; the lane has the mailbox, the batches under way, the deadline, what is suspect after
 a crash, and the start and the end of its worker.
@@ -37,9 +37,9 @@ from .deadline import Deadline
 from .deaths import Cause, Death
 from .home import Home
 from .inline_worker import InlineWorker
-from .mailbox import Mailbox
+from .lane_files import CONTROL, DATA, mailbox_path, mark_path, open_mailbox
 from .results import DeadLetter, Failed, Result
-from .tray import BATCH_FRAMES, BATCHES_UNDER_WAY, Tray
+from .tray import BATCH_FRAMES, BATCHES_UNDER_WAY, HandOut, Tray
 from .worker_link import Owner, Worker, WorkerLink, WorkerPlan
 
 # How often a worker's memory, threads and scratch directory are looked at, in seconds.
@@ -63,30 +63,37 @@ class Lane:
         self._directory = Path(home.plan.directory)
         self._deadline = Deadline(home.plan.policy.wall_time_s, BATCH_FRAMES)
         self._is_watching = self._is_pumping = self._is_stopping = False
-        self._is_recovered = self._mailbox_path.exists()
-        self.tray = Tray(self._open() if self._is_recovered else self._create())
+        self._trays: dict[int, Tray] = {}
+        self.trays: list[Tray] = []
+        """Those that there are, in the order in which they are served."""
+        self.is_recovered = mailbox_path(self._directory, number, DATA).exists()
+        self.data = self.tray(DATA)
+        if mailbox_path(self._directory, number, CONTROL).exists():
+            self.tray(CONTROL)
 
     @property
-    def is_recovered(self) -> bool:
-        """Whether another plugin actor has had this lane before."""
-        return self._is_recovered
+    def _max_deliveries(self) -> int:
+        manifest = self._home.plan.manifest
+        return manifest.max_deliveries if manifest.idempotent else 1
 
     @property
-    def box(self) -> Mailbox:
-        """Its frames."""
-        return self.tray.box
+    def depth(self) -> int:
+        """Frames without outcome."""
+        return sum(tray.box.depth for tray in self.trays)
 
     @property
-    def _mailbox_path(self) -> Path:
-        return self._directory / f"mailbox-{self.number}-data"
+    def is_under_way(self) -> bool:
+        """Whether the worker has frames in hand."""
+        return any(tray.is_under_way for tray in self.trays)
 
-    def _open(self) -> Mailbox:
-        return Mailbox.open(self._mailbox_path, self._home.plan.plugin_id)
-
-    def _create(self) -> Mailbox:
-        plan = self._home.plan
-        result_bytes = max(plan.capacity_bytes, plan.settings.limits.max_reply_bytes)
-        return Mailbox.create(self._mailbox_path, plan.plugin_id, plan.capacity, plan.capacity_bytes, result_bytes)
+    def tray(self, flag: int) -> Tray:
+        """Where frames of this kind wait; that for control frames is made when the first comes."""
+        tray = self._trays.get(flag)
+        if tray is None:
+            box = open_mailbox(self._home.plan, self.number, flag)
+            self._trays[flag] = tray = Tray(box, flag, self._max_deliveries)
+            self.trays = [self._trays[flag] for flag in (CONTROL, DATA) if flag in self._trays]
+        return tray
 
     # The worker's life.
 
@@ -100,7 +107,7 @@ class Lane:
 
     @property
     def _mark(self) -> Path:
-        return self._directory / f"mark-{self.number}"
+        return mark_path(self._directory, self.number)
 
     @property
     def _standby_mark(self) -> Path:
@@ -124,7 +131,8 @@ class Lane:
     def settle_earlier(self) -> None:
         """Settle what the worker of an earlier plugin actor had in hand."""
         self.worker = self.new_worker(self)
-        self.tray.expect_mark()
+        for tray in self.trays:
+            tray.expect_mark()
         self.settle_suspects("crash: the plugin actor and its worker ended")
         self.worker.kill()
         self.worker = None
@@ -132,7 +140,7 @@ class Lane:
     def start(self) -> None:
         """Start a worker; it reports that it is ready, or the lane that it is not."""
         plan = self._home.plan
-        self.tray.rewind()
+        self._rewind()
         try:
             check_copy(plan.plugin_id, Path(plan.bundle_directory, "bundle"), plan.digest)
         except BundleChanged as changed:
@@ -156,11 +164,13 @@ class Lane:
 
     def restart(self, after_s: float) -> None:
         """Start a worker again, in so many seconds."""
-        self.box.note_restart()
+        self.data.box.note_restart()
         self._alarm("restart", after_s)
 
     def stop(self) -> None:
         """Ask the worker to unload; ``lane_stopped`` follows."""
+        if self._is_stopping:
+            return
         if self.is_ready and self.worker is not None:
             self._alarm("stop", self._home.plan.settings.system.stop_timeout_s)
             self._is_stopping = True
@@ -187,7 +197,7 @@ class Lane:
         """Kill the worker, if there is one; there is none from now on."""
         self.is_ready = self._is_stopping = self._is_watching = False
         self._snapshots.clear()
-        self.tray.rewind()
+        self._rewind()
         for kind in ("start", "tick", "look", "stop", "restart"):
             self._home.cancel_alarm((kind, self.number))
         worker, self.worker = self.worker, None
@@ -204,14 +214,20 @@ class Lane:
     def close(self) -> None:
         """Release everything, for good."""
         self.drop_worker()
-        self.box.close()
+        self._home.cancel_alarm(("expire", self.number))
+        for tray in self.trays:
+            tray.box.close()
+
+    def _rewind(self) -> None:
+        for tray in self.trays:
+            tray.rewind()
 
     # Another worker takes the present one's place.
 
     @property
     def is_idle(self) -> bool:
         """Whether no worker has anything in hand."""
-        return not self.tray.is_under_way
+        return not self.is_under_way
 
     def send_snapshot(self, answer: OnSnapshot) -> bool:
         """Ask the worker for its plugin's state, which ``answer`` is told; false when there is no worker to ask."""
@@ -252,6 +268,8 @@ class Lane:
         self._home.cancel_alarm(("tick", self.number))
         self._is_watching, self.is_ready = False, True
         self._deadline = Deadline(self._home.plan.policy.wall_time_s, BATCH_FRAMES)
+        for tray in self.trays:
+            tray.max_deliveries = self._max_deliveries
         self._check_consumption()
 
     def remove_standby_mark(self) -> None:
@@ -315,12 +333,12 @@ class Lane:
         self.pump()
 
     def _done(self, message: Done) -> None:
-        if not self.is_ready or not self.tray.is_due(message.first_index, len(message.results)):
-            due = self.box.finished
-            self.worker_misbehaved(f"results for frames {message.first_index}.. where {due}.. were due")
+        tray, first = self._trays.get(message.first_index & CONTROL), message.first_index & ~CONTROL
+        if not self.is_ready or tray is None or not tray.is_due(first, len(message.results)):
+            self.worker_misbehaved(f"results for frames {message.first_index}.., which were not due")
             self.end_worker(Death(Cause.PROTOCOL, "answered frames that it was not given"))
             return
-        self._finish([Failed(*result) if isinstance(result, (list, tuple)) else result for result in message.results])
+        self._finish(tray, [Failed(*item) if isinstance(item, (list, tuple)) else item for item in message.results])
         self._home.lane_went_on(self)
         self.pump()
 
@@ -332,30 +350,63 @@ class Lane:
             return
         self._is_pumping = True
         try:
-            while self._may_send():
-                batch = self.tray.take()
-                self._watch_deadline()
+            while (batch := self._next_batch()) is not None:
                 assert self.worker is not None
                 self.worker.send_batch(batch.first, batch.frames)
         finally:
             self._is_pumping = False
+        self._watch_expiry()
 
-    def _may_send(self) -> bool:
+    def _next_batch(self) -> HandOut | None:
+        now_ms = int(time.time() * 1000)
+        self._expire(now_ms)
         if not self.is_ready or self.is_held or self._home.is_paused:
-            return False
-        return self.tray.has_room and self.tray.is_waiting
+            return None
+        tray = self._next_tray()
+        was_idle = tray is not None and not tray.is_under_way
+        batch = None if tray is None else tray.take(now_ms)
+        if batch is not None:
+            self._watch_deadline(was_idle)
+        return batch
 
-    def _finish(self, results: list[Result]) -> None:
-        self._home.settled(self.tray.finish(results))
+    def _next_tray(self) -> Tray | None:
+        """Whose frames come next: the control frames. A worker has those of one tray in hand, so that it is plain
+        what a crash makes suspect.
+        """
+        first, *others = self.trays
+        if not others:
+            return first
+        [data] = others
+        chosen, other = (first, data) if first.is_waiting else (data, first)
+        return None if other.is_under_way else chosen
+
+    def _finish(self, tray: Tray, results: list[Result]) -> None:
+        if results:
+            self._home.settled(tray.finish(results))
 
     def settle_suspects(self, reason: str) -> None:
         """Exactly the frames that the worker had started are suspect; those before them are done, those after go on."""
         if self.worker is not None:
-            self._finish(self.tray.verdicts(self.worker.mark(), reason))
+            mark = self.worker.mark()
+            for tray in self.trays:
+                self._finish(tray, tray.verdicts(mark, reason))
 
     def dead_letter_all(self, reason: str) -> None:
         """Finish every frame that is left."""
-        self._finish([DeadLetter(reason)] * self.box.depth)
+        for tray in self.trays:
+            self._finish(tray, [DeadLetter(reason)] * tray.box.depth)
+
+    def _expire(self, now_ms: int) -> None:
+        for tray in self.trays:
+            if count := tray.expired(now_ms):
+                self._finish(tray, [DeadLetter("expired")] * count)
+                self._home.lane_went_on(self)
+
+    def _watch_expiry(self) -> None:
+        """Look again when the time of the oldest frame is over: what no worker takes, nothing else would notice."""
+        due = [tray.expires_at_ms for tray in self.trays if tray.expires_at_ms]
+        if due:
+            self._alarm("expire", min(due) / 1000 - time.time())
 
     # Time.
 
@@ -371,24 +422,28 @@ class Lane:
                 self.start()
             case "look":
                 self._check_consumption()
+            case "expire":
+                self.pump()
             case "stop":
                 self._stopped("on_unload did not end in time")
 
     def _alarm(self, kind: str, after_s: float) -> None:
         self._home.alarm((kind, self.number), after_s)
 
-    def _watch_deadline(self) -> None:
+    def _watch_deadline(self, was_idle: bool) -> None:
+        if was_idle:
+            self._deadline.begin(time.monotonic())
         if not self._is_watching:
             self._is_watching = True
-            self._deadline.begin(time.monotonic())
             self._alarm("tick", self._deadline.interval_s)
 
     def _check_deadline(self) -> None:
         self._is_watching = False
-        if not self.tray.is_under_way or self.worker is None:
+        tray = next((tray for tray in self.trays if tray.is_under_way), None)
+        if tray is None or self.worker is None:
             return
-        in_hand = self.tray.in_hand(self.worker.mark())
-        allowed = self._deadline.exceeded(*in_hand, self.box.finished, time.monotonic())
+        in_hand = tray.in_hand(self.worker.mark())
+        allowed = self._deadline.exceeded(*in_hand, tray.box.finished, time.monotonic())
         if allowed is not None:
             self.end_worker(Death(Cause.DEADLINE, f"exceeded its wall time of {allowed:g} s per frame"))
             return

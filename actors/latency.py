@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Sequence
 
 import attrs
 
@@ -44,6 +45,12 @@ class LatencyHistogram:
             if seen and seen >= q * total:
                 return bound
         raise AssertionError("all counts together are the total")
+
+
+def total(histograms: Sequence[LatencyHistogram]) -> LatencyHistogram:
+    """All that any of them has measured."""
+    counts = tuple(map(sum, zip(*(histogram.counts for histogram in histograms), strict=True)))
+    return LatencyHistogram(BOUNDS, counts, sum(histogram.sum_s for histogram in histograms))
 
 
 class LatencyMeter:

@@ -8,15 +8,25 @@ from __future__ import annotations
 import os
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain, repeat
 from operator import ge
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 import attrs
 
 from ..plugins.errors import MailboxFull
-from .mailbox_file import FRAME_WORDS, RESULT_WORDS, MailboxCorrupt, MailboxFile, Sizes
+from .mailbox_file import (
+    DELIVERIES_SHIFT,
+    FRAME_WORDS,
+    MAX_DELIVERIES,
+    RESULT_WORDS,
+    TYPE_MASK,
+    MailboxCorrupt,
+    MailboxFile,
+    Sizes,
+)
 from .results import (
     DEAD_LETTER,
     FAILED,
@@ -32,6 +42,7 @@ from .results import (
 __all__ = [
     "DeadLetter",
     "Failed",
+    "Held",
     "Mailbox",
     "MailboxCorrupt",
     "MailboxStatistics",
@@ -43,6 +54,17 @@ __all__ = [
 
 NewFrame: TypeAlias = tuple[int, int, bytes, int]
 """A frame to append: sequence number, frame type, header, length in bytes of the data in the header."""
+
+
+class Held(NamedTuple):
+    """What the other mailboxes of a plugin hold, whose capacity is that of all of them together."""
+
+    frames: int = 0
+    bytes: int = 0
+
+
+NOTHING_HELD = Held()
+NEVER: Mapping[int, int] = MappingProxyType({})
 
 
 class Recalled(NamedTuple):
@@ -93,7 +115,7 @@ class Mailbox:
         """Create the file (mode 0600; OSError if it exists) for ``capacity`` frames with ``capacity_bytes`` of headers.
 
         ``result_bytes`` are for results, the oldest going first. Sizes are at least 1 (ValueError). A kill on the way
-        leaves a file that `open` calls corrupt.
+        leaves no file of that name.
         """
         return cls(MailboxFile.create(path, Sizes(capacity, capacity_bytes, result_bytes), plugin_id), plugin_id)
 
@@ -165,9 +187,16 @@ class Mailbox:
             raise MailboxFull(self.plugin_id, self.depth, self.capacity)
         raise MailboxFull(self.plugin_id, self.bytes_held, self.capacity_bytes, "bytes")
 
-    def append_batch(self, session: int, frames: Sequence[NewFrame]) -> int:
-        """Accept, with one commit, the frames before the first that finds no room; return how many.
+    def append_batch(
+        self,
+        session: int,
+        frames: Sequence[NewFrame],
+        expiries: Mapping[int, int] = NEVER,
+        others: Held = NOTHING_HELD,
+    ) -> int:
+        """Accept, with one commit, the frames before the first that finds no room beside ``others``; return how many.
 
+        ``expiries`` says, by sequence number, when the time of a frame is over, in milliseconds of the wall clock.
         ValueError unless the sequence numbers ascend from `last_seq`; OverflowError for a number that is no u64.
         """
         if not frames:
@@ -177,18 +206,21 @@ class Mailbox:
         # While it is empty the area begins again, so that few pages are touched.
         begin, tail = (self._state.begin, self._state.end) if self.depth else (0, 0)
         ends = list(accumulate(map(len, headers), initial=tail))[1:]
-        count = min(self.capacity - self.depth, bisect_right(ends, begin + self.capacity_bytes))
+        frames_left = self.capacity - self.depth - others.frames
+        count = max(0, min(frames_left, bisect_right(ends, begin + self.capacity_bytes - others.bytes)))
         if count:
+            times = [expiries.get(seq, 0) for seq in seqs] if expiries else repeat(0)
             # The shortest column ends the rows.
-            self._put_frames(zip(repeat(session, count), seqs, ends, types, data_lengths, strict=False))
+            self._put_frames(zip(repeat(session, count), seqs, ends, types, data_lengths, times, strict=False))
             self._file.header_bytes.put(tail, b"".join(headers[:count]))
-            self._accept(count, begin, ends[count - 1])
+            self._accept(count, begin, ends[count - 1], others.frames)
             self._file.sessions.note(session, seqs[count - 1], self.accepted - 1)
         return count
 
-    def read(self, index: int, max_frames: int, max_bytes: int) -> list[tuple[int, bytes]]:
+    def read(self, index: int, max_frames: int, max_bytes: int, now_ms: int = 0) -> list[tuple[int, bytes]]:
         """Frame type and header of unfinished frames from ``index`` on, as many as the limits allow, but at least one.
 
+        A frame that was delivered before comes alone, and none comes whose time is over at ``now_ms``.
         Empty when ``index`` is `accepted`; IndexError when it is below `finished` or above that.
         """
         state, file = self._state, self._file
@@ -199,11 +231,31 @@ class Mailbox:
             return []
         begin = file.frames.get(index - 1, 1)[2] if index > state.finished else state.begin
         rows = file.frames.get(index, count)
+        types = rows[3::FRAME_WORDS]
         edges = [end - begin for end in rows[2::FRAME_WORDS]]
         count = max(1, bisect_right(edges, max_bytes))
-        data = file.header_bytes.get(begin, edges[count - 1])
-        columns = zip(rows[3::FRAME_WORDS], [0, *edges], edges[:count], strict=False)
+        if max(types) > TYPE_MASK or any(rows[5::FRAME_WORDS]):
+            count = min(count, _ordinary(types, rows[5::FRAME_WORDS], now_ms))
+            types = array("Q", [word & TYPE_MASK for word in types])
+        data = file.header_bytes.get(begin, edges[count - 1] if count else 0)
+        columns = zip(types, [0, *edges], edges[:count], strict=False)
         return [(frame_type, data[start:end]) for frame_type, start, end in columns]
+
+    def expires_at(self, index: int) -> int:
+        """When the time of the frame with this ring index is over, in milliseconds; 0: never."""
+        return self._file.frames.get(index, 1)[5]
+
+    def deliveries(self, index: int) -> int:
+        """How often the frame with this ring index was in the hand of a worker that ended."""
+        return self._file.frames.get(index, 1)[3] >> DELIVERIES_SHIFT
+
+    def note_delivery(self, index: int) -> None:
+        """Note once more that an unfinished frame was in the hand of a worker that ended; at most 255 times."""
+        if not self.finished <= index < self.accepted:
+            raise IndexError(f"frame {index} is not among {self.finished} to {self.accepted}")
+        word = self._file.frames.get(index, 1)[3]
+        if word >> DELIVERIES_SHIFT < MAX_DELIVERIES:
+            self._file.frames.store(index, 3, word + (1 << DELIVERIES_SHIFT))
 
     def origins(self, index: int, count: int) -> list[tuple[int, int]]:
         """Session and sequence number of ``count`` frames from ``index`` on, finished or not.
@@ -255,11 +307,11 @@ class Mailbox:
         self._file.claim_frames(self.accepted + len(words) // FRAME_WORDS)
         self._file.frames.put(self.accepted, words)
 
-    def _accept(self, count: int, begin: int, end: int) -> None:
+    def _accept(self, count: int, begin: int, end: int, beside: int) -> None:
         state = self._state
         state.accepted += count
         state.begin, state.end = begin, end
-        state.peak = max(state.peak, state.depth)
+        state.peak = max(state.peak, state.depth + beside)
         self._file.commit()
 
     def _put_results(self, kinds: bytes, results: Sequence[Result]) -> int:
@@ -299,3 +351,13 @@ class Mailbox:
         state.begin = ends[-1]
         state.result_end = result_end
         self._file.commit()
+
+
+def _ordinary(types: Sequence[int], times: Sequence[int], now_ms: int) -> int:
+    """How many frames from the first on can be handed out together."""
+    for place, (word, expires_at) in enumerate(zip(types, times, strict=True)):
+        if 0 < expires_at <= now_ms:
+            return place
+        if word > TYPE_MASK:
+            return place or 1
+    return len(types)

@@ -22,7 +22,9 @@ offset       size            what
 512          256 * 3 u64     sessions: session, last sequence number (0: no entry), ring index of its last frame;
                              written after the commit, and brought up to date by `MailboxFile.open`
 6656         capacity        frames: session, sequence number, end position of the header (which begins where the one
-             * 5 u64         before ends), frame type, length of the data in the header
+             * 6 u64         before ends), frame type (lowest byte) and how often the frame was delivered to a worker
+                             that ended (next byte), length of the data in the header, milliseconds of the wall clock
+                             at which its time is over (0: never)
 then         capacity        results: kind (1 none, 2 reply, 3 failed, 4 dead letter, 5 reply lost), begin and end
              * 3 u64         position of its bytes
 then         capacity_bytes  byte ring of headers
@@ -34,6 +36,7 @@ at the next  result_bytes    byte ring of results: the reply; u32 length of the 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import struct
 from collections.abc import Iterator
@@ -47,14 +50,15 @@ from .results import KINDS
 from .ring_file import LastSequence, Pages, Ring, Table
 
 MAGIC = int.from_bytes(b"NYXMBOX1", "little")
-VERSION = 1
+VERSION = 2
 MAX_SESSIONS = 256
 
 _COMMIT, _FRAMES_CLAIMED, _RESULTS_CLAIMED = 48, 56, 64
 _COPIES = (128, 256)
 _SESSIONS, _FRAMES = 512, 6656
-FRAME_WORDS = 5
+FRAME_WORDS = 6
 RESULT_WORDS = 3
+TYPE_MASK, DELIVERIES_SHIFT, MAX_DELIVERIES = 0xFF, 8, 0xFF
 
 
 class MailboxCorrupt(NyxPluginError):
@@ -124,15 +128,19 @@ class MailboxFile:
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], sizes: Sizes, plugin_id: int) -> MailboxFile:
-        """Create the file with mode 0600; OSError if it exists. A kill on the way leaves what `open` calls corrupt."""
+        """Create the file with mode 0600; OSError if it exists. A kill on the way leaves no file of that name."""
         if min(sizes) < 1:
             raise ValueError(f"sizes must be at least 1, got {sizes}")
-        with _descriptor(path, os.O_CREAT | os.O_EXCL) as descriptor:
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(path))
+        unfinished = f"{os.fspath(path)}.new"
+        with _descriptor(unfinished, os.O_CREAT | os.O_TRUNC) as descriptor:
             os.ftruncate(descriptor, sizes.file_bytes)
             pages = Pages(descriptor, sizes.file_bytes)
         for place, word in enumerate((VERSION, plugin_id, *sizes), 1):
             pages.store(8 * place, word)
         pages.store(0, MAGIC)
+        os.rename(unfinished, path)
         return cls(pages, sizes)
 
     @classmethod
@@ -229,7 +237,10 @@ def _check(file: MailboxFile) -> None:
         raise ValueError("its counters contradict each other")
     if not state.accepted <= file.frames_claimed <= state.finished + capacity:
         raise ValueError("its rows contradict its counters")
-    _check_edges("headers", [state.begin, *file.frames.get(state.finished, state.depth)[2::FRAME_WORDS], state.end])
+    rows = file.frames.get(state.finished, state.depth)
+    if any(word >> 2 * DELIVERIES_SHIFT for word in rows[3::FRAME_WORDS]):
+        raise ValueError("it holds frames of an unknown type")
+    _check_edges("headers", [state.begin, *rows[2::FRAME_WORDS], state.end])
     if state.end - state.begin > file.sizes.capacity_bytes:
         raise ValueError("its headers are longer than it has room for")
     _check_results(file)

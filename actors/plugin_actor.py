@@ -26,7 +26,7 @@ from .deaths import Death
 from .events import PluginStats
 from .fences import Fences
 from .lane import Lane
-from .mailbox import Mailbox
+from .lanes import Lanes
 from .plans import restart_policy
 from .processes import become_subreaper, sweep
 from .remarks import Remarks
@@ -48,7 +48,7 @@ class PluginActor(ActorProcess):
     def __init__(self) -> None:
         super().__init__()
         self._parent: Address = None
-        self._lane: Lane | None = None
+        self._lanes: Lanes | None = None
         self.has_been_ready = False
         self._given_up = ""
         self._quarantined = False
@@ -59,6 +59,7 @@ class PluginActor(ActorProcess):
         self._pausing: list[m.PausePlugin] = []
         self._draining: m.DrainPlugin | None = None
         self._lost_before = 0
+        self._stop_error: str | None = None
         self._answers: Answers
         self._swapping: Swapping | None = None
         self._retiring: Retiring | None = None
@@ -70,7 +71,7 @@ class PluginActor(ActorProcess):
 
     def receive(self, message: m.PluginMessage, sender: Address) -> None:
         """Handle one message; what others say before its supervisor tells it who it is waits for that."""
-        if self._lane is not None:
+        if self._lanes is not None:
             self._handle(message, sender)
         elif isinstance(message, m.StartPlugin):
             self._start(message, sender)
@@ -88,11 +89,11 @@ class PluginActor(ActorProcess):
             case m.DeliverySeen():
                 self._seen(message)
             case m.Fence():
-                self._fences.add(message.token, {0: self._box.accepted} if message.settled else {})
+                self._fences.add(message.token, self._all.accepted() if message.settled else {})
                 self._fenced_for[message.token] = sender
                 self._pass_fences()
             case m.NoteViolations():
-                self._box.note_violations(message.count)
+                self._all.note_violations(message.count)
             case m.GetPluginStats():
                 self.send(message.reply_to, m.Reply(message.request_id, self._statistics()))
             case m.PausePlugin():
@@ -115,13 +116,9 @@ class PluginActor(ActorProcess):
                 assert_never(message)
 
     @property
-    def _one_lane(self) -> Lane:
-        assert self._lane is not None
-        return self._lane
-
-    @property
-    def _box(self) -> Mailbox:
-        return self._one_lane.box
+    def _all(self) -> Lanes:
+        assert self._lanes is not None
+        return self._lanes
 
     # Starting.
 
@@ -136,19 +133,21 @@ class PluginActor(ActorProcess):
         self._broker = Broker(self)
         for session in plan.sessions:
             self._join(session)
-        self._lane = Lane(self, 0)
-        if self._lane.is_recovered:
+        self._lanes = Lanes(self, plan.instances)
+        if self._lanes.is_recovered:
             self._recover()
-        self._lane.start()
+        for lane in self._lanes:
+            lane.start()
 
     def _recover(self) -> None:
         """Answer again what the actor that was here before may not have answered."""
         self.has_been_ready = True
         for joined in self.plan.sessions:
-            known = self._box.recall(joined.session)
+            known = self._all.recall(joined.session)
             self._answers.accepted(joined.session, [seq for seq, _ in known.finished] + known.unfinished)
             self._answers.settled(joined.session, known.finished)
-        self._one_lane.settle_earlier()
+        for lane in self._all:
+            lane.settle_earlier()
 
     # What the worker does.
 
@@ -165,7 +164,7 @@ class PluginActor(ActorProcess):
 
     def worker_denied(self, what: str) -> None:
         """Count and report what the policy has denied."""
-        self._box.note_violations(1)
+        self._all.note_violations(1)
         self._remarks.denied(what)
 
     def worker_misbehaved(self, what: str) -> None:
@@ -186,8 +185,7 @@ class PluginActor(ActorProcess):
 
     def _workers(self) -> Iterator[Worker]:
         """All that have not ended, of all versions."""
-        if self._lane is not None and self._lane.worker is not None:
-            yield self._lane.worker
+        yield from (lane.worker for lane in self._lanes or () if lane.worker is not None)
         if self._swapping is not None:
             yield from self._swapping.workers
         if self._retiring is not None:
@@ -196,12 +194,16 @@ class PluginActor(ActorProcess):
     # What becomes of the lane.
 
     def lane_ready(self, lane: Lane) -> None:
-        """Report that the plugin is ready."""
+        """Report that the plugin is ready, once all its lanes are."""
+        if not self._all.is_ready:
+            return
         self.has_been_ready = True
         self.send(self._parent, m.PluginStarted(self.plan.load_id))
 
     def lane_failed(self, reason: str, error: NyxPluginError | None) -> None:
         """Report that the plugin can't be loaded."""
+        for lane in self._all:
+            lane.drop_worker()
         self._remarks.finish()
         self._given_up = reason
         failed = error or PluginFailed(self.plan.plugin_id, reason, "start")
@@ -218,7 +220,8 @@ class PluginActor(ActorProcess):
         self.send(self._parent, m.WorkerCrashed(self.plan.load_id, reason, after_s))
         if after_s is None:
             self._given_up = self._given_up or reason
-            lane.condemn("failed plugin")
+            for each in self._all:
+                each.condemn("failed plugin")
             self._abandon_swap("the plugin has failed")
             self._continue_drain()
         else:
@@ -239,15 +242,18 @@ class PluginActor(ActorProcess):
             self._swapping.advance()
 
     def lane_stopped(self, lane: Lane, error: str | None) -> None:
-        """Report that the plugin needs nothing more."""
-        self._drained(error)
+        """Report that the plugin needs nothing more, once no lane does."""
+        self._stop_error = self._stop_error or error
+        if not any(each.worker for each in self._all):
+            self._drained(self._stop_error)
 
     def _quarantine(self, reason: str) -> None:
         """Nothing more goes to the worker or comes from it."""
         self._given_up, self._quarantined = reason, True
         self._abandon_swap("it was quarantined")
-        if self._lane is not None:
-            self._lane.condemn("quarantined")
+        if self._lanes is not None:
+            for lane in self._lanes:
+                lane.condemn("quarantined")
             self._continue_drain()
 
     # Another version.
@@ -257,7 +263,7 @@ class PluginActor(ActorProcess):
         if self._given_up or self._draining is not None:
             self.swap_failed(SwapFailed(self.plan.plugin_id, "start", self._given_up or "it is being unloaded"))
             return
-        self._swapping = Swapping(self, self, [self._one_lane], order)
+        self._swapping = Swapping(self, self, list(self._all), order)
         self._swapping.begin()
 
     def adopt(self, plan: m.StartPlugin) -> None:
@@ -288,26 +294,21 @@ class PluginActor(ActorProcess):
     # Accepting frames, and their outcomes.
 
     def _enqueue(self, message: m.Enqueue) -> None:
-        last = self._box.last_seq(message.session)
-        fresh = (
-            [frame for frame in message.frames if frame[0] > last] if message.frames[0][0] <= last else message.frames
-        )
-        room = 0 if self._given_up else self._one_lane.tray.accept(message.session, fresh)
-        known = len(message.frames) - len(fresh) + room
-        self._answers.accepted(message.session, [frame[0] for frame in message.frames[:known]])
-        if room < len(fresh):
-            self._overflow(message.session, [frame[0] for frame in fresh[room:]])
-        self._one_lane.pump()
+        known, refused = self._all.check(message) if self._given_up else self._all.accept(message)
+        self._answers.accepted(message.session, known)
+        if refused:
+            self._overflow(message.session, refused)
+        self._all.pump()
 
     def _overflow(self, session: int, seqs: Iterable[int]) -> None:
-        box, plugin_id = self._box, self.plan.plugin_id
-        error: BaseException = MailboxFull(plugin_id, box.depth, box.capacity)
+        plugin_id, held = self.plan.plugin_id, self._all.held()
+        error: BaseException = MailboxFull(plugin_id, held.frames, self.plan.capacity)
         if self._quarantined:
             error = PluginQuarantined(plugin_id, self._given_up)
         elif self._given_up:
             error = PluginFailed(plugin_id, self._given_up, "dispatch")
-        elif box.depth < box.capacity:
-            error = MailboxFull(plugin_id, box.bytes_held, box.capacity_bytes, "bytes")
+        elif held.frames < self.plan.capacity:
+            error = MailboxFull(plugin_id, held.bytes, self.plan.capacity_bytes, "bytes")
         frames = tuple((seq, error) for seq in seqs)
         self.send(self.plan.dispatcher, m.Overflowed(session, plugin_id, frames))
 
@@ -318,7 +319,7 @@ class PluginActor(ActorProcess):
         self._pass_fences()
 
     def _pass_fences(self) -> None:
-        for token in self._fences.pass_by({0: self._box.finished}):
+        for token in self._fences.pass_by(self._all.finished):
             self.send(self._fenced_for.pop(token), m.FencePassed(token))
 
     # Time.
@@ -326,8 +327,8 @@ class PluginActor(ActorProcess):
     def on_alarm(self, name: Any) -> None:
         """Something has not happened in time, or is due now."""
         match name:
-            case (str() as kind, int()):
-                self._one_lane.on_alarm(kind)
+            case (str() as kind, int() as number):
+                self._all[number].on_alarm(kind)
             case "drain":
                 self._give_up_draining()
             case "broker":
@@ -345,11 +346,11 @@ class PluginActor(ActorProcess):
         self.is_paused = question.paused
         self._pausing.append(question)
         self._answer_pauses()
-        self._one_lane.pump()
+        self._all.pump()
 
     def _answer_pauses(self) -> None:
         """Pausing is answered once the worker has nothing in hand any more."""
-        if self.is_paused and self._one_lane.tray.is_under_way:
+        if self.is_paused and self._all.is_under_way:
             return
         for question in self._pausing:
             self.send(question.reply_to, m.Reply(question.request_id))
@@ -358,23 +359,25 @@ class PluginActor(ActorProcess):
     def _drain(self, message: m.DrainPlugin) -> None:
         self._abandon_swap("it was unloaded")
         self._draining = message
-        self._lost_before = self._box.statistics().dead_lettered
+        self._lost_before = self._all.statistics().dead_lettered
         self.is_paused = False
         self._answer_pauses()
         self.alarm("drain", message.drain_s)
-        self._one_lane.pump()
+        self._all.pump()
         self._continue_drain()
 
     def _continue_drain(self) -> None:
-        if self._draining is None or self._box.depth > 0:
+        if self._draining is None or self._all.depth > 0:
             return
         self.cancel_alarm("drain")
-        self._one_lane.stop()
+        for lane in self._all:
+            lane.stop()
 
     def _give_up_draining(self) -> None:
         assert self._draining is not None
-        self._one_lane.drop_worker()
-        self._one_lane.dead_letter_all(self._draining.reason)
+        for lane in self._all:
+            lane.drop_worker()
+            lane.dead_letter_all(self._draining.reason)
         self._drained(None)
 
     def _drained(self, error: str | None) -> None:
@@ -386,7 +389,7 @@ class PluginActor(ActorProcess):
             self._given_up = "it is unloaded"
             self._answers.send_all()
             self._remarks.finish()
-            dead_lettered = self._box.statistics().dead_lettered - self._lost_before
+            dead_lettered = self._all.statistics().dead_lettered - self._lost_before
             self.send(self._parent, m.PluginDrained(self.plan.load_id, dead_lettered, error))
 
     def on_exit(self) -> None:
@@ -394,10 +397,11 @@ class PluginActor(ActorProcess):
         self._abandon_swap("its plugin actor ends")
         if self._retiring is not None:
             self._retiring.end()
-        if self._lane is not None:
-            self._lane.close()
+        if self._lanes is not None:
+            for lane in self._lanes:
+                lane.close()
             self._broker.close()
-            self._lane = None
+            self._lanes = None
 
     def _introduced(self, who: m.Introduce) -> None:
         """An essential actor has been started again, and is here from now on."""
@@ -405,6 +409,7 @@ class PluginActor(ActorProcess):
             self.plan = attrs.evolve(self.plan, dispatcher=who.address, dispatcher_epoch=who.epoch)
         elif who.role == "guard":
             self.plan = attrs.evolve(self.plan, guard=who.address)
+            self._remarks.guard = who.address
 
     # Sessions and statistics.
 
@@ -423,14 +428,14 @@ class PluginActor(ActorProcess):
             self._remarks.acknowledge(message.session, message.stream)
 
     def _statistics(self) -> PluginStats:
-        worker = self._one_lane.worker
-        box = attrs.asdict(self._box.statistics())
+        worker = self._all[0].worker
+        box = attrs.asdict(self._all.statistics())
         seen = box["processed"] + box["failed"]
         return PluginStats(
             messages_processed=seen,
             errors=box["failed"],
             state=self._state(),
-            latency=self._one_lane.tray.latency.histogram(),
+            latency=self._all.latency(),
             actor_pid=os.getpid(),
             worker_pid=(worker.pid or None) if worker is not None else None,
             violations=self._remarks.violations,
@@ -445,4 +450,4 @@ class PluginActor(ActorProcess):
             return "failed"
         if self.is_paused:
             return "paused"
-        return "ready" if self._one_lane.is_ready else "restarting"
+        return "ready" if self._all.is_ready else "restarting"

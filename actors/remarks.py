@@ -25,6 +25,7 @@ class Remarks:
     ) -> None:
         self.violations = 0
         self.last_death: Death | None = None
+        self.guard = plan.guard
         self._plan = plan
         self._source = source
         self._send = send
@@ -75,12 +76,12 @@ class Remarks:
 
     def _report_denied(self, what: str, count: int) -> None:
         # It asked as it should, perhaps for what its sender wanted: nothing to be quarantined for.
-        self._send(self._plan.guard, m.ReportViolation(self._plan.plugin_id, what, count, by_sender=True))
+        self._send(self.guard, m.ReportViolation(self._plan.plugin_id, what, count, by_sender=True))
 
     def violated(self, request: str) -> None:
         """Tell the guard what the worker tried; it decides when that is too much."""
         self.violations += 1
-        self._send(self._plan.guard, m.ReportViolation(self._plan.plugin_id, request, 1))
+        self._send(self.guard, m.ReportViolation(self._plan.plugin_id, request, 1))
 
     def note_death(self, death: Death) -> None:
         """Keep, report and log why a worker ended."""

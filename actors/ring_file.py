@@ -104,13 +104,20 @@ class Table:
     """A row of ``width`` u64 for each of the last ``rows`` indices; index ``i`` has row ``i % rows``."""
 
     def __init__(self, pages: Pages, start: int, width: int, rows: int) -> None:
+        self._pages = pages
+        self._start = start
         self._row = 8 * width
+        self._rows = rows
         self._ring = Ring(pages, start, self._row * rows)
         self.stop = self._ring.stop
 
     def put(self, index: int, words: array[int]) -> None:
         """Write rows from ``index`` on: their words, one after the other."""
         self._ring.put(self._row * index, words.tobytes())
+
+    def store(self, index: int, place: int, word: int) -> None:
+        """Write one word of the row of ``index``, as one store."""
+        self._pages.store(self._start + self._row * (index % self._rows) + 8 * place, word)
 
     def get(self, index: int, count: int) -> array[int]:
         """The words of ``count`` rows (at most ``rows``) from ``index`` on."""

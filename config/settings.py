@@ -27,6 +27,8 @@ MAX_PLUGIN_ID = 2**32 - 1
 plugin_id = checks.whole(0, MAX_PLUGIN_ID)
 capacity = checks.whole(1, 100_000)
 capacity_bytes = checks.whole(4096, 1024 * MIB)
+instances = checks.whole(1, 64)
+max_deliveries = checks.whole(1, 100)
 max_restarts = checks.whole(0, 1_000_000)
 restart_window = checks.positive_seconds
 

@@ -29,6 +29,7 @@ MAX_VERSION_CHARS = 128  # longer ones could hold numbers that int() refuses to 
 NAME_PATTERN = "[a-z0-9][a-z0-9_.-]{0,63}"
 
 RestartPolicy = Literal["permanent", "transient", "temporary"]
+Balance = Literal["round_robin", "least_loaded", "by_key"]
 
 
 def _version_reason(value: object) -> str | None:
@@ -87,6 +88,10 @@ class Manifest:
     capacity_bytes: int | None = field(default=None, validator=checks.optional(settings.capacity_bytes))
     restart: RestartRequest = field(factory=RestartRequest, validator=checks.instance_of(RestartRequest))
     sandbox: SandboxRequest = field(factory=SandboxRequest, validator=checks.instance_of(SandboxRequest))
+    instances: int = field(default=1, validator=settings.instances)
+    balance: Balance = field(default="round_robin", validator=checks.one_of("round_robin", "least_loaded", "by_key"))
+    idempotent: bool = field(default=False, validator=checks.instance_of(bool))
+    max_deliveries: int = field(default=3, validator=settings.max_deliveries)
     requires: dict[str, str] = field(factory=dict, validator=Check(_requirement_faults))
     optional: dict[str, str] = field(factory=dict, validator=Check(_requirement_faults))
     require_handshake: bool = field(default=False, validator=checks.flag)

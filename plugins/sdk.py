@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .worker.outside import Outside
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
-DATA_FRAME = 0x52
+DATA_FRAME, CONTROL_FRAME = 0x52, 0x53
 OWN_FRAMES = (0x50, *range(0x55, 0x60))
 """Types that the protocol leaves to its users; which of them there are, the configuration says."""
 

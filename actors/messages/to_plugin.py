@@ -38,6 +38,7 @@ class StartPlugin:
     host_pid: int
     paused: bool
     dispatcher_epoch: int = 1
+    instances: int = 1
 
 
 @attrs.frozen

@@ -26,18 +26,20 @@ def _u64(*words: int) -> bytes:
 def test_layout(tmp_path: Path) -> None:
     """A mailbox with one finished and one unfinished frame has exactly the documented bytes."""
     box = Mailbox.create(tmp_path / "box", ID, 2, 10, 20)
-    box.append_batch(7, [(1, 0x51, b"abc", 1), (2, 0x52, b"defg", 2)])
+    box.append_batch(7, [(1, 0x51, b"abc", 1), (2, 0x52, b"defg", 2)], {2: 99})
     box.finish([b"reply"])
+    for _ in range(3):
+        box.note_delivery(1)
     data = (tmp_path / "box").read_bytes()
-    frames, results = 6656, 6656 + 2 * 40
+    frames, results = 6656, 6656 + 2 * 48
     headers = results + 2 * 24
     assert len(data) == headers + 16 + 24
     assert data[:8] == b"NYXMBOX1"
-    assert data[8:72] == _u64(1, ID, 2, 10, 20) + _u64(2, 2, 5)
+    assert data[8:72] == _u64(2, ID, 2, 10, 20) + _u64(2, 2, 5)
     assert data[128:224] == _u64(2, 1, 1, 0, 0, 4, 0, 0, 2, 3, 7, 5)
     assert data[256:352] == _u64(2, 0, 0, 0, 0, 0, 0, 0, 2, 0, 7, 0)
     assert data[512:536] == _u64(7, 2, 1)
-    assert data[frames:results] == _u64(7, 1, 3, 0x51, 1) + _u64(7, 2, 7, 0x52, 2)
+    assert data[frames:results] == _u64(7, 1, 3, 0x51, 1, 0) + _u64(7, 2, 7, 0x352, 2, 99)
     assert data[results:headers] == _u64(2, 0, 5) + _u64(0, 0, 0)
     assert data[headers:] == b"abcdefg".ljust(16, b"\0") + b"reply".ljust(24, b"\0")
 
@@ -58,6 +60,17 @@ def test_created_for_the_owner_alone_and_once(tmp_path: Path) -> None:
         Mailbox.create(tmp_path / "box", ID, 1, 1, 1)
     with pytest.raises(FileNotFoundError):
         Mailbox.open(tmp_path / "other", ID)
+
+
+def test_a_writer_killed_while_it_creates_leaves_the_name_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of an unfinished file is no mailbox, and is replaced by the next attempt."""
+    with monkeypatch.context() as killed:
+        killed.setattr(ring_file.Pages, "store", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            Mailbox.create(tmp_path / "box", ID, 1, 1, 1)
+    assert not (tmp_path / "box").exists()
+    Mailbox.create(tmp_path / "box", ID, 1, 1, 1).close()
+    assert [path.name for path in tmp_path.iterdir()] == ["box"]
 
 
 @pytest.mark.parametrize("sizes", [(0, 1, 1), (1, 0, 1), (1, 1, -1)])
@@ -91,7 +104,7 @@ def _open(tmp_path: Path, data: bytes, plugin_id: int = ID) -> Mailbox:
     ("offset", "word", "reason"),
     [
         (0, 0, "does not begin like a mailbox"),
-        (8, 2, "its version is 2, not 1"),
+        (8, 1, "its version is 1, not 2"),
         (16, 5, "belongs to plugin 5, not 1001"),
         (24, 5, "do not fit"),
         (24, 0, "do not fit"),
@@ -103,9 +116,10 @@ def _open(tmp_path: Path, data: bytes, plugin_id: int = ID) -> Mailbox:
         (200, 19, "its headers overlap"),
         (208, 1 << 63, "its headers are longer"),
         (216, 1 << 63, "its results overlap"),
-        (6656 + 2 * 40 + 16, 99, "its headers overlap"),
-        (6656 + 4 * 40, 77, "unknown kind"),
-        (6656 + 4 * 40 + 8, 99, "its results overlap"),
+        (6656 + 2 * 48 + 16, 99, "its headers overlap"),
+        (6656 + 2 * 48 + 24, 0x10052, "frames of an unknown type"),
+        (6656 + 4 * 48, 77, "unknown kind"),
+        (6656 + 4 * 48 + 8, 99, "its results overlap"),
     ],
 )
 def test_contradictions(tmp_path: Path, image: bytes, offset: int, word: int, reason: str) -> None:
@@ -199,7 +213,8 @@ def _view(box: Mailbox) -> tuple[object, ...]:
     """Everything that must be as before an operation, or as after it."""
     unfinished = [seq for session in range(4) for seq in box.recall(session).unfinished]
     frames = box.read(box.finished, 1000, 1 << 30)
-    return box.statistics(), frames, unfinished, [box.last_seq(session) for session in range(4)]
+    delivered = [box.deliveries(index) for index in range(box.finished, box.accepted)]
+    return box.statistics(), frames, unfinished, delivered, [box.last_seq(session) for session in range(4)]
 
 
 def _results(box: Mailbox) -> dict[tuple[int, int], Result]:
@@ -227,12 +242,13 @@ FILLINGS: list[list[Operation]] = [
 MIXED: list[Result] = [Failed("Error", "why"), b"s" * 15, None]
 OPERATIONS: list[Operation] = [
     lambda box: box.append(3, 5, 9, b"z" * 16, 4),
-    lambda box: box.append_batch(1, [(7, 1, b"e" * 10, 1), (9, 2, b"f" * 10, 1), (11, 2, b"g" * 10, 1)]),
+    lambda box: box.append_batch(1, [(7, 1, b"e" * 10, 1), (9, 2, b"f" * 10, 1), (11, 2, b"g" * 10, 1)], {9: 1 << 40}),
     lambda box: box.finish([b"q" * 25][: box.depth]),
     lambda box: box.finish(MIXED[: box.depth]),
     lambda box: box.finish([b"t" * 100, b"u"][: box.depth]),
     lambda box: box.note_violations(2),
     lambda box: box.note_restart(),
+    lambda box: [box.note_delivery(index) for index in range(box.finished, box.accepted)[:1]],
 ]
 
 

@@ -1,0 +1,183 @@
+"""All lanes of a plugin actor: which frames go to which, and what they come to together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import attrs
+
+from ..plugins.sdk import CONTROL_FRAME
+from . import messages as m
+from .balance import lane_of, runs
+from .home import Home
+from .lane import Lane
+from .lane_files import CONTROL, DATA
+from .latency import LatencyHistogram, total
+from .mailbox import NEVER, Held, MailboxStatistics, NewFrame, Recalled
+from .tray import Tray
+
+Share = tuple[Tray, Sequence[NewFrame]]
+
+
+class Intake(NamedTuple):
+    """What became of frames that arrived: their sequence numbers."""
+
+    known: list[int]
+    """Accepted, now or before."""
+    refused: list[int]
+    """There was no room for them."""
+
+
+class Lanes:
+    """The capacity is that of all mailboxes together, so that no lane has too little while there is room."""
+
+    def __init__(self, home: Home, count: int) -> None:
+        self._home = home
+        self._plan = home.plan
+        self._lanes = [Lane(home, number) for number in range(count)]
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(self._lanes)
+
+    def __getitem__(self, number: int) -> Lane:
+        return self._lanes[number]
+
+    @property
+    def is_recovered(self) -> bool:
+        """Whether another plugin actor has had these lanes before."""
+        return self._lanes[0].is_recovered
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every lane has a worker that is ready."""
+        return all(lane.is_ready for lane in self._lanes)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether any worker has frames in hand."""
+        return any(lane.is_under_way for lane in self._lanes)
+
+    @property
+    def depth(self) -> int:
+        """Frames without outcome."""
+        return sum(tray.box.depth for tray in self._trays())
+
+    def pump(self) -> None:
+        """Give the workers what they may have in hand."""
+        for lane in self._lanes:
+            lane.pump()
+
+    def note_violations(self, count: int) -> None:
+        """Count violations of permissions."""
+        self._lanes[0].data.box.note_violations(count)
+
+    def _trays(self) -> list[Tray]:
+        return [tray for lane in self._lanes for tray in lane.trays]
+
+    # Accepting.
+
+    def accept(self, message: m.Enqueue) -> Intake:
+        """Take what is not known yet, as far as there is room."""
+        known: list[int] = []
+        refused: list[int] = []
+        expiries = _expiries(message)
+        shares = self._shares(message)
+        for tray, frames in shares:
+            fresh = self._fresh(tray, message.session, frames)
+            room = tray.accept(message.session, fresh, expiries, self._beside(tray)) if fresh else 0
+            count = len(frames) - len(fresh) + room
+            known += [frame[0] for frame in frames[:count]]
+            refused += [frame[0] for frame in frames[count:]]
+        return Intake(known, refused) if len(shares) == 1 else Intake(sorted(known), sorted(refused))
+
+    def check(self, message: m.Enqueue) -> Intake:
+        """Tell the frames that were accepted before from those that were not; take none."""
+        known: list[int] = []
+        refused: list[int] = []
+        for tray, frames in self._shares(message):
+            fresh = self._fresh(tray, message.session, frames)
+            count = len(frames) - len(fresh)
+            known += [frame[0] for frame in frames[:count]]
+            refused += [frame[0] for frame in frames[count:]]
+        return Intake(sorted(known), sorted(refused))
+
+    @staticmethod
+    def _fresh(tray: Tray, session: int, frames: Sequence[NewFrame]) -> Sequence[NewFrame]:
+        last = tray.box.last_seq(session)
+        return frames if frames[0][0] > last else [frame for frame in frames if frame[0] > last]
+
+    def _beside(self, tray: Tray) -> Held:
+        held = self.held()
+        return Held(held.frames - tray.box.depth, held.bytes - tray.box.bytes_held)
+
+    def held(self) -> Held:
+        """Frames and header bytes without outcome."""
+        boxes = [tray.box for tray in self._trays()]
+        return Held(sum(box.depth for box in boxes), sum(box.bytes_held for box in boxes))
+
+    def _shares(self, message: m.Enqueue) -> list[Share]:
+        """Which tray gets which frames, in their order; control frames have trays of their own."""
+        frames = message.frames
+        control = [frame for frame in frames if frame[1] == CONTROL_FRAME]
+        if not control:
+            return self._spread(message, DATA, frames)
+        data = [frame for frame in frames if frame[1] != CONTROL_FRAME]
+        return self._spread(message, CONTROL, control) + (self._spread(message, DATA, data) if data else [])
+
+    def _spread(self, message: m.Enqueue, flag: int, frames: Sequence[NewFrame]) -> list[Share]:
+        if len(self._lanes) == 1:
+            return [(self._lanes[0].tray(flag), frames)]
+        if self._plan.manifest.balance == "least_loaded":
+            return self._level(message.session, flag, frames)
+        by_key, extras = self._plan.manifest.balance == "by_key", message.extras
+        shares: dict[int, list[NewFrame]] = defaultdict(list)
+        for frame in frames:
+            key = extras[frame[0]].key if by_key and frame[0] in extras else None
+            shares[lane_of(frame[0], key, len(self._lanes))].append(frame)
+        return [(self._lanes[number].tray(flag), share) for number, share in shares.items()]
+
+    def _level(self, session: int, flag: int, frames: Sequence[NewFrame]) -> list[Share]:
+        """What any lane knows goes to the one that knows the most; the rest in runs to those that are emptiest."""
+        knowing = max((lane.tray(flag) for lane in self._lanes), key=lambda tray: tray.box.last_seq(session))
+        last = knowing.box.last_seq(session)
+        count = sum(frame[0] <= last for frame in frames)
+        shares: list[Share] = [(knowing, frames[:count])] if count else []
+        for number, share in runs([lane.depth for lane in self._lanes], len(frames) - count):
+            shares.append((self._lanes[number].tray(flag), frames[count : count + share]))
+            count += share
+        return shares
+
+    # What they come to.
+
+    def recall(self, session: int) -> Recalled:
+        """What is known of a session's frames."""
+        parts = [tray.box.recall(session) for tray in self._trays()]
+        finished = sorted((outcome for part in parts for outcome in part.finished), key=lambda outcome: outcome[0])
+        return Recalled(finished, sorted(seq for part in parts for seq in part.unfinished))
+
+    def accepted(self) -> Mapping[object, int]:
+        """How many frames each mailbox has accepted."""
+        return {id(tray): tray.box.accepted for tray in self._trays()}
+
+    def finished(self) -> Mapping[object, int]:
+        """How many frames of each mailbox have outcomes."""
+        return {id(tray): tray.box.finished for tray in self._trays()}
+
+    def statistics(self) -> MailboxStatistics:
+        """All counters, summed; the peak is that of all together."""
+        parts = [attrs.astuple(tray.box.statistics()) for tray in self._trays()]
+        together = MailboxStatistics(*map(sum, zip(*parts, strict=True)))
+        peak = max(tray.box.peak_depth for tray in self._trays())
+        return attrs.evolve(together, peak=peak, capacity=self._plan.capacity, capacity_bytes=self._plan.capacity_bytes)
+
+    def latency(self) -> LatencyHistogram:
+        """How long all frames took."""
+        return total([tray.latency.histogram() for tray in self._trays()])
+
+
+def _expiries(message: m.Enqueue) -> Mapping[int, int]:
+    if not message.extras:
+        return NEVER
+    return {seq: extra.expires_at_ms for seq, extra in message.extras.items() if extra.expires_at_ms} or NEVER
