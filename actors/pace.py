@@ -34,4 +34,4 @@ class Pace:
             return min(FIRST_FRAMES, self._most_frames)
         if self._seconds <= 0:
             return self._most_frames
-        return max(1, min(int(self._frames / self._seconds * BATCH_S), self._most_frames))
+        return max(1, int(min(self._frames / self._seconds * BATCH_S, self._most_frames)))
