@@ -14,6 +14,10 @@ Rules of the ledger:
   reserve it (see `Lease.recall`).
 - The lease of a detached session comes back when its outstanding frames, which still take room in the mailbox, are
   finished: by `CreditLedger.returned`, or all at once by `CreditLedger.drained`.
+- A ledger that was lost is restored from its sessions: all credit is *unknown* at first, and each session that says how
+  large its lease is takes that out of it. What is unknown is in nobody's lease and can't be lent. When every session
+  that was there has said so or has gone, `CreditLedger.must_be_settled` is true: what is unknown then is free as soon
+  as the frames that take room now are finished, which `CreditLedger.settled` tells.
 """
 
 from __future__ import annotations
@@ -45,13 +49,14 @@ Directive: TypeAlias = Grant | Recall
 
 @attrs.frozen
 class CreditStatistics:
-    """Credits of one plugin; ``capacity = leased + free``. ``waiting`` is the number of sessions that want more."""
+    """Credits of one plugin; ``capacity = leased + free + unknown``. ``waiting`` sessions want more."""
 
     capacity: int
     leased: int
     free: int
     sessions: int
     waiting: int
+    unknown: int = 0
 
 
 @attrs.define
@@ -76,6 +81,37 @@ class CreditLedger:
         # Both in order: of the last grant, and of the queue.
         self._accounts: dict[int, _Account] = {}
         self._wants: dict[int, int] = {}
+        self._unknown = 0
+        self._missing: set[int] = set()
+        """Sessions that were there before, and have not said yet what their leases are."""
+
+    @classmethod
+    def restore(cls, capacity: int, sessions: Iterable[int]) -> CreditLedger:
+        """Begin anew after the ledger was lost; ``sessions`` are there and will `rejoin`, or else are `detach`-ed."""
+        ledger = cls(capacity)
+        ledger._unknown = capacity
+        ledger._missing.update(sessions)
+        return ledger
+
+    def rejoin(self, session: int, size: int) -> list[Directive]:
+        """A session that was there before has this lease, spent or not. One that never was is left alone."""
+        if session not in self._missing:
+            return []
+        self._missing.discard(session)
+        size = max(0, min(size, self._unknown))
+        self._unknown -= size
+        self._accounts[session] = _Account(size)
+        return self._balance()
+
+    @property
+    def must_be_settled(self) -> bool:
+        """Whether nothing but frames of sessions that are gone can stand for the credit that is unknown."""
+        return self._unknown > 0 and not self._missing
+
+    def settled(self) -> list[Directive]:
+        """All frames are finished that took room when `must_be_settled` became true: nothing is unknown any more."""
+        self._unknown = 0
+        return self._balance()
 
     def attach(self, session: int, sends: bool = True) -> list[Directive]:
         """Open a lease with the session's fair share, or an empty one if it is not going to send.
@@ -116,6 +152,7 @@ class CreditLedger:
 
     def detach(self, session: int) -> list[Directive]:
         """The session is gone. Its lease stays taken until `returned` has brought it back, or `drained` is called."""
+        self._missing.discard(session)
         account = self._accounts.get(session)
         if account is None or not account.attached:
             return []
@@ -136,11 +173,12 @@ class CreditLedger:
 
     def statistics(self) -> CreditStatistics:
         """How the capacity is spread now."""
-        free = self._free()
-        return CreditStatistics(self._capacity, self._capacity - free, free, len(self._attached()), len(self._wants))
+        leased = sum(account.size for account in self._accounts.values())
+        sessions, waiting = len(self._attached()), len(self._wants)
+        return CreditStatistics(self._capacity, leased, self._free(), sessions, waiting, self._unknown)
 
     def _free(self) -> int:
-        return self._capacity - sum(account.size for account in self._accounts.values())
+        return self._capacity - self._unknown - sum(account.size for account in self._accounts.values())
 
     def _attached(self) -> dict[int, _Account]:
         return {session: account for session, account in self._accounts.items() if account.attached}
@@ -153,10 +191,14 @@ class CreditLedger:
         if not self._wants:
             return []
         attached = self._attached()
-        pool = self._capacity - sum(account.size for account in self._accounts.values() if not account.attached)
+        gone = sum(account.size for account in self._accounts.values() if not account.attached)
+        pool = self._capacity - self._unknown - gone
         share = _fair_level((account.kept + self._wants.get(session, 0) for session, account in attached.items()), pool)
         level = max(1, share)
         moves: list[Directive] = [*self._grant(level)]
+        if self._missing:
+            # What they have is not known, and so neither is who has too much.
+            return moves
         shortage = self._entitled(level) - sum(account.recalled for account in attached.values())
         moves += self._recall(level, shortage, in_turn=share < 1)
         return moves
@@ -304,6 +346,11 @@ class Lease:
         self._outstanding += n
         self._outstanding_bytes = n_bytes
         return True
+
+    def rejoin(self) -> int:
+        """The ledger was lost: nothing is owed to the one that is to be restored, and this is the size to tell it."""
+        self._owed = 0
+        return self.size
 
     def settle(self, n: int = 1, n_bytes: int = 0) -> int:
         """``n`` frames of ``n_bytes`` in all were refused or are finished: return how many credits to give back now.

@@ -165,6 +165,23 @@ def test_strangers_and_surpluses() -> None:
     assert ledger.statistics().free == 10
 
 
+def test_a_restored_ledger_lends_nothing_before_everybody_is_back() -> None:
+    """Each rejoins with what it has; the rest may be in the mailbox, of sessions that are gone, until that is settled."""
+    ledger = CreditLedger.restore(100, [1, 2, 3])
+    assert ledger.attach(9) == []
+    assert ledger.rejoin(1, 40) == []
+    assert ledger.rejoin(1, 40) == []
+    assert ledger.detach(3) == []
+    assert not ledger.must_be_settled
+    assert ledger.returned(1, 10) == [Grant(9, 10)]
+    assert ledger.rejoin(2, 30) == [Recall(1, 7), Recall(2, 6)]
+    assert ledger.must_be_settled
+    assert ledger.statistics() == CreditStatistics(100, 70, 0, 3, 1, unknown=30)
+    assert ledger.settled() == [Grant(9, 30)]
+    assert not ledger.must_be_settled
+    assert ledger.rejoin(7, 5) == []
+
+
 def test_capacity_is_positive() -> None:
     """A ledger without credit is refused."""
     with pytest.raises(ValueError, match="at least 1"):
@@ -256,7 +273,10 @@ def test_settling_too_much(n: int, n_bytes: int) -> None:
 
 
 class CreditMachine(RuleBasedStateMachine):
-    """Sessions that come, send, wait, settle, give back and go, in any order, with messages under way."""
+    """Sessions that come, send, wait, settle, give back and go, in any order, with messages under way.
+
+    At any moment the ledger may be lost, with all that is under way.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -264,6 +284,9 @@ class CreditMachine(RuleBasedStateMachine):
         self.capacity = 1
         self.leases: dict[int, Lease] = {}
         self.gone: dict[int, Lease] = {}
+        self.missing: set[int] = set()
+        self.forgotten: set[int] = set()
+        """Sessions that went before the ledger was restored: it knows nothing of them."""
         self.to_session: dict[int, deque[Directive]] = defaultdict(deque)
         self.to_ledger: dict[int, deque[int]] = defaultdict(deque)
         self.next = 0
@@ -278,7 +301,7 @@ class CreditMachine(RuleBasedStateMachine):
         """Put directives under way."""
         for move in moves:
             assert move.frames > 0
-            assert move.session in self.leases
+            assert move.session in self.leases and move.session not in self.missing
             self.to_session[move.session].append(move)
 
     def pick(self, number: int) -> int:
@@ -354,6 +377,9 @@ class CreditMachine(RuleBasedStateMachine):
         self.gone[session] = self.leases.pop(session)
         self.to_session.pop(session, None)
         self.to_ledger.pop(session, None)
+        if session in self.missing:
+            self.missing.discard(session)
+            self.forgotten.add(session)
         self.post(self.ledger.detach(session))
 
     @precondition(lambda self: self.gone)
@@ -362,18 +388,52 @@ class CreditMachine(RuleBasedStateMachine):
         """The frames of a session that is gone are finished."""
         session = sorted(self.gone)[number % len(self.gone)]
         del self.gone[session]
+        self.forgotten.discard(session)
         self.post(self.ledger.drained(session))
+
+    @rule()
+    def lose_the_ledger(self) -> None:
+        """The ledger and all that is under way are lost; the sessions that are there are known."""
+        self.ledger = CreditLedger.restore(self.capacity, self.leases)
+        self.to_session.clear()
+        self.to_ledger.clear()
+        self.missing = set(self.leases)
+        self.forgotten = set(self.gone)
+
+    @precondition(lambda self: self.missing)
+    @rule(number=st.integers(0, 5))
+    def rejoin(self, number: int) -> None:
+        """A session that was there says how large its lease is."""
+        self.let_rejoin(sorted(self.missing)[number % len(self.missing)])
+
+    def let_rejoin(self, session: int) -> None:
+        """What a session does when it hears of another ledger."""
+        self.missing.discard(session)
+        self.to_ledger.pop(session, None)
+        self.post(self.ledger.rejoin(session, self.leases[session].rejoin()))
+
+    @precondition(lambda self: self.ledger.must_be_settled and not self.forgotten)
+    @rule()
+    def settle_what_is_unknown(self) -> None:
+        """Everybody has rejoined or gone, and the frames of those who have gone are finished."""
+        self.post(self.ledger.settled())
 
     @invariant()
     def no_credit_is_lost_or_made(self) -> None:
         """Each lease is at the session, or on its way there or back; all together keep to the capacity."""
         for session, lease in self.leases.items():
+            if session in self.missing:
+                assert self.ledger.lease(session) == 0
+                continue
             granted = sum(move.frames for move in self.to_session[session] if isinstance(move, Grant))
             assert self.ledger.lease(session) == lease.size + granted + sum(self.to_ledger[session])
         total = sum(self.ledger.lease(session) for session in (*self.leases, *self.gone))
         statistics = self.ledger.statistics()
         assert total == statistics.leased <= self.capacity
-        assert statistics.leased + statistics.free == self.capacity
+        assert statistics.leased + statistics.free + statistics.unknown == self.capacity
+        # What the ledger does not know of is not lent to others.
+        unknown = sum(self.leases[session].size for session in self.missing)
+        assert unknown + sum(self.gone[session].outstanding for session in self.forgotten) <= statistics.unknown
         outstanding = sum(lease.outstanding for lease in (*self.leases.values(), *self.gone.values()))
         assert outstanding <= self.capacity
 
@@ -388,9 +448,14 @@ class CreditMachine(RuleBasedStateMachine):
     def everyone_who_wants_is_served(self, number: int) -> None:
         """Once all outstanding frames are settled and all messages have arrived, one who wants has got something."""
         wanting = self.pick(number)
+        for session in sorted(self.missing):
+            self.let_rejoin(session)
         for session in list(self.gone):
             del self.gone[session]
             self.post(self.ledger.drained(session))
+        self.forgotten.clear()
+        if self.ledger.must_be_settled:
+            self.post(self.ledger.settled())
         self.post(self.ledger.want(wanting, 1))
         lease, had = self.leases[wanting], 0
         for _ in range(100):
