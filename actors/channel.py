@@ -28,6 +28,9 @@ class Channel:
         self._max_header_bytes = max_header_bytes
         self._lease: Lease | None = None
         self._last_seq = 0
+        self._sent_seq = 0
+        """The last that was ever sent."""
+        self._dispatched = 0
         self._unsent: list[Sent] = []
         self._unaccepted: dict[int, Sent] = {}
         self._extras: dict[int, Extra] = {}
@@ -51,17 +54,35 @@ class Channel:
         if self._lease is None:
             self._lease = Lease(route.capacity, route.capacity_bytes, self._max_header_bytes)
         if self.route is not None and self.route.epoch != route.epoch:
-            self._unsent = list(self._unaccepted.values())
+            self._send_again()
         self.route = route
 
+    def rejoin(self) -> int:
+        """The dispatcher is another, and what the last one had is lost: return the size of the lease.
+
+        All that is not accepted is sent again, in order and ahead of new frames.
+        """
+        self.wants_credit = False
+        self._send_again()
+        return 0 if self._lease is None else self._lease.rejoin()
+
+    def _send_again(self) -> None:
+        self._unsent = [sent for seq, sent in self._unaccepted.items() if seq not in self._of_old_lease]
+
+    @property
+    def orphans(self) -> list[int]:
+        """The frames under way to a plugin that is gone, of which nobody has told yet whether it has accepted them."""
+        return [seq for seq in self._unaccepted if seq in self._of_old_lease]
+
     def close(self) -> tuple[list[Receipt], list[Receipt]]:
-        """The plugin is gone: return the receipts of frames never sent, and those of all others under way."""
+        """The plugin is gone: return the receipts of frames that are not on their way, and those of all others."""
         self.route = self._lease = None
         self.wants_credit = False
         # What waits to be sent again may have been accepted by an actor that is gone: it is not among the unsent then.
         never_sent = [seq for seq, _, _ in self._unsent if self._unaccepted.pop(seq, None) is not None]
         for seq in never_sent:
             self._extras.pop(seq, None)
+            self._count_refused(seq)
         unsent = [self._receipts.pop(seq) for seq in never_sent]
         self._unsent.clear()
         self._of_old_lease.update(self._receipts)
@@ -117,8 +138,34 @@ class Channel:
         """Take up to ``most`` frames to send."""
         assert self.route is not None
         taken, self._unsent = self._unsent[:most], self._unsent[most:]
+        if taken and taken[0][0] <= self._sent_seq:
+            # What has been accepted since is not sent again.
+            taken = [sent for sent in taken if sent[0] in self._unaccepted]
+        self._count_sent(taken)
         extras = {seq: self._extras[seq] for seq, _, _ in taken if seq in self._extras} if self._extras else {}
         return Batch(self.plugin_id, self.route.epoch, tuple(taken), extras)
+
+    @property
+    def sent_seq(self) -> int:
+        """The last sequence number that was ever sent."""
+        return self._sent_seq
+
+    @property
+    def dispatched(self) -> int:
+        """How many frames were sent and have not been refused."""
+        return self._dispatched
+
+    def was_sent(self, receipt: Receipt) -> bool:
+        """Whether the dispatcher may have seen this frame."""
+        return receipt.seq <= self._sent_seq
+
+    def _count_sent(self, taken: list[Sent]) -> None:
+        if taken and taken[-1][0] > self._sent_seq:
+            self._dispatched += sum(1 for seq, _, _ in taken if seq > self._sent_seq)
+            self._sent_seq = taken[-1][0]
+
+    def _count_refused(self, seq: int) -> None:
+        self._dispatched -= seq <= self._sent_seq
 
     def full(self) -> MailboxFull:
         """Say what there is no room for."""
@@ -149,11 +196,16 @@ class Channel:
         receipt._settle(outcome)
         return receipt, self._return(receipt)
 
-    def refuse(self, seq: int, error: BaseException) -> int:
-        """Record a refusal; returns the credit to give back."""
+    def refuse(self, seq: int, error: BaseException) -> int | None:
+        """Record a refusal; returns the credit to give back, or ``None`` where the frame has come to another end.
+
+        What was sent again may be refused by who does not know that it is accepted: that stands.
+        """
+        if seq not in self._unaccepted:
+            return None
         receipt = self._end(seq)
-        if receipt is None:
-            return 0
+        assert receipt is not None
+        self._count_refused(seq)
         receipt._refuse(error)
         return self._return(receipt)
 
@@ -167,6 +219,8 @@ class Channel:
 
     def forget(self, receipt: Receipt) -> None:
         """Wait for this frame no longer."""
+        if receipt.seq in self._unaccepted:
+            self._count_refused(receipt.seq)
         self._end(receipt.seq)
         self._of_old_lease.discard(receipt.seq)
 

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from . import messages as m
-from ._thespian import Address
+from ._thespian import Address, same
 from .channel import Channel
 from .dispatcher import refusal_of
 
@@ -34,6 +34,26 @@ class Outbox:
         self._commands: deque[tuple[Address, Any]] = deque()
         self._unsent: dict[int, Channel] = {}
         self._refusals: Counter[m.Refusal] = Counter()
+        """Not reported yet."""
+        self._refused: Counter[str] = Counter()
+        """All by cause, those of the dispatcher too."""
+        self._taken_back: Counter[str] = Counter()
+
+    def rejoin(self, dispatcher: Address) -> dict[str, int]:
+        """The dispatcher is another: return how many frames were refused by cause, besides those yet to be reported.
+
+        What waits to be sent to the last one is dropped, and so is what it alone could put right.
+        """
+        old, self.dispatcher = self.dispatcher, dispatcher
+        self._commands = deque(command for command in self._commands if not same(command[0], old))
+        self._taken_back.clear()
+        refusals, self._refusals = self._refusals, Counter()
+        for refusal, count in refusals.items():
+            self._refusals[attrs.evolve(refusal, was_submitted=False)] += count
+        reported = Counter(self._refused)
+        for refusal, count in self._refusals.items():
+            reported[refusal.cause] -= count
+        return dict(+reported)
 
     def command(self, target: Address, message: Any) -> None:
         """Send this next, after the commands that wait already."""
@@ -58,6 +78,15 @@ class Outbox:
         if len(self._refusals) >= MAX_REFUSAL_KINDS:
             refusal = attrs.evolve(refusal, violation=None)
         self._refusals[refusal] += 1
+        self._refused[refusal.cause] += 1
+
+    def refused_by_dispatcher(self, error: BaseException) -> None:
+        """The dispatcher has refused a frame, and counted it."""
+        self._refused[type(error).__name__] += 1
+
+    def take_back(self, error: BaseException) -> None:
+        """The dispatcher has refused, and counted, a frame that has come to another end."""
+        self._taken_back[type(error).__name__] += 1
 
     def next(self) -> tuple[Address, Any] | None:
         """Return what is to be sent next and to whom: a command, or else all frames and refusals that fit."""
@@ -70,10 +99,12 @@ class Outbox:
         if self.dispatcher is None:
             return
         batches = self._take_batches()
-        refusals = tuple(attrs.evolve(refusal, count=count) for refusal, count in self._refusals.items())
+        refusals = [attrs.evolve(refusal, count=count) for refusal, count in self._refusals.items()]
+        refusals += [m.Refusal(None, cause, -count, was_submitted=True) for cause, count in self._taken_back.items()]
         self._refusals.clear()
+        self._taken_back.clear()
         if batches or refusals:
-            self.to_dispatcher(m.Submit(self._session, batches, refusals))
+            self.to_dispatcher(m.Submit(self._session, batches, tuple(refusals)))
 
     def _take_batches(self) -> tuple[m.Batch, ...]:
         room = min(MESSAGE_FRAMES, SEND_WINDOW - self._under_way())

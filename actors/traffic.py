@@ -28,6 +28,8 @@ class Traffic:
         self.routes: dict[int, m.Route] = {}
         self.version = -1
         """Of the routes; below 0 as long as nobody has told of any."""
+        self.dispatcher_epoch = 0
+        """Of the dispatcher that is talked to; what older ones have said is not heard any more."""
         self.stopped: SystemStopped | None = None
         """Why nothing is sent any more."""
         self.lost = False
@@ -149,10 +151,41 @@ class Traffic:
                 channel.waiting.leave(waiter)
                 waiter.fail(error)
 
+    # Another dispatcher.
+
+    def join(self, dispatcher: Address, epoch: int) -> None:
+        """Talk to this dispatcher, the first one."""
+        self.outbox.dispatcher, self.dispatcher_epoch = dispatcher, epoch
+
+    def rejoin(self, dispatcher: Address, epoch: int) -> None:
+        """The dispatcher was started again: tell it what the last one knew, and send again what may be lost with it."""
+        if epoch <= self.dispatcher_epoch or self.stopped is not None:
+            return
+        self.dispatcher_epoch = epoch
+        channels = self._channels.values()
+        refused, leases = self.outbox.rejoin(dispatcher), {c.plugin_id: c.rejoin() for c in channels}
+        epochs = {plugin_id: route.epoch for plugin_id, route in self.routes.items()}
+        sent, dispatched = {c.plugin_id: c.sent_seq for c in channels}, sum(c.dispatched for c in channels)
+        self.outbox.to_dispatcher(m.Rejoin(self._session, leases, epochs, sent, dispatched, refused))
+        for channel in channels:
+            self._resume(channel)
+
+    def _resume(self, channel: Channel) -> None:
+        if channel.waiting:
+            self._ask_for_credit(channel)
+        if orphans := channel.orphans:
+            # No plugin has had this epoch: they are refused, unless it turns out that they were accepted.
+            batch = m.Batch(channel.plugin_id, 0, tuple((seq, 0, b"") for seq in orphans))
+            self.outbox.to_dispatcher(m.Submit(self._session, (batch,), ()))
+        if channel.unsent_count:
+            self.outbox.note_frames(channel)
+
     # Receiving.
 
     def note(self, message: m.SessionMessage) -> None:
         """Take in what concerns frames, routes and credit; anything else is not for here."""
+        if isinstance(message, m.FROM_DISPATCHER) and message.dispatcher_epoch < self.dispatcher_epoch:
+            return
         match message:
             case m.Accepted():
                 self._channel(message.plugin_id).accept(message.ranges)
@@ -202,9 +235,16 @@ class Traffic:
 
     def _rejected(self, message: m.Rejected) -> None:
         channel = self._channel(message.plugin_id)
-        owed = sum(channel.refuse(seq, error) for seq, error in message.frames)
-        self._give_back(channel, owed)
+        self._give_back(channel, sum(self._refuse(channel, *frame) for frame in message.frames))
         self._let_in(channel)
+
+    def _refuse(self, channel: Channel, seq: int, error: BaseException) -> int:
+        owed = channel.refuse(seq, error)
+        if owed is None:
+            self.outbox.take_back(error)
+            return 0
+        self.outbox.refused_by_dispatcher(error)
+        return owed
 
     def _give_back(self, channel: Channel, frames: int) -> None:
         if frames:
@@ -239,7 +279,7 @@ class Traffic:
         unsent, under_way = channel.close()
         for receipt in unsent:
             receipt._refuse(error)
-            self.outbox.refuse(error, channel.plugin_id)
+            self.outbox.refuse(error, channel.plugin_id, submitted=channel.was_sent(receipt))
         if not drained:
             for receipt in under_way:
                 self._abandon(channel, receipt, error)

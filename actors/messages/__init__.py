@@ -15,6 +15,7 @@ from .to_dispatcher import (
     Overflowed,
     PermissionsChanged,
     RegistrationForgotten,
+    Rejoin,
     ReturnCredit,
     SetRoute,
     StartDispatcher,
@@ -53,6 +54,7 @@ from .to_services import (
     Unregister,
 )
 from .to_session import (
+    FROM_DISPATCHER,
     Accepted,
     Attached,
     CreditGranted,
@@ -118,6 +120,7 @@ from .values import (
 )
 
 __all__ = [
+    "FROM_DISPATCHER",
     "Accepted",
     "Attach",
     "Attached",
@@ -182,6 +185,7 @@ __all__ = [
     "RegistrationReplaced",
     "RegistryMessage",
     "Rejected",
+    "Rejoin",
     "ReplaceRegistration",
     "ReplacementPlanned",
     "Reply",

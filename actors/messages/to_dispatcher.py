@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import attrs
@@ -96,6 +97,26 @@ class Submit:
 
 
 @attrs.frozen
+class Rejoin:
+    """Session to dispatcher, when this has been started again: what the last one knew of it; routes are the answer.
+
+    Frames that are not accepted follow: they were counted by the session, and passed on or not.
+    """
+
+    session: int
+    leases: Mapping[int, int]
+    """Credits of each plugin, spent or not."""
+    epochs: Mapping[int, int]
+    """Of the routes that it knows, by plugin id."""
+    sent: Mapping[int, int]
+    """The last sequence number that was sent to each plugin."""
+    dispatched: int
+    """How many frames it has sent that were not refused."""
+    refused: Mapping[str, int]
+    """How many of its frames were refused, by cause."""
+
+
+@attrs.frozen
 class WantCredit:
     """Session to dispatcher: it has frames for the plugin and no credit left."""
 
@@ -145,6 +166,7 @@ DispatcherMessage: TypeAlias = (
     | RegistrationForgotten
     | PermissionsChanged
     | Submit
+    | Rejoin
     | WantCredit
     | ReturnCredit
     | GetDispatchStats

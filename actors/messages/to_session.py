@@ -44,6 +44,7 @@ class RoutesChanged:
     version: int
     routes: tuple[Route, ...]
     gone: Mapping[int, bool]
+    dispatcher_epoch: int = 1
 
 
 @attrs.frozen
@@ -52,6 +53,7 @@ class CreditGranted:
 
     plugin_id: int
     frames: int
+    dispatcher_epoch: int = 1
 
 
 @attrs.frozen
@@ -60,6 +62,7 @@ class CreditRecalled:
 
     plugin_id: int
     frames: int
+    dispatcher_epoch: int = 1
 
 
 @attrs.frozen
@@ -68,6 +71,7 @@ class Rejected:
 
     plugin_id: int
     frames: tuple[tuple[int, BaseException], ...]
+    dispatcher_epoch: int = 1
 
 
 @attrs.frozen
@@ -112,6 +116,9 @@ class SystemStopping:
 
     reason: str
 
+
+FROM_DISPATCHER = (RoutesChanged, CreditGranted, CreditRecalled, Rejected)
+"""What carries the epoch of its dispatcher: of an older one than is known, nothing counts any more."""
 
 SessionMessage: TypeAlias = (
     Reply

@@ -166,7 +166,7 @@ def test_strangers_and_surpluses() -> None:
 
 
 def test_a_restored_ledger_lends_nothing_before_everybody_is_back() -> None:
-    """Each rejoins with what it has; the rest may be in the mailbox, of sessions that are gone, until that is settled."""
+    """Each rejoins with what it has; the rest may be with frames of sessions that are gone until these are settled."""
     ledger = CreditLedger.restore(100, [1, 2, 3])
     assert ledger.attach(9) == []
     assert ledger.rejoin(1, 40) == []

@@ -1,0 +1,120 @@
+"""Numbers in a file that survives its writer, who may be killed with ``kill -9`` at any instruction.
+
+Each number has an owner and a name, and is changed by one aligned 8-byte store. What concerns several numbers at once
+is written to a new file, which then takes the place of the old one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+from .ring_file import Pages
+
+NAME_BYTES = 48
+ROW = 16 + NAME_BYTES
+ROWS = 16_384
+"""As many numbers as there can be. The file is sparse: those that there are not take no room."""
+_WORD = 1 << 64
+
+Key: TypeAlias = tuple[int, str]
+"""Owner (1 to 2**64 - 1) and name (at most ``NAME_BYTES`` bytes, the rest is cut off)."""
+
+
+class CountFile:
+    """Whole numbers between -2**63 and 2**63 by owner and name; 0 where nothing was written."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Open the file, or make it (mode 0600) if there is none; with ``None`` nothing survives."""
+        self._path = path
+        self._places: dict[Key, int] = {}
+        self._values: dict[Key, int] = {}
+        self._pages = _map(self._path)
+        for place, key, value in _rows(self._pages):
+            self._places[key], self._values[key] = place, value
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no place for another number."""
+        return len(self._places) >= ROWS
+
+    def items(self) -> Mapping[Key, int]:
+        """All numbers."""
+        return self._values
+
+    def get(self, owner: int, name: str) -> int:
+        """One number."""
+        return self._values.get((owner, name), 0)
+
+    def total(self, name: str) -> int:
+        """The sum over all owners."""
+        return sum(value for (_, other), value in self._values.items() if other == name)
+
+    def put(self, owner: int, name: str, value: int) -> None:
+        """Change one number. OverflowError where it is new and there is no place for it."""
+        key = (owner, name)
+        place = self._places.get(key)
+        if place is None:
+            self._places[key] = self._admit(key, value)
+        else:
+            self._pages.store(place + 8, value % _WORD)
+        self._values[key] = value
+
+    def add(self, owner: int, name: str, n: int) -> None:
+        """Change one number by ``n``."""
+        if n:
+            self.put(owner, name, self.get(owner, name) + n)
+
+    def replace(self, values: Mapping[Key, int]) -> None:
+        """These are all numbers from now on: a kill leaves all of the old ones, or all of the new."""
+        new = None if self._path is None else self._path.with_name(f"{self._path.name}.new")
+        if new is not None:
+            new.unlink(missing_ok=True)
+        old, self._pages = self._pages, _map(new)
+        self._places, self._values = {}, {}
+        for (owner, name), value in values.items():
+            if value:
+                self.put(owner, name, value)
+        if new is not None and self._path is not None:
+            os.replace(new, self._path)
+        old.close()
+
+    def close(self) -> None:
+        """Close the file, which stays."""
+        self._pages.close()
+
+    def _admit(self, key: Key, value: int) -> int:
+        place = ROW * len(self._places)
+        if self.is_full:
+            raise OverflowError(f"there is room for {ROWS:,} numbers")
+        owner, name = key
+        self._pages.store(place + 8, value % _WORD)
+        self._pages.put(place + 16, name.encode()[:NAME_BYTES].ljust(NAME_BYTES, b"\0"))
+        # Without an owner there is no number: what a kill has left unfinished does not count.
+        self._pages.store(place, owner)
+        return place
+
+
+def _map(path: Path | None) -> Pages:
+    if path is None:
+        return Pages(-1, ROW * ROWS)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.ftruncate(descriptor, ROW * ROWS)
+        return Pages(descriptor, ROW * ROWS)
+    finally:
+        os.close(descriptor)
+
+
+def _rows(pages: Pages) -> Iterator[tuple[int, Key, int]]:
+    for place in range(0, ROW * ROWS, ROW):
+        owner, word = pages.words(place, 2)
+        if not owner:
+            return
+        name = pages.get(place + 16, NAME_BYTES).rstrip(b"\0").decode("utf-8", "replace")
+        yield place, (owner, name), word - _WORD if word >> 63 else word
