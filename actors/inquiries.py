@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from . import messages as m
@@ -11,12 +12,14 @@ from .pending import Pending
 class Inquiry(Pending[Any]):
     """One question; done when the answer is there, and the routes that it speaks of."""
 
-    __slots__ = ("number", "what")
+    __slots__ = ("number", "repeat", "what")
 
     def __init__(self, number: int, what: str) -> None:
         super().__init__()
         self.number = number
         self.what = what
+        self.repeat: Callable[[], None] | None = None
+        """How to ask the same again; ``None`` where it must not be asked twice."""
 
 
 class Inquiries:
@@ -55,6 +58,12 @@ class Inquiries:
             early, self._early = self._early, []
             for reply in early:
                 self.answer(reply, version)
+
+    def repeat(self) -> None:
+        """An actor that may have lost questions, or answers, has been started again: ask again what may be."""
+        for inquiry in self._open.values():
+            if inquiry.repeat is not None:
+                inquiry.repeat()
 
     def forget(self, inquiry: Inquiry) -> None:
         """Nobody waits for this answer any more. Idempotent."""

@@ -46,6 +46,13 @@ class Ask:
     timeout_s: float = ANSWER_S
     again: bool = False
     """Whether it changes nothing, and is asked again every ``AGAIN_S`` as long as there is time."""
+    repeat: bool = False
+    """Whether it may be asked twice: it is asked again when an actor that may have lost it has been started again."""
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether it may be asked twice, for either reason."""
+        return self.again or self.repeat
 
 
 def one_plugin(
@@ -123,6 +130,7 @@ def change_permission(settings: Settings, plugin_id: int, permission: str, grant
         "registry",
         lambda n, to: m.ChangePermission(n, to, plugin_id, permission, granted),
         f"changing permissions of plugin {plugin_id}",
+        repeat=True,
     )
 
 

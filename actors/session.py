@@ -25,6 +25,7 @@ from .frame_rules import FrameRules
 from .inquiries import Inquiries, Inquiry
 from .log_lines import write_plugin_lines
 from .pending import Pending
+from .questions import Ask
 from .receipt import Receipt
 from .subscription import Subscription
 from .traffic import Traffic
@@ -195,25 +196,30 @@ class Session:
 
     # Questions.
 
-    def ask(self, to: str, make: Callable[[int, Address], m.Question], timeout: float, what: str) -> Any:
-        """Ask ``to`` (an actor's role) and return the reply's value.
+    def ask(self, ask: Ask, timeout: float) -> Any:
+        """Ask an actor and return the reply's value.
 
-        Raises the reply's error, :class:`SystemStopped`, or :class:`DispatchTimeout` naming ``what``.
+        Raises the reply's error, :class:`SystemStopped`, or :class:`DispatchTimeout` naming what was asked.
         """
-        return self.result(self.post(to, make, what), timeout, timeout)
+        return self.result(self.post(ask), timeout, timeout)
 
-    def post(self, to: str, make: Callable[[int, Address], m.Question], what: str) -> Inquiry:
-        """Ask ``to`` (an actor's role) and return what will hold the answer to ``what``."""
+    def post(self, ask: Ask) -> Inquiry:
+        """Ask an actor and return what will hold the answer."""
         self._check_process()
         with self._lock:
             if self.stopped is not None:
                 raise self.stopped.with_traceback(None)
-            inquiry = self._inquiries.new(what)
-            self._outbox.gather()
-            self._outbox.command(self._role(to), make(inquiry.number, self._endpoint.address))
+            inquiry = self._inquiries.new(ask.what)
+            if ask.may_repeat:
+                inquiry.repeat = lambda: self._put(ask, inquiry)
+            self._put(ask, inquiry)
             self._to_send.notify()
         self._kick()
         return inquiry
+
+    def _put(self, ask: Ask, inquiry: Inquiry) -> None:
+        self._outbox.gather()
+        self._outbox.command(self._role(ask.role), ask.make(inquiry.number, self._endpoint.address))
 
     def _role(self, role: str) -> Address:
         if role == "supervisor":

@@ -456,7 +456,7 @@ class PluginSystem:
         while True:
             try:
                 wait_s = questions.AGAIN_S if ask.again else ask.timeout_s
-                return self._session.ask(ask.role, ask.make, wait_s, ask.what)
+                return self._session.ask(ask, wait_s)
             except DispatchTimeout:
                 if not ask.again or time.monotonic() >= deadline:
                     raise
