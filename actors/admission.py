@@ -6,9 +6,10 @@ comes last and is the business of credit and mailbox.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from typing import NamedTuple
+from collections.abc import Container, Iterable, Mapping
+from typing import NamedTuple, TypeAlias
 
+from ..config.errors import NyxPluginError
 from ..plugins.access import check_control
 from ..plugins.errors import (
     HandshakeRefused,
@@ -24,6 +25,7 @@ from ..plugins.errors import (
 from ..plugins.header import split_header
 from ..plugins.negotiation import Agreement, Disagreement, negotiate
 from .frame_rules import FrameRules
+from .mailbox import NewFrame
 from .messages import Route
 
 HANDSHAKE, CONTROL, ERROR = 0x51, 0x53, 0x54
@@ -34,6 +36,10 @@ AT_REST = "registered"
 
 ACCEPTING = frozenset({"ready", "paused", "restarting"})
 """States in which a plugin's mailbox takes frames."""
+
+
+Rejection: TypeAlias = tuple[int, BaseException]
+"""The number of a frame, and why it is refused."""
 
 
 class Admitted(NamedTuple):
@@ -81,6 +87,22 @@ def _introduction(route: Route, frame_type: int, data: bytes, introduced: Contai
     if frame_type != ERROR and introduced is not None and route.plugin_id not in introduced:
         raise HandshakeRequired(route.plugin_id, frame_type)
     return None
+
+
+def admit_all(
+    routes: Mapping[int, Route], frames: Iterable[tuple[int, int, bytes]], rules: FrameRules
+) -> tuple[list[NewFrame], list[Rejection]]:
+    """Check frames, each with its number in front: those that pass, as mailboxes take them, and all others."""
+    passed: list[NewFrame] = []
+    rejected: list[Rejection] = []
+    for seq, frame_type, header in frames:
+        try:
+            admitted = admit(routes, frame_type, header, rules, None)
+        except NyxPluginError as error:
+            rejected.append((seq, error))
+        else:
+            passed.append((seq, frame_type, header, admitted.data_length))
+    return passed, rejected
 
 
 def _preflight(route: Route, data: bytes) -> None:

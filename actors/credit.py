@@ -93,15 +93,19 @@ class CreditLedger:
         ledger._missing.update(sessions)
         return ledger
 
-    def rejoin(self, session: int, size: int) -> list[Directive]:
-        """A session that was there before has this lease, spent or not. One that never was is left alone."""
+    def rejoin(self, session: int, size: int, sends: bool = True) -> list[Directive]:
+        """A session that was there before has this lease, spent or not. One that never was is left alone.
+
+        Without any credit it wants its fair share, if it is going to send.
+        """
         if session not in self._missing:
             return []
         self._missing.discard(session)
         size = max(0, min(size, self._unknown))
         self._unknown -= size
         self._accounts[session] = _Account(size)
-        return self._balance()
+        share = self._capacity // (len(self._attached()) + len(self._missing))
+        return self._balance() if size or not sends else self.want(session, share)
 
     @property
     def must_be_settled(self) -> bool:

@@ -8,11 +8,12 @@ that is told again is not counted again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .count_file import CountFile, Key
 from .events import DispatchStats
+from .mailbox import NewFrame
 
 _DISPATCHED = "dispatched"
 _LOADED, _UNLOADED = "loaded", "unloaded"
@@ -30,6 +31,8 @@ class DispatchCounts:
 
     def __init__(self, path: Path | None) -> None:
         self._file = CountFile(path)
+        self._passed: dict[int, dict[int, int]] = {}
+        """Of each session that is there, per plugin the last number that was passed on."""
 
     def statistics(self) -> DispatchStats:
         """All counts."""
@@ -42,20 +45,19 @@ class DispatchCounts:
             file.total(_LOADED), file.total(_UNLOADED), file.total(_DISPATCHED), refused.total(), dict(+refused)
         )
 
-    # Frames of sessions that are there.
+    # Sessions, and their frames; those of a session that has gone are counted where its others are.
 
-    def dispatched(self, session: int, frames: int) -> None:
-        """So many frames were passed on, or (below 0) were taken for passed on and are refused now."""
-        self._file.add(_of_session(session), _DISPATCHED, frames)
+    def join(self, session: int) -> None:
+        """The session is there. Nothing happens when it was."""
+        self._passed.setdefault(session, {})
 
-    def refused(self, session: int, cause: str, frames: int = 1) -> None:
-        """So many frames were refused, because of an error of this class."""
-        self._make_room()
-        self._file.add(_of_session(session), f"{_REFUSED}{cause}", frames)
+    def rejoin(self, session: int, dispatched: int, refused: Mapping[str, int], sent: Mapping[int, int]) -> None:
+        """This is what the session knows; what was counted for it before may be more, or less.
 
-    def rejoin(self, session: int, dispatched: int, refused: Mapping[str, int]) -> None:
-        """This is what the session knows; what was counted for it before may be more, or less."""
-        owner = _of_session(session)
+        ``sent`` has the last number of each plugin's frames among the ``dispatched``.
+        """
+        self._passed[session] = dict(sent)
+        owner = self._owner(session)
         values = {key: value for key, value in self._file.items().items() if key[0] != owner}
         values[owner, _DISPATCHED] = dispatched
         values.update({(owner, f"{_REFUSED}{cause}"): count for cause, count in refused.items()})
@@ -63,7 +65,34 @@ class DispatchCounts:
 
     def leave(self, session: int) -> None:
         """The session has gone: what was counted for it stands."""
+        self._passed.pop(session, None)
         self._add_up({_of_session(session)})
+
+    def last_passed(self, session: int, plugin_id: int) -> int:
+        """The last number among the frames for this plugin that were counted; 0 if there is none."""
+        return self._passed.get(session, {}).get(plugin_id, 0)
+
+    def passed(self, session: int, plugin_id: int, frames: Sequence[NewFrame]) -> None:
+        """These are passed on, in ascending order; a frame that is sent again is not counted again."""
+        last, known = frames[-1][0], self._passed.get(session)
+        if known is None:
+            return
+        before = known.get(plugin_id, 0)
+        fresh = len(frames) if frames[0][0] > before else sum(1 for frame in frames if frame[0] > before)
+        self.dispatched(session, fresh)
+        known[plugin_id] = max(before, last)
+
+    def dispatched(self, session: int, frames: int) -> None:
+        """So many frames were passed on, or (below 0) were taken for passed on and are refused now."""
+        self._file.add(self._owner(session), _DISPATCHED, frames)
+
+    def refused(self, session: int, cause: str, frames: int = 1) -> None:
+        """So many frames were refused, because of an error of this class."""
+        self._make_room()
+        self._file.add(self._owner(session), f"{_REFUSED}{cause}", frames)
+
+    def _owner(self, session: int) -> int:
+        return _of_session(session) if session in self._passed else _ENDED
 
     # Plugins.
 

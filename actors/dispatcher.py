@@ -2,52 +2,36 @@
 
 It is on the path of every frame: it parses a header once, never blocks, asks nobody, and looks into ``data`` of control
 frames only.
+
+It may end at any moment. The next one gets the routes from the supervisor, the permissions that are in force from the
+registry, and only then is introduced to the sessions and the plugin actors; each session says what it has and sends
+again what may be lost. Whatever an older dispatcher has said does not count any more, with anybody, once they know of
+a newer one.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, assert_never
 
-import attrs
-
 from ..config.errors import NyxPluginError
-from ..plugins.errors import PermissionDenied, PluginFailed, PluginNotRegistered, SandboxViolation
-from ..plugins.policy import Policy
+from ..plugins.errors import PluginFailed, PluginNotRegistered
 from . import messages as m
 from ._thespian import ActorProcess, Address
-from .admission import ACCEPTING, AT_REST, admit
+from .admission import ACCEPTING, Rejection, admit_all
 from .credit import CreditLedger, Grant, Recall
-from .events import DispatchStats
+from .dispatch_counts import DispatchCounts
 from .frame_rules import FrameRules
+from .promises import Answer, Promise, Promises
+from .refusals import refusal_of
+from .route_book import RouteBook
+from .target import Target
 
 INCOMPLETE = -1
 """Version of routes that a session has without their credit, which follows."""
-
-
-@attrs.define(eq=False)
-class _Target:
-    """One plugin as the dispatcher sees it."""
-
-    route: m.Route
-    actor: Address
-    ledger: CreditLedger
-    first_epoch: int
-    """Frames sent under an older one were for another plugin of the same id."""
-    highest: dict[int, int] = attrs.field(factory=dict)
-    """Per session the highest sequence number passed on, so that a frame sent again is not counted again."""
-
-
-@attrs.frozen
-class _Waiting:
-    """An answer that is due once everything sent before a fence has arrived."""
-
-    plugin_id: int
-    to: Address = None
-    answer: m.Reply | m.RouteSet | m.PermissionsInForce | None = None
-    detached: int | None = None
-    """The session that has gone, whose lease is free again then."""
+UNKNOWN = 0
+"""In the place of a session: those of which nobody knows any more."""
 
 
 class Dispatcher(ActorProcess):
@@ -58,20 +42,21 @@ class Dispatcher(ActorProcess):
         self._rules: FrameRules
         self._parent: Address = None
         self._guard: Address = None
-        self._targets: dict[int, _Target] = {}
-        self._routes: dict[int, m.Route] = {}
+        self._epoch = 1
+        self._targets: dict[int, Target] = {}
+        self._book = RouteBook()
         self._sessions: dict[int, Address] = {}
         self._onlookers: set[int] = set()
         """Sessions that are not going to send, and get credit only when they ask for it."""
-        self._version = 0
-        self._fences: dict[int, _Waiting] = {}
-        self._next_fence = 0
+        self._awaited: dict[int, m.SessionJoined] = {}
+        """Sessions that were there before this dispatcher, and have not rejoined."""
+        self._early: list[m.SessionJoined] = []
+        """Sessions that have come before the permissions in force are known here."""
         self._must_know = False
         """Whether the supervisor waits until the permissions in force are known here."""
-        self._loaded = 0
-        self._unloaded = 0
-        self._dispatched = 0
-        self._refused: Counter[str] = Counter()
+        self._version = 0
+        self._promises = Promises(0)
+        self._counts = DispatchCounts(None)
 
     def receive(self, message: m.DispatcherMessage, sender: Address) -> None:
         """Handle one message, the frequent ones first."""
@@ -83,11 +68,11 @@ class Dispatcher(ActorProcess):
             case m.ReturnCredit():
                 self._with_ledger(message, CreditLedger.returned)
             case m.Overflowed():
-                self._overflowed(message)
+                self._overflowed(message, sender)
             case m.GetPluginStats():
                 self._pass_on(message)
             case m.GetDispatchStats():
-                self.send(message.reply_to, m.Reply(message.request_id, self._statistics()))
+                self.send(message.reply_to, m.Reply(message.request_id, self._counts.statistics()))
             case m.FencePassed():
                 self._fence_passed(message.token)
             case m.SetRoute():
@@ -104,6 +89,8 @@ class Dispatcher(ActorProcess):
                 self._join(message)
             case m.SessionLeft():
                 self._leave(message.session)
+            case m.Rejoin():
+                self._rejoin(message)
             case m.StartDispatcher():
                 self._start(message, sender)
             case m.Introduce():
@@ -111,245 +98,294 @@ class Dispatcher(ActorProcess):
             case _:
                 assert_never(message)
 
+    def on_exit(self) -> None:
+        """Let go of the counters."""
+        self._counts.close()
+
     def _start(self, message: m.StartDispatcher, sender: Address) -> None:
-        self._rules, self._parent = message.rules, sender
+        self._rules, self._parent, self._epoch = message.rules, sender, message.epoch
         self._must_know = message.restarted
-        # No version and no fence of an earlier dispatcher comes again.
-        self._version = self._next_fence = (message.epoch - 1) << 32
         self.end_with_host(message.host_pid)
+        if message.directory is not None:
+            self._counts = DispatchCounts(Path(message.directory, "dispatched"))
+        # No version and no fence of an earlier dispatcher comes again.
+        self._version = (message.epoch - 1) << 32
+        self._promises = Promises(self._version)
         for joined in message.sessions:
-            self._join(joined)
+            if message.restarted:
+                self._awaited[joined.session] = joined
+            else:
+                self._join(joined)
         self.send(sender, m.ChildReady("dispatcher"))
 
     # Frames.
 
     def _submit(self, message: m.Submit) -> None:
+        session = message.session
         for refusal in message.refusals:
-            self._note_refusal(refusal)
+            self._note_refusal(session, refusal)
         for batch in message.batches:
             target = self._targets.get(batch.plugin_id)
             if target is None or batch.epoch < target.first_epoch:
-                self._reject_unknown(message.session, batch)
+                self._reject_unknown(session, batch)
             elif target.route.epoch == batch.epoch:
-                self._route_batch(message.session, batch, target)
+                self._route_batch(session, batch, target)
             # A batch of an older epoch is sent again by its session, which is about to learn of the new one.
 
-    def _route_batch(self, session: int, batch: m.Batch, target: _Target) -> None:
-        passed: list[tuple[int, int, bytes, int]] = []
-        rejected: list[tuple[int, BaseException]] = []
-        counted = target.highest.get(session, 0)
-        for seq, frame_type, header in batch.frames:
-            try:
-                admitted = admit(self._routes, frame_type, header, self._rules, None)
-            except NyxPluginError as error:
-                rejected.append((seq, error))
-                # It was on its way to a plugin actor that ended before it arrived.
-                self._dispatched -= seq <= counted
-            else:
-                passed.append((seq, frame_type, header, admitted.data_length))
+    def _route_batch(self, session: int, batch: m.Batch, target: Target) -> None:
+        passed, rejected = admit_all(self._book.routes, batch.frames, self._rules)
+        known_until = self._counts.last_passed(session, batch.plugin_id)
         if passed:
-            self._count_dispatched(session, target, passed)
-            self.send(target.actor, m.Enqueue(session, tuple(passed), batch.extras))
+            self._counts.passed(session, batch.plugin_id, passed)
+            self.send(target.actor, m.Enqueue(session, tuple(passed), batch.extras, self._epoch))
         if rejected:
-            self._reject(session, target, rejected)
+            self._reject(session, target, rejected, known_until)
+
+    def _reject(self, session: int, target: Target, rejected: list[Rejection], known_until: int) -> None:
+        """Refuse frames. Those that were sent before may be in the mailbox: then that stands, as it alone can tell."""
+        again = tuple(frame for frame in rejected if frame[0] <= known_until and target.actor is not None)
+        if again:
+            self.send(target.actor, m.Refuse(session, again, self._epoch))
+        if new := rejected[len(again) :]:
+            self._refuse(session, target.route.plugin_id, new, known_until)
 
     def _reject_unknown(self, session: int, batch: m.Batch) -> None:
         error = PluginNotRegistered(batch.plugin_id)
-        self._refused[type(error).__name__] += len(batch.frames)
-        rejected = tuple((seq, error) for seq, _, _ in batch.frames)
-        self._to_session(session, m.Rejected(batch.plugin_id, rejected))
+        known_until = self._counts.last_passed(session, batch.plugin_id)
+        self._refuse(session, batch.plugin_id, [(seq, error) for seq, _, _ in batch.frames], known_until)
 
-    def _count_dispatched(self, session: int, target: _Target, passed: list[tuple[int, int, bytes, int]]) -> None:
-        highest = target.highest.get(session, 0)
-        if passed[0][0] > highest:
-            self._dispatched += len(passed)
-        else:
-            self._dispatched += sum(1 for frame in passed if frame[0] > highest)
-        target.highest[session] = max(highest, passed[-1][0])
+    def _overflowed(self, message: m.Overflowed, sender: Address) -> None:
+        target = self._targets.get(message.plugin_id)
+        if target is None or not target.is_former(sender):
+            self._refuse(message.session, message.plugin_id, message.frames, message.frames[-1][0])
 
-    def _reject(self, session: int, target: _Target, rejected: list[tuple[int, BaseException]]) -> None:
-        plugin_id = target.route.plugin_id
-        for _, error in rejected:
-            self._note_refusal(refusal_of(error, plugin_id))
-        self._to_session(session, m.Rejected(plugin_id, tuple(rejected)))
+    def _refuse(self, session: int, plugin_id: int, frames: Sequence[Rejection], known_until: int) -> None:
+        """Refuse frames for good, of which those up to ``known_until`` were counted as dispatched."""
+        for _, error in frames:
+            self._note_refusal(session, refusal_of(error, plugin_id))
+        self._counts.dispatched(session, -sum(1 for seq, _ in frames if seq <= known_until))
+        self._to_session(session, m.Rejected(plugin_id, tuple(frames), self._epoch))
 
-    def _overflowed(self, message: m.Overflowed) -> None:
-        self._dispatched -= len(message.frames)
-        for _, error in message.frames:
-            self._refused[type(error).__name__] += 1
-        self._to_session(message.session, m.Rejected(message.plugin_id, message.frames))
-
-    def _note_refusal(self, refusal: m.Refusal) -> None:
-        self._refused[refusal.cause] += refusal.count
+    def _note_refusal(self, session: int, refusal: m.Refusal) -> None:
+        self._counts.refused(session, refusal.cause, refusal.count)
         if refusal.was_submitted:
-            self._dispatched -= refusal.count
-        target = self._targets.get(refusal.plugin_id or 0)
-        if target is None or not refusal.permission:
+            self._counts.dispatched(session, -refusal.count)
+        if (target := self._targets.get(refusal.plugin_id or 0)) is None or not refusal.permission:
             return
         self.send(target.actor, m.NoteViolations(refusal.count))
         if refusal.violation is not None and self._guard is not None:
-            self.send(
-                self._guard, m.ReportViolation(target.route.plugin_id, refusal.violation, refusal.count, by_sender=True)
-            )
+            plugin_id, what = target.route.plugin_id, refusal.violation
+            self.send(self._guard, m.ReportViolation(plugin_id, what, refusal.count, by_sender=True))
 
     # Credit.
 
     def _with_ledger(self, message: m.WantCredit | m.ReturnCredit, change: Any) -> None:
-        target = self._targets.get(message.plugin_id)
-        if target is not None:
+        if (target := self._targets.get(message.plugin_id)) is not None:
             self._move_credit(target, change(target.ledger, message.session, message.frames))
 
-    def _move_credit(self, target: _Target, moves: list[Grant | Recall]) -> None:
+    def _move_credit(self, target: Target, moves: list[Grant | Recall]) -> None:
         for move in moves:
             kind = m.CreditGranted if isinstance(move, Grant) else m.CreditRecalled
-            self._to_session(move.session, kind(target.route.plugin_id, move.frames))
+            self._to_session(move.session, kind(target.route.plugin_id, move.frames, self._epoch))
+
+    def _await_end_of(self, session: int, target: Target) -> None:
+        """A session's frames take room until they are finished, and so does its lease."""
+        token = self._promises.add(Promise(target.route.plugin_id, detached=session))
+        if target.actor is not None:
+            self.send(target.actor, m.Fence(token, settled=True, dispatcher_epoch=self._epoch))
+
+    def _settle_unknown(self, target: Target) -> None:
+        """When all that were there before are back or gone, what is still unknown is in the mailbox, or nowhere."""
+        waiting = self._promises.of(target.route.plugin_id).values()
+        if target.ledger.must_be_settled and not any(promise.detached == UNKNOWN for promise in waiting):
+            self._await_end_of(UNKNOWN, target)
 
     # Routes.
 
     def _set_route(self, message: m.SetRoute, sender: Address) -> None:
-        route = message.route
-        target = self._targets.get(route.plugin_id)
+        target = self._targets.get(message.route.plugin_id)
         if target is None:
-            target = _Target(route, message.actor, CreditLedger(route.capacity), route.epoch)
-            self._targets[route.plugin_id] = target
-            self._loaded += 1
-            self._publish(target, route)
-            for session in self._sessions:
-                self._move_credit(target, target.ledger.attach(session, session not in self._onlookers))
-            # Who waits for this version has the first credit too: load and dispatch_nowait can follow each other.
-            self._tell_sessions((), {})
+            target = self._open(message)
         else:
-            actor_is_gone = target.route.epoch != route.epoch or message.actor is None
-            target.actor = message.actor
-            if actor_is_gone:
-                self._release_fences(route.plugin_id)
-            # Permissions are the registry's to change: what it said last stands.
-            target.route = attrs.evolve(route, permissions=target.route.permissions)
-            self._routes[route.plugin_id] = target.route
-            # Where no actor comes after the last one, nobody else will tell of the frames that it had.
-            gone = {} if message.actor is not None else {route.plugin_id: False}
-            self._tell_sessions((target.route,), gone)
+            self._change_route(target, message)
+        if message.again:
+            return
         answer = m.RouteSet(message.load_id, self._version, message.number)
-        if route.state in ACCEPTING or message.actor is None:
+        if message.route.state in ACCEPTING or message.actor is None:
             self.send(sender, answer)
         else:
             self._raise_fence(target, sender, answer)
 
+    def _open(self, message: m.SetRoute) -> Target:
+        route = message.route
+        # Before the sessions have heard of this dispatcher, they hold what an earlier one has lent them.
+        target = self._targets[route.plugin_id] = Target.open(message, self._awaited if self._must_know else None)
+        self._counts.loaded(message.load_id)
+        self._publish(target, route)
+        self._attach_all(target)
+        self._settle_unknown(target)
+        # Who waits for this version has the first credit too: load and dispatch_nowait can follow each other.
+        self._tell_sessions((), {})
+        return target
+
+    def _attach_all(self, target: Target) -> None:
+        for session in self._sessions:
+            self._move_credit(target, target.ledger.attach(session, session not in self._onlookers))
+
+    def _change_route(self, target: Target, message: m.SetRoute) -> None:
+        route, had_actor = message.route, target.actor is not None
+        actor_is_gone = target.route.epoch != route.epoch or message.actor is None
+        target.change_actor(message.actor)
+        if actor_is_gone:
+            self._release_fences(route.plugin_id)
+        # Where no actor comes after the last one, nobody else will tell of the frames that it had.
+        self._publish(target, route, {} if message.actor is not None else {route.plugin_id: False})
+        if not had_actor and message.actor is not None:
+            self._attach_all(target)
+
     def _drop_route(self, message: m.DropRoute, sender: Address) -> None:
-        if self._targets.pop(message.plugin_id, None) is not None:
+        if (target := self._targets.pop(message.plugin_id, None)) is not None:
             self._release_fences(message.plugin_id)
-            self._unloaded += 1
+            self._counts.unloaded(message.load_id, message.plugin_id, target.epochs, message.drained)
         # Sessions may know it from an earlier dispatcher.
-        self._routes.pop(message.plugin_id, None)
+        self._book.drop(message.plugin_id)
         self._tell_sessions((), {message.plugin_id: message.drained})
         self.send(sender, m.RouteDropped(message.load_id, self._version))
 
-    def _publish(self, target: _Target, route: m.Route) -> None:
-        target.route = self._routes[route.plugin_id] = route
-        self._tell_sessions((route,), {})
+    def _publish(self, target: Target, route: m.Route, gone: Mapping[int, bool] | None = None) -> None:
+        target.route = self._book.put(route)
+        self._tell_sessions((target.route,), gone or {})
 
     def _tell_sessions(self, routes: tuple[m.Route, ...], gone: Mapping[int, bool]) -> None:
         self._version += 1
         for session in self._sessions:
-            self._to_session(session, m.RoutesChanged(self._version, routes, gone))
+            self._tell(session, self._version, routes, gone)
+
+    def _tell(self, session: int, version: int, routes: tuple[m.Route, ...], gone: Mapping[int, bool]) -> None:
+        self._to_session(session, m.RoutesChanged(version, routes, gone, self._epoch))
 
     def _know(self, rows: tuple[m.Registration, ...]) -> None:
         """Take over the registry's rows: permissions that are in force, and what is at rest, complete."""
-        at_rest = {row.plugin_id: self._rest(row) for row in rows if row.state == AT_REST}
-        gone = {id: True for id, route in self._routes.items() if route.state == AT_REST and id not in at_rest}
-        for plugin_id in gone:
-            del self._routes[plugin_id]
-        for row in rows:
-            target = self._targets.get(row.plugin_id)
-            if target is not None and target.route.permissions != row.granted:
-                self._publish(target, attrs.evolve(target.route, permissions=row.granted))
-        self._tell_sessions(tuple(at_rest.values()), gone)
+        changed, gone = self._book.know(rows)
+        for route in changed:
+            if (target := self._targets.get(route.plugin_id)) is not None:
+                target.route = route
+        if changed or gone:
+            self._tell_sessions(changed, gone)
         if self._must_know:
-            self._must_know = False
-            self.send(self._parent, m.PermissionsKnown())
+            self._begin()
 
-    def _rest(self, row: m.Registration) -> m.Route:
-        """Know of a plugin without an actor, so that its frames are refused with the right reason."""
-        route = m.Route(row.plugin_id, row.name, row.version, AT_REST, row.granted, Policy(), 0, 0, 0)
-        self._routes[row.plugin_id] = route
-        return route
+    def _begin(self) -> None:
+        """All that is needed is known: take frames."""
+        self._must_know = False
+        self.send(self._parent, m.PermissionsKnown())
+        for joined in self._early:
+            self._join(joined)
+        self._early.clear()
 
     def _forget(self, message: m.RegistrationForgotten) -> None:
-        if message.plugin_id not in self._targets and self._routes.pop(message.plugin_id, None) is not None:
+        if self._book.forget_resting(message.plugin_id):
             self._tell_sessions((), {message.plugin_id: True})
         self.send(message.reply_to, m.Reply(message.request_id, version=self._version))
 
     def _change_permissions(self, message: m.PermissionsChanged) -> None:
-        answer: m.Reply | m.PermissionsInForce = m.Reply(message.request_id, version=self._version + 1)
-        if message.swap_id:
-            answer = m.PermissionsInForce(message.swap_id, self._version + 1)
         target = self._targets.get(message.plugin_id)
-        if target is None:
-            self.send(message.reply_to, answer if message.swap_id else m.Reply(message.request_id))
+        changed = self._book.grant(message.plugin_id, message.permissions)
+        if target is not None and changed is not None:
+            self._publish(target, changed)
+        if message.reply_to is None:
             return
-        self._publish(target, attrs.evolve(target.route, permissions=message.permissions))
-        if target.actor is None:
+        answer: Answer = m.Reply(message.request_id, version=self._version)
+        if message.swap_id:
+            answer = m.PermissionsInForce(message.swap_id, self._version)
+        if target is None or target.actor is None:
             self.send(message.reply_to, answer)
         else:
             self._raise_fence(target, message.reply_to, answer)
 
     # Fences: an answer waits until all that was let through before has reached the mailbox.
 
-    def _raise_fence(self, target: _Target, to: Address, answer: m.Reply | m.RouteSet | m.PermissionsInForce) -> None:
-        self._next_fence += 1
-        self._fences[self._next_fence] = _Waiting(target.route.plugin_id, to, answer)
-        self.send(target.actor, m.Fence(self._next_fence))
+    def _raise_fence(self, target: Target, to: Address, answer: Answer) -> None:
+        token = self._promises.add(Promise(target.route.plugin_id, to, answer))
+        self.send(target.actor, m.Fence(token, dispatcher_epoch=self._epoch))
 
     def _fence_passed(self, token: int) -> None:
-        waiting = self._fences.pop(token, None)
-        if waiting is None:
+        promise = self._promises.take(token)
+        if promise is None:
             return
-        if waiting.detached is None:
-            self.send(waiting.to, waiting.answer)
-        elif (target := self._targets.get(waiting.plugin_id)) is not None:
-            self._move_credit(target, target.ledger.drained(waiting.detached))
+        if promise.detached is None:
+            self.send(promise.to, promise.answer)
+        elif (target := self._targets.get(promise.plugin_id)) is not None:
+            ledger = target.ledger
+            self._move_credit(target, ledger.drained(promise.detached) if promise.detached else ledger.settled())
 
     def _release_fences(self, plugin_id: int) -> None:
         """The plugin actor that they were sent to is gone, and what was under way to it with it."""
         target = self._targets.get(plugin_id)
-        for token, waiting in list(self._fences.items()):
-            if waiting.plugin_id != plugin_id:
-                continue
-            if waiting.detached is None or target is None:
+        for token, promise in self._promises.of(plugin_id).items():
+            if not promise.settled or target is None or target.actor is None:
                 self._fence_passed(token)
-            elif target.actor is not None:
+            else:
                 # The frames themselves are not gone: they are in the mailbox of the next plugin actor.
-                self.send(target.actor, m.Fence(token, settled=True))
+                self.send(target.actor, m.Fence(token, settled=True, dispatcher_epoch=self._epoch))
 
     # Sessions and statistics.
 
     def _join(self, message: m.SessionJoined) -> None:
-        self._sessions[message.session] = message.address
-        if not message.sends:
-            self._onlookers.add(message.session)
-        self._to_session(message.session, m.RoutesChanged(INCOMPLETE, tuple(self._routes.values()), {}))
+        if message.session in self._sessions or message.session in self._awaited:
+            return
+        if self._must_know:
+            self._early.append(message)
+            return
+        self._welcome(message)
+        self._tell(message.session, INCOMPLETE, tuple(self._book.routes.values()), {})
         for target in self._targets.values():
             self._move_credit(target, target.ledger.attach(message.session, message.sends))
-        self._to_session(message.session, m.RoutesChanged(self._version, (), {}))
+        self._tell(message.session, self._version, (), {})
+
+    def _welcome(self, joined: m.SessionJoined) -> None:
+        self._sessions[joined.session] = joined.address
+        self._counts.join(joined.session)
+        if not joined.sends:
+            self._onlookers.add(joined.session)
+
+    def _rejoin(self, message: m.Rejoin) -> None:
+        joined = self._awaited.pop(message.session, None)
+        if joined is None:
+            return
+        self._welcome(joined)
+        self._counts.rejoin(message.session, message.dispatched, message.refused, message.sent)
+        gone = {id: drained for id, epoch in message.epochs.items() if (drained := self._went(id, epoch)) is not None}
+        self._tell(message.session, INCOMPLETE, tuple(self._book.routes.values()), gone)
+        for plugin_id, target in self._targets.items():
+            size = 0 if plugin_id in gone else message.leases.get(plugin_id, 0)
+            self._move_credit(target, target.ledger.rejoin(message.session, size, joined.sends))
+            self._move_credit(target, target.ledger.attach(message.session, joined.sends))
+            self._settle_unknown(target)
+        self._tell(message.session, self._version, (), {})
+
+    def _went(self, plugin_id: int, epoch: int) -> bool | None:
+        """Whether the plugin was drained that a session knows by this epoch of its route; ``None`` if it is there."""
+        target, route = self._targets.get(plugin_id), self._book.routes.get(plugin_id)
+        if target is not None and target.first_epoch <= epoch:
+            return None if target.actor is not None else False
+        if epoch == 0:
+            # It was at rest.
+            return None if route is not None else True
+        return self._counts.was_drained(plugin_id, epoch)
 
     def _leave(self, session: int) -> None:
         self._onlookers.discard(session)
-        if self._sessions.pop(session, None) is not None:
+        self._early = [joined for joined in self._early if joined.session != session]
+        was_awaited = self._awaited.pop(session, None) is not None
+        if self._sessions.pop(session, None) is not None or was_awaited:
             for target in self._targets.values():
-                target.highest.pop(session, None)
                 self._move_credit(target, target.ledger.detach(session))
-                self._await_end_of(session, target)
-
-    def _await_end_of(self, session: int, target: _Target) -> None:
-        """A session's frames take room until they are finished, and so does its lease."""
-        self._next_fence += 1
-        self._fences[self._next_fence] = _Waiting(target.route.plugin_id, detached=session)
-        if target.actor is not None:
-            self.send(target.actor, m.Fence(self._next_fence, settled=True))
+                self._settle_unknown(target) if was_awaited else self._await_end_of(session, target)
+        self._counts.leave(session)
 
     def _to_session(self, session: int, message: Any) -> None:
-        address = self._sessions.get(session)
-        if address is not None:
+        if (address := self._sessions.get(session)) is not None:
             self.send(address, message)
 
     def _pass_on(self, message: m.GetPluginStats) -> None:
@@ -361,22 +397,3 @@ class Dispatcher(ActorProcess):
         if target is not None:
             error = PluginFailed(message.plugin_id, "its counters ended with its plugin actor", "statistics")
         self.send(message.reply_to, m.Reply(message.request_id, error=error))
-
-    def _statistics(self) -> DispatchStats:
-        return DispatchStats(
-            self._loaded, self._unloaded, self._dispatched, sum(self._refused.values()), dict(self._refused)
-        )
-
-
-def refusal_of(error: BaseException, plugin_id: int | None, count: int = 1, was_submitted: bool = False) -> m.Refusal:
-    """Describe a refused frame for the dispatcher's counters."""
-    violation = isinstance(error, (SandboxViolation, PermissionDenied))
-    return m.Refusal(
-        # Only a violation is the plugin's; ids that nobody has must not make as many kinds of refusals.
-        plugin_id if violation else None,
-        type(error).__name__,
-        count,
-        violation=error.request if isinstance(error, SandboxViolation) else None,
-        permission=violation,
-        was_submitted=was_submitted,
-    )

@@ -127,7 +127,8 @@ class Essentials:
         boot = self._root.boot
         epoch, sessions = self._root.epochs["dispatcher"], tuple(self._root.sessions.values())
         must_know = again and "registry" in self._root.essential
-        return m.StartDispatcher(frame_rules(boot.settings), boot.host_pid, epoch, sessions, must_know)
+        rules, directory = frame_rules(boot.settings), boot.runtime_dir
+        return m.StartDispatcher(rules, boot.host_pid, epoch, sessions, must_know, directory)
 
     def _start_guard(self, again: bool) -> m.StartGuard:
         boot = self._root.boot

@@ -14,7 +14,7 @@ import attrs
 from . import messages as m
 from ._thespian import Address, same
 from .channel import Channel
-from .dispatcher import refusal_of
+from .refusals import refusal_of
 
 # One message carries this many frames at the most; so many may be under way without having been accepted.
 MESSAGE_FRAMES = 1024

@@ -85,13 +85,16 @@ class PluginActor(ActorProcess):
         """Handle one message, the frequent ones first."""
         match message:
             case m.Enqueue():
-                self._enqueue(message)
+                if self._is_current(message, sender):
+                    self._enqueue(message)
+            case m.Refuse():
+                if self._is_current(message, sender):
+                    self._refuse(message)
             case m.DeliverySeen():
                 self._seen(message)
             case m.Fence():
-                self._fences.add(message.token, self._all.accepted() if message.settled else {})
-                self._fenced_for[message.token] = sender
-                self._pass_fences()
+                if self._is_current(message, sender):
+                    self._fence(message, sender)
             case m.NoteViolations():
                 self._all.note_violations(message.count)
             case m.GetPluginStats():
@@ -293,6 +296,12 @@ class PluginActor(ActorProcess):
 
     # Accepting frames, and their outcomes.
 
+    def _is_current(self, message: m.Enqueue | m.Refuse | m.Fence, sender: Address) -> bool:
+        """Whether no newer dispatcher is known: what an older one has let through may not be in force any more."""
+        if message.dispatcher_epoch > self.plan.dispatcher_epoch:
+            self.plan = attrs.evolve(self.plan, dispatcher=sender, dispatcher_epoch=message.dispatcher_epoch)
+        return message.dispatcher_epoch == self.plan.dispatcher_epoch
+
     def _enqueue(self, message: m.Enqueue) -> None:
         known, refused = self._all.check(message) if self._given_up else self._all.accept(message)
         self._answers.accepted(message.session, known)
@@ -312,10 +321,24 @@ class PluginActor(ActorProcess):
         frames = tuple((seq, error) for seq in seqs)
         self.send(self.plan.dispatcher, m.Overflowed(session, plugin_id, frames))
 
+    def _refuse(self, message: m.Refuse) -> None:
+        """Refuse what is not in the mailbox; what is stays accepted, whatever has changed since."""
+        known = self._all.recall(message.session)
+        accepted = {*known.unfinished, *(seq for seq, _ in known.finished)}
+        self._answers.accepted(message.session, [seq for seq, _ in message.frames if seq in accepted])
+        refused = tuple(frame for frame in message.frames if frame[0] not in accepted)
+        if refused:
+            self.send(self.plan.dispatcher, m.Overflowed(message.session, self.plan.plugin_id, refused))
+
     def settled(self, outcomes: Settled) -> None:
         """Tell the sessions the outcomes of their frames."""
         for session, settled in outcomes.items():
             self._answers.settled(session, settled)
+        self._pass_fences()
+
+    def _fence(self, fence: m.Fence, sender: Address) -> None:
+        self._fences.add(fence.token, self._all.accepted() if fence.settled else {})
+        self._fenced_for[fence.token] = sender
         self._pass_fences()
 
     def _pass_fences(self) -> None:
@@ -405,7 +428,7 @@ class PluginActor(ActorProcess):
 
     def _introduced(self, who: m.Introduce) -> None:
         """An essential actor has been started again, and is here from now on."""
-        if who.role == "dispatcher":
+        if who.role == "dispatcher" and who.epoch > self.plan.dispatcher_epoch:
             self.plan = attrs.evolve(self.plan, dispatcher=who.address, dispatcher_epoch=who.epoch)
         elif who.role == "guard":
             self.plan = attrs.evolve(self.plan, guard=who.address)

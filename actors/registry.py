@@ -226,6 +226,8 @@ class Registry(ActorProcess):
         except (NyxPluginError, sqlite3.Error) as error:
             self.send(sender, m.StepFailed(message.load_id, error))
         else:
+            # What is changed while the plugin is being loaded is in force when it is there.
+            self.send(self._dispatcher, m.PermissionsChanged(row.plugin_id, row.granted, 0, None))
             self.send(sender, m.PluginRegistered(message.load_id, row))
 
     def _plan_replacement(self, rows: Registrations, message: m.PlanReplacement, sender: Address) -> None:

@@ -76,6 +76,8 @@ class Plugin:
     leaves_by: float | None = None
     """When it is to be drained (monotonic), once those that need it are gone; ``None``: it stays."""
     unloads: list[m.UnloadPlugin] = attrs.field(factory=list)
+    first_epoch: int = 0
+    """Of its first route."""
     told: m.SetRoute | None = None
     """What the dispatcher was told last of its route."""
     waiting: dict[str, Any] = attrs.field(factory=dict)
@@ -292,6 +294,7 @@ class Roster:
                 self.swaps.route_set(message.load_id)
                 return life.route_set()
             case m.RouteDropped():
+                plugin.told = None
                 self._version = plugin.order.version = message.version
                 return life.route_dropped()
             case m.PluginUnregistered():
@@ -398,7 +401,8 @@ class Roster:
         shown = "ready" if life.stage is Stage.OPENING else life.state
         life.route = attrs.evolve(life.route, state=shown)
         self._asked += 1
-        plugin.told = m.SetRoute(load_id, life.route, plugin.actor, self._asked)
+        plugin.first_epoch = plugin.first_epoch or life.route.epoch
+        plugin.told = m.SetRoute(load_id, life.route, plugin.actor, self._asked, first_epoch=plugin.first_epoch)
         self._ask("dispatcher", plugin, plugin.told)
 
     def _note_state(self, load_id: int, plugin: Plugin) -> None:

@@ -368,7 +368,7 @@ class Session:
                 self._inquiries.answer(message, self._traffic.version)
             case m.Attached():
                 self._directory = message
-                self._outbox.dispatcher = message.dispatcher
+                self._traffic.join(message.dispatcher, message.dispatcher_epoch)
             case m.Introduce():
                 self._introduced(message)
             case _:
@@ -380,9 +380,10 @@ class Session:
         assert self._directory is not None
         if who.role == "dispatcher":
             self._directory = attrs.evolve(self._directory, dispatcher=who.address, dispatcher_epoch=who.epoch)
-            self._outbox.dispatcher = who.address
+            self._traffic.rejoin(who.address, who.epoch)
         elif who.role == "registry":
             self._directory = attrs.evolve(self._directory, registry=who.address)
+        self._inquiries.repeat()
 
     def _deliver(self, message: m.Delivery) -> None:
         if message.stream == "log":

@@ -29,6 +29,7 @@ from .to_plugin import (
     NoteViolations,
     PluginMessage,
     Quarantine,
+    Refuse,
     StartPlugin,
     SwapPlugin,
 )
@@ -179,6 +180,7 @@ __all__ = [
     "Quarantine",
     "Question",
     "Refusal",
+    "Refuse",
     "Register",
     "Registration",
     "RegistrationForgotten",

@@ -35,6 +35,8 @@ class StartDispatcher:
     epoch: int = 1
     sessions: tuple[SessionJoined, ...] = ()
     restarted: bool = False
+    directory: str | None = None
+    """Where its counters are kept; ``None``: nowhere."""
 
 
 @attrs.frozen
@@ -48,6 +50,8 @@ class SetRoute:
     """Comes back in the answer."""
     again: bool = False
     """Whether a dispatcher that was there before has been told so, and has answered."""
+    first_epoch: int = 0
+    """The epoch of the first route since the plugin was loaded; 0: of this one."""
 
 
 @attrs.frozen
@@ -77,7 +81,10 @@ class RegistrationForgotten:
 
 @attrs.frozen
 class PermissionsChanged:
-    """Registry to dispatcher: in force from now on; answers the session's question once nothing older is under way."""
+    """Registry to dispatcher: in force from now on; answers the session's question once nothing older is under way.
+
+    Without ``reply_to`` nobody has asked: the plugin has been registered.
+    """
 
     plugin_id: int
     permissions: frozenset[str]
@@ -141,7 +148,7 @@ class GetDispatchStats(Question):
 
 @attrs.frozen
 class Overflowed:
-    """Plugin actor to dispatcher: frames that found no room, each (sequence number, error), to be rejected."""
+    """Plugin actor to dispatcher: frames that are not in the mailbox, each (sequence number, error), to be rejected."""
 
     session: int
     plugin_id: int

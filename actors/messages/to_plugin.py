@@ -49,6 +49,20 @@ class Enqueue:
     frames: tuple[tuple[int, int, bytes, int], ...]
     extras: Mapping[int, Extra] = attrs.field(factory=dict)
     """By sequence number, for those that have any."""
+    dispatcher_epoch: int = 1
+    """What an older dispatcher than the present one has let through does not reach the mailbox any more."""
+
+
+@attrs.frozen
+class Refuse:
+    """Dispatcher to plugin actor: frames that were sent again and pass no more, each (sequence number, error).
+
+    Those that are in the mailbox already are answered as such; of the others the dispatcher is told with Overflowed.
+    """
+
+    session: int
+    frames: tuple[tuple[int, BaseException], ...]
+    dispatcher_epoch: int = 1
 
 
 @attrs.frozen
@@ -57,6 +71,8 @@ class Fence:
 
     token: int
     settled: bool = False
+    dispatcher_epoch: int = 1
+    """As with :class:`Enqueue`: who passes this fence has heard of the dispatcher."""
 
 
 @attrs.frozen
@@ -99,6 +115,7 @@ class DrainPlugin:
 PluginMessage: TypeAlias = (
     StartPlugin
     | Enqueue
+    | Refuse
     | Fence
     | NoteViolations
     | GetPluginStats

@@ -100,12 +100,17 @@ def test_frames_that_are_sent_again_are_counted_once(dispatcher: Probe) -> None:
 
 
 def test_a_frame_that_is_refused_when_it_is_sent_again_was_not_dispatched(dispatcher: Probe) -> None:
-    """What was counted on its way to a plugin actor that ended is taken back when the permission is gone by then."""
+    """The mailbox is asked first: it may have the frame. If not, what was counted on its way is taken back."""
     dispatcher.submit(1, 2)
     dispatcher.tell("registry", m.PermissionsChanged(7, frozenset(), 1, "asker"))
     restart(dispatcher, 2)
     dispatcher.submit(1, 2, 3, epoch=2)
+    [judge] = dispatcher.told("actor 2", m.Refuse)
+    assert [seq for seq, _ in judge.frames] == [1, 2]
+    assert dispatcher.counts() == (2, {"PermissionDenied": 1})
+    dispatcher.tell("actor 2", m.Overflowed(SESSION, 7, judge.frames))
     assert dispatcher.counts() == (0, {"PermissionDenied": 3})
+    assert [seq for rejected in dispatcher.told("session", m.Rejected) for seq, _ in rejected.frames] == [3, 1, 2]
 
 
 def test_frames_for_a_plugin_that_is_gone_are_refused_on_their_receipts(dispatcher: Probe) -> None:

@@ -1,0 +1,53 @@
+"""One plugin as the dispatcher sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import attrs
+
+from . import messages as m
+from ._thespian import Address, same
+from .credit import CreditLedger
+
+FORMER = 8
+"""So many plugin actors before the present one are remembered."""
+
+
+@attrs.define(eq=False)
+class Target:
+    """Where its frames go, and who has how much room for them."""
+
+    load_id: int
+    route: m.Route
+    actor: Address
+    ledger: CreditLedger
+    first_epoch: int
+    """Frames sent under an older one were for another plugin of the same id."""
+    _former: list[Address] = attrs.field(factory=list)
+
+    @classmethod
+    def open(cls, message: m.SetRoute, holders: Collection[int] | None) -> Target:
+        """Begin with this route. ``holders`` may have credit of it already; ``None``: none was lent."""
+        route = message.route
+        restore = holders is not None and message.actor is not None
+        ledger = CreditLedger.restore(route.capacity, holders or ()) if restore else CreditLedger(route.capacity)
+        return cls(message.load_id, route, message.actor, ledger, message.first_epoch or route.epoch)
+
+    @property
+    def epochs(self) -> range:
+        """All epochs that its route has had."""
+        return range(self.first_epoch, self.route.epoch + 1)
+
+    def change_actor(self, actor: Address) -> None:
+        """Frames go there from now on; with ``None`` nobody takes any, and nobody has room."""
+        if self.actor is not None and not same(self.actor, actor):
+            self._former = [*self._former, self.actor][-FORMER:]
+        if actor is None:
+            # With what they have under way the sessions give up their leases.
+            self.ledger = CreditLedger(self.route.capacity)
+        self.actor = actor
+
+    def is_former(self, actor: Address) -> bool:
+        """Whether this was its plugin actor: what that has refused is sent to the present one."""
+        return any(same(actor, former) for former in self._former)
