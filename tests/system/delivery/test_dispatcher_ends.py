@@ -129,12 +129,11 @@ def kill(owner: PluginSystem, census: Callable[[PluginSystem], Any]) -> Callable
     """Return a function that kills the dispatcher, and whom else one names, at once."""
 
     def now(*roles: str) -> None:
-        # One has to be there.
-        owner.dispatch_stats()
-        there = census(owner)
-        victims = [there.dispatcher]
-        victims += [there.plugin_actor(P)] if "actor" in roles else []
-        victims += [there.worker(P)] if "worker" in roles else []
+        # All of them have to be there.
+        while (plugin := owner.plugin_stats(P)).state not in ("ready", "paused") or plugin.worker_pid is None:
+            pass
+        there = {"dispatcher": census(owner).dispatcher, "actor": plugin.actor_pid, "worker": plugin.worker_pid}
+        victims = [there[role] for role in ("dispatcher", *roles)]
         for pid in victims:
             os.kill(pid, signal.SIGSTOP)
         for pid in victims:
@@ -230,8 +229,8 @@ def test_no_call_hangs_and_each_does_what_it_should(owner: PluginSystem, kill: C
     kill()
     owner.unload(P, LONG_S)
     assert owner.loaded_plugins() == []
-    kill()
     assert owner.load("builtin:echo", plugin_id=P).plugin_id == P
+    kill()
     assert owner.request(DATA, header(b"new"), LONG_S) == b"new"
     stats = owner.dispatch_stats()
     assert attrs.astuple(stats) == (2, 1, 702, 0, {})
