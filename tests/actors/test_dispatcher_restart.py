@@ -19,9 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from nyx_plugins import NyxPluginError, PluginHeader
 from nyx_plugins.actors import messages as m
 from nyx_plugins.actors.dispatcher import Dispatcher
+from nyx_plugins.actors.frame_rules import FrameRules
 from nyx_plugins.actors.receipt import Receipt
 from nyx_plugins.actors.traffic import Traffic
-from nyx_plugins.config.settings import LimitSettings
 from nyx_plugins.plugins.policy import Policy
 
 ALLOWED, NOTHING = frozenset({"data_access"}), frozenset[str]()
@@ -169,7 +169,7 @@ class RestartMachine(RuleBasedStateMachine):
     def begin(self, sessions: int) -> None:
         """Begin with a dispatcher and a plugin."""
         for number in range(1, sessions + 1):
-            self.traffic[number] = Traffic(number, LimitSettings(), threading.Condition())
+            self.traffic[number] = Traffic(number, FrameRules(), threading.Condition())
             self.receipts[number] = []
         self.start_dispatcher()
         self.let_all_happen()
@@ -181,7 +181,7 @@ class RestartMachine(RuleBasedStateMachine):
         self.dispatcher = Probe(self.network, self.epoch)
         again, name = self.epoch > 1, self.dispatcher.name
         joined = tuple(m.SessionJoined(number, f"session {number}") for number in self.traffic)
-        start = m.StartDispatcher(LimitSettings(), os.getpid(), self.epoch, joined, again, self.folder.name)
+        start = m.StartDispatcher(FrameRules(), os.getpid(), self.epoch, joined, again, self.folder.name)
         self.dispatcher.receive(start, "supervisor")
         self.dispatcher.receive(m.SetRoute(1, ROUTE, "actor", again=again), "supervisor")
         row = m.Registration(7, "p", "1.0", "", "ready", ALLOWED, self.granted)
@@ -319,4 +319,4 @@ class RestartMachine(RuleBasedStateMachine):
 
 
 TestRestartMachine = RestartMachine.TestCase
-TestRestartMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestRestartMachine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
