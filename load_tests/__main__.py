@@ -6,6 +6,7 @@ import click
 
 from nyx_plugins.load_tests.chaos.command import chaos
 from nyx_plugins.load_tests.recovery import recovery
+from nyx_plugins.load_tests.swapping import swap
 
 
 @click.group()
@@ -15,6 +16,7 @@ def main() -> None:
 
 main.add_command(chaos)
 main.add_command(recovery)
+main.add_command(swap)
 
 if __name__ == "__main__":
     main()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import struct
 import time
+from typing import Any
 
 from nyx_plugins.plugins import Context, Frame, Plugin
 
@@ -45,3 +46,11 @@ class Busy(Plugin):
         return b"%d" % number
 
     on_control = on_data
+
+    def snapshot(self) -> int:
+        """Hand over how many frames there were."""
+        return self.handled
+
+    def restore(self, state: Any, version: int) -> None:
+        """Go on counting."""
+        self.handled = state

@@ -68,15 +68,16 @@ def manifest(part: Part, version: str, records: Path) -> str:
     )
 
 
-def make_bundles(part: Part, folder: Path, records: Path) -> dict[str, Path]:
+def make_bundles(part: Part, folder: Path, records: Path) -> list[Path]:
     """Write a bundle for each version, and return where they are."""
-    bundles = {}
-    for version in VERSIONS:
-        bundle = bundles[version] = folder / f"{part.id}-{version}"
-        bundle.mkdir(parents=True)
-        shutil.copy(Path(__file__).with_name("busy_plugin.py"), bundle / "plugin.py")
-        (bundle / "plugin.toml").write_text(manifest(part, version, records))
-    return bundles
+    return [_make_bundle(part, version, folder / f"{part.id}-{version}", records) for version in VERSIONS]
+
+
+def _make_bundle(part: Part, version: str, bundle: Path, records: Path) -> Path:
+    bundle.mkdir()
+    shutil.copy(Path(__file__).with_name("busy_plugin.py"), bundle / "plugin.py")
+    (bundle / "plugin.toml").write_text(manifest(part, version, records))
+    return bundle
 
 
 def settings_of(part: Part, bundle: Path, records: Path) -> PluginSettings:

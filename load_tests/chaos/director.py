@@ -1,4 +1,4 @@
-"""Does to plugins what their operators do: revokes and grants, pauses until mailboxes are full, loads and unloads."""
+"""Does what operators do: revokes and grants, pauses until mailboxes are full, swaps, loads and unloads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from nyx_plugins import NyxPluginError, PluginNotRegistered, PluginSystem
 from nyx_plugins.config.settings import PluginSettings
@@ -25,18 +26,22 @@ CALM_S = 30.0
 class Director(threading.Thread):
     """Carries out deeds until told to stop; each is undone before the next."""
 
-    def __init__(self, system: PluginSystem, faults: Faults, guest: PluginSettings) -> None:
+    def __init__(
+        self, system: PluginSystem, faults: Faults, guest: PluginSettings, bundles: Mapping[int, Sequence[Path]]
+    ) -> None:
         super().__init__(name="director", daemon=True)
         self.done: Counter[str] = Counter()
         self.closed: list[Closed] = []
         self.error: BaseException | None = None
         self._system, self._faults, self._guest = system, faults, guest
+        self._bundles = bundles
         self._over = threading.Event()
         self._deeds: Iterator[Deed]
         self.kinds: dict[str, Callable[[Deed], None]] = {
             "revoke": self._revoke,
             "fill": self._fill,
             "guest": self._have_guest,
+            "swap": self._swap,
         }
 
     def follow(self, deeds: Iterator[Deed]) -> None:
@@ -92,6 +97,11 @@ class Director(threading.Thread):
             self._over.wait(deed.for_s)
         finally:
             self._insist(self._system.resume, deed.plugin)
+
+    def _swap(self, deed: Deed) -> None:
+        """Put another version in its place, or another copy of the same."""
+        bundles = self._bundles[deed.plugin]
+        self._system.swap(deed.plugin, bundles[deed.choice % len(bundles)])
 
     def _have_guest(self, deed: Deed) -> None:
         """Load a plugin, and unload it."""

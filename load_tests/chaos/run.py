@@ -20,7 +20,7 @@ from nyx_plugins.config.settings import PluginSettings, SupervisionSettings, Sys
 
 from . import plan
 from .auditor import Auditor, totals_of
-from .cast import CAST, GUEST, VERSIONS, Part, make_bundles, settings_of
+from .cast import CAST, GUEST, Part, make_bundles, settings_of
 from .census import PLUGIN_ACTOR, SURVIVED, WORKER, Census, descriptors
 from .client import Client, Order, send_nothing_again
 from .clients import GRACE_S, Clients
@@ -94,7 +94,7 @@ class Stage:
 
     def plugin(self, part: Part) -> PluginSettings:
         """Say how a plugin is loaded."""
-        return settings_of(part, self.made[part.id][VERSIONS[0]], self.records)
+        return settings_of(part, self.made[part.id][0], self.records)
 
     def load(self, system: PluginSystem) -> None:
         """Load all plugins; raises what hinders one."""
@@ -143,7 +143,7 @@ class Run:
         embedded = threading.Thread(target=self._embedded, args=(system, stage), daemon=True)
         with PluginSystem.connect(stage.service, streams=(), sends=False) as other:
             self._auditor = Auditor(other, IDS, self._faults)
-            self._director = Director(system, self._faults, stage.plugin(GUEST))
+            self._director = Director(system, self._faults, stage.plugin(GUEST), stage.made)
             self._killer = Killer(plan.strikes(options.seed, options.roles), self._census, self._clients)
             for _ in range(options.clients):
                 self._clients.start()
