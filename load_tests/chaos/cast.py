@@ -60,10 +60,11 @@ GUEST = Part(11, 200, stays=False)
 
 def manifest(part: Part, version: str, records: Path) -> str:
     """Return the manifest of a plugin that may write its records."""
+    again = f"idempotent = true\nmax_deliveries = {part.deliveries}\n" if part.deliveries > 1 else ""
     return (
         f'id = {part.id}\nname = "busy-{part.id}"\nversion = "{version}"\napi_version = 1\n'
         f'entry_point = "plugin:Busy"\npermissions = ["data_access", "control"]\ncapacity = {part.capacity}\n'
-        f"[restart]\nmax_restarts = 1000000\n"
+        f"{again}[restart]\nmax_restarts = 1000000\n"
         f'[sandbox]\nwrite_paths = ["{records}"]\n'
     )
 
