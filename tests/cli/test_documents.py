@@ -12,7 +12,17 @@ import click
 import pytest
 from click.testing import Result
 
-from nyx_plugins import DispatchStats, Emitted, Event, EventKind, OutcomeKind, PluginInfo, PluginStats, PluginSystem
+from nyx_plugins import (
+    DispatchStats,
+    Emitted,
+    Event,
+    EventKind,
+    OutcomeKind,
+    PluginInfo,
+    PluginStats,
+    PluginSystem,
+    SwapReport,
+)
 from nyx_plugins.actors.service_file import Service
 from nyx_plugins.cli.facts import service_fields
 from nyx_plugins.cli.failure import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_LATE, EXIT_REFUSED, EXIT_STOPPED
@@ -80,7 +90,7 @@ def test_exit_codes_are_those_of_the_document() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("plugin", PluginInfo), ("counters", PluginStats), ("dispatcher's counters", DispatchStats)],
+    [("plugin", PluginInfo), ("swap", SwapReport), ("counters", PluginStats), ("dispatcher's counters", DispatchStats)],
 )
 def test_the_fields_of_values_are_documented(name: str, value: Any) -> None:
     """A field that is added to a value is added to the document."""

@@ -40,6 +40,7 @@ COMMANDS = {
     "stats": ("looking", "stats"),
     "status": ("looking", "status"),
     "stop": ("serving", "stop"),
+    "swap": ("swap", "swap"),
     "top": ("top", "top"),
     "unload": ("plugins", "unload"),
     "verify": ("signing", "verify"),
@@ -48,7 +49,7 @@ COMMANDS = {
 TOPICS = {
     "Run": ("demo", "replay", "serve", "stop"),
     "Drive a running service": (
-        *("load", "unload", "pause", "resume"),
+        *("load", "unload", "swap", "pause", "resume"),
         *("grant", "revoke", "dispatch", "request"),
     ),
     "Look at a running service": ("status", "stats", "top", "events"),

@@ -52,18 +52,27 @@ MakeVersion = Callable[..., Path]
 
 @pytest.fixture
 def version(tmp_path: Path) -> MakeVersion:
-    """Return a function that makes a version of the plugin, with methods of its own and lines for its manifest."""
+    """Return a function that makes a version of the plugin, with methods of its own and lines for its manifest.
+
+    It may read the test's folder, unless told otherwise.
+    """
 
     def make(
-        number: str, body: str = "", manifest: str = "", permissions: str = '"data_access"', name: str = "counter"
+        number: str,
+        body: str = "",
+        manifest: str = "",
+        permissions: str = '"data_access"',
+        name: str = "counter",
+        reads: bool = True,
     ) -> Path:
+        sandbox = f'[sandbox]\nread_paths = ["{tmp_path}"]' if reads else ""
         bundle = tmp_path / f"{name}-{number}"
         bundle.mkdir(exist_ok=True)
         source = COUNTER.replace("VERSION", number) + textwrap.indent(textwrap.dedent(body), "    ")
         (bundle / "plugin.py").write_text(source)
         (bundle / "plugin.toml").write_text(
             f'id = {P}\nname = "{name}"\nversion = "{number}"\napi_version = 1\nentry_point = "plugin:Counter"\n'
-            f"permissions = [{permissions}]\n{manifest}\n"
+            f"permissions = [{permissions}]\n{manifest}\n{sandbox}\n"
         )
         return bundle
 

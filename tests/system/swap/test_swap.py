@@ -103,9 +103,9 @@ def test_growth_is_refused_with_every_difference(
     system: PluginSystem, version: MakeVersion, traces: Traces, tmp_path: Path
 ) -> None:
     """A version that may do more needs allow_widen; what it may do is in force then, and shrinking needs nothing."""
-    system.load(version("1.0"))
+    system.load(version("1.0", reads=False))
     sandbox = f'[sandbox]\nread_paths = ["{tmp_path}"]\nwall_time_s = 10.0'
-    wider = version("1.1", manifest=sandbox, permissions='"data_access", "control"')
+    wider = version("1.1", manifest=sandbox, permissions='"data_access", "control"', reads=False)
     before = traces.files()
     with pytest.raises(SwapRefused) as refused:
         system.swap(P, wider)
@@ -118,7 +118,7 @@ def test_growth_is_refused_with_every_difference(
     info = system.plugin_info(P)
     assert info.policy is not None
     assert (info.permissions, info.policy.wall_time_s) == ({"data_access", "control"}, 10.0)
-    back = system.swap(P, version("1.2"))
+    back = system.swap(P, version("1.2", reads=False))
     assert all(not difference.grows for difference in back.differences)
     with pytest.raises(PermissionDenied):
         system.request(CONTROL, PluginHeader(P, 0, b""))
