@@ -84,7 +84,13 @@ def settings(tmp_path: Path) -> Settings:
     """Return settings in which what hangs is given up within a second, and everything may be read."""
     return Settings(
         SystemSettings(stop_timeout_s=0.5),
-        LimitSettings(mailbox_capacity=5000, dispatch_timeout_s=LONG_S, drain_timeout_s=LONG_S, snapshot_bytes=10_000),
+        LimitSettings(
+            mailbox_capacity=5000,
+            dispatch_timeout_s=LONG_S,
+            drain_timeout_s=LONG_S,
+            snapshot_bytes=10_000,
+            wall_time_s=30.0,
+        ),
         ceiling=Ceiling(read_paths=(str(tmp_path),)),
     )
 

@@ -118,11 +118,11 @@ def test_a_step_that_hangs_is_given_up(
     """A step that does not end within the timeout fails the swap; the old version goes on."""
     system.load(version("1.0", old.replace("HANG", pipe.stop)))
     files = traces.files()
-    swapping = aside(lambda: system.swap(P, version("1.1", new.replace("HANG", pipe.stop)), timeout=0.5))
+    swapping = aside(lambda: system.swap(P, version("1.1", new.replace("HANG", pipe.stop)), timeout=3.0))
     pipe.await_stop()
     failed = swapping()
     assert isinstance(failed, SwapFailed)
-    assert (failed.step, f"{reason} within 0.5 s" in failed.reason) == (step, True)
+    assert (failed.step, f"{reason} within 3 s" in failed.reason) == (step, True)
     pipe.let_go()
     assert ask(system, 0) == b"1.0 0"
     assert traces.files() == files
@@ -130,14 +130,14 @@ def test_a_step_that_hangs_is_given_up(
 
 
 @pytest.mark.needs_worker(reason="what hangs on inline hangs the caller")
-def test_frames_in_hand_may_take_too_long(system: PluginSystem, version: MakeVersion, pipe: Pipe, aside: Aside) -> None:
+def test_frames_in_hand_may_take_too_long(system: PluginSystem, version: MakeVersion, pipe: Pipe) -> None:
     """A handler that is still at a frame when the timeout is over keeps the old version in its place, and finishes."""
     body = f"def on_control(self, frame):\n    {pipe.stop}\n    return b'done'"
     system.load(version("1.0", body, permissions='"data_access", "control"'))
     receipt = system.dispatch(0x53, PluginHeader(P, 0, b""))
     pipe.await_stop()
-    with pytest.raises(SwapFailed, match=r"\(wait\).*what it had in hand within 0.2 s"):
-        system.swap(P, version("1.1"), timeout=0.2)
+    with pytest.raises(SwapFailed, match=r"\(wait\).*what it had in hand within 3 s"):
+        system.swap(P, version("1.1"), timeout=3.0)
     pipe.let_go()
     assert receipt.outcome(LONG_S).reply == b"done"
     assert ask(system, 0) == b"1.0 0"

@@ -104,12 +104,12 @@ def test_growth_is_refused_with_every_difference(
 ) -> None:
     """A version that may do more needs allow_widen; what it may do is in force then, and shrinking needs nothing."""
     system.load(version("1.0", reads=False))
-    sandbox = f'[sandbox]\nread_paths = ["{tmp_path}"]\nwall_time_s = 10.0'
+    sandbox = f'[sandbox]\nread_paths = ["{tmp_path}"]\nwall_time_s = 40.0'
     wider = version("1.1", manifest=sandbox, permissions='"data_access", "control"', reads=False)
     before = traces.files()
     with pytest.raises(SwapRefused) as refused:
         system.swap(P, wider)
-    grown = ("permissions: 'control' is new", f"read_paths: {str(tmp_path)!r} is new", "wall_time_s: 5.0 becomes 10.0")
+    grown = ("permissions: 'control' is new", f"read_paths: {str(tmp_path)!r} is new", "wall_time_s: 30.0 becomes 40.0")
     assert refused.value.reasons == grown
     assert (traces.files(), system.plugin_info(P).version) == (before, "1.0")
     report = system.swap(P, wider, allow_widen=True)
@@ -117,7 +117,7 @@ def test_growth_is_refused_with_every_difference(
     assert system.request(CONTROL, PluginHeader(P, 0, b"")) == b"1.1"
     info = system.plugin_info(P)
     assert info.policy is not None
-    assert (info.permissions, info.policy.wall_time_s) == ({"data_access", "control"}, 10.0)
+    assert (info.permissions, info.policy.wall_time_s) == ({"data_access", "control"}, 40.0)
     back = system.swap(P, version("1.2", reads=False))
     assert all(not difference.grows for difference in back.differences)
     with pytest.raises(PermissionDenied):
