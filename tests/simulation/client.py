@@ -10,13 +10,14 @@ import attrs
 from nyx_plugins import PluginHeader
 from nyx_plugins.actors import messages as m
 from nyx_plugins.actors.events import ALL_STREAMS
+from nyx_plugins.actors.frame_rules import frame_rules
 from nyx_plugins.actors.inquiries import Inquiry
 from nyx_plugins.actors.questions import AGAIN_S, Ask
 from nyx_plugins.actors.receipt import Receipt
 from nyx_plugins.actors.session import Session
 from nyx_plugins.actors.waiting import Waiter
 from nyx_plugins.config.errors import NyxPluginError
-from nyx_plugins.config.settings import LimitSettings
+from nyx_plugins.config.settings import Settings
 
 from .truth import Truth
 from .world import Address, Alarm, Process, World
@@ -54,7 +55,7 @@ class Asked:
 class Client:
     """One session, in a process of its own."""
 
-    def __init__(self, world: World, truth: Truth, number: int, supervisor: Address, limits: LimitSettings) -> None:
+    def __init__(self, world: World, truth: Truth, number: int, supervisor: Address, settings: Settings) -> None:
         self.number = number
         self.frames: list[Frame] = []
         self.asked: list[Asked] = []
@@ -64,7 +65,7 @@ class Client:
         self._dirty = True
         self.process: Process = world.start("client", self._take)
         self.process.is_busy, self.process.work = lambda: self._dirty, self._send_next
-        self.session = Session(_Endpoint(world, self.process, supervisor), limits)
+        self.session = Session(_Endpoint(world, self.process, supervisor), frame_rules(settings))
         streams = ALL_STREAMS if number % 2 else ()
         attach = m.Attach(0, self.process.address, self.session.id, self.process.pid, streams, number % 3 > 0)
         self.session._outbox.command(supervisor, attach)

@@ -84,7 +84,7 @@ def revoke(run: Run, op: Op) -> None:
         if run.changes == mine and inquiry._error is None:
             run.truth.revoked.add((op.plugin_id, permission))
 
-    client.ask(questions.change_permission(op.plugin_id, permission, False), done)
+    client.ask(questions.change_permission(_settings(), op.plugin_id, permission, False), done)
 
 
 def grant(run: Run, op: Op) -> None:
@@ -93,7 +93,7 @@ def grant(run: Run, op: Op) -> None:
         permission = PERMISSIONS[op.a % len(PERMISSIONS)]
         run.changes += 1
         run.truth.revoked.discard((op.plugin_id, permission))
-        client.ask(questions.change_permission(op.plugin_id, permission, True))
+        client.ask(questions.change_permission(_settings(), op.plugin_id, permission, True))
 
 
 def pause(run: Run, op: Op) -> None:

@@ -21,7 +21,7 @@ from . import invariants
 from .client import Client
 from .door import kernel_of, start_actor
 from .program import Do, Op
-from .truth import Truth, watched
+from .truth import IDEMPOTENT, MAX_DELIVERIES, Truth, watched
 from .worker import Link
 from .world import Violation, World
 
@@ -52,7 +52,7 @@ class Run:
         self._booted = False
         self.changes = 0
         """How often somebody has asked to change a permission."""
-        self.mortal = ("worker", "plugin", "client", "loader")
+        self.mortal = ("worker", "plugin", "client", "loader", "registry", "guard")
         self.host = world.start("host", self._from_supervisor)
         self.supervisor = start_actor(world, Supervisor)
         boot = m.Boot(SETTINGS, str(self.runtime_dir), str(folder / "state"), os.getpid())
@@ -103,7 +103,7 @@ class Run:
 
     def join(self) -> Client:
         """Start another client."""
-        client = Client(self.world, self.truth, len(self.clients), self.supervisor.address, SETTINGS.limits)
+        client = Client(self.world, self.truth, len(self.clients), self.supervisor.address, SETTINGS)
         self.clients.append(client)
         return client
 
@@ -201,6 +201,7 @@ def make_bundles(folder: Path) -> Path:
         (bundle / "plugin.toml").write_text(
             f'id = {plugin_id}\nname = "p{plugin_id}"\nversion = "1.{plugin_id}.0"\napi_version = 1\n'
             'entry_point = "plugin:P"\npermissions = ["data_access", "control", "error_reporting"]\n'
+            + (f"idempotent = true\nmax_deliveries = {MAX_DELIVERIES}\n" if plugin_id in IDEMPOTENT else "")
         )
     return folder
 

@@ -6,6 +6,7 @@ It is read from the files after each change, as whoever opens them next would re
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -28,6 +29,8 @@ OUTCOMES = {
     DEAD_LETTER: "dead_lettered",
 }
 CONTROL = 0x53
+IDEMPOTENT = frozenset({2})
+MAX_DELIVERIES = 3
 
 Key = tuple[int, int, int]
 """Plugin id, session, sequence number."""
@@ -53,6 +56,7 @@ class Ring:
     capacity: int
     entries: list[Entry] = attrs.field(factory=list)
     finished: int = 0
+    depth: int = 0
 
 
 class Truth:
@@ -80,11 +84,13 @@ class Truth:
         state = mailbox_file.State(*words)
         if state.accepted != state.processed + state.failed + state.dead_lettered + state.depth:
             raise Violation(f"accounts of plugin {ring.plugin_id} do not add up: {state}")
-        if not 0 <= state.depth <= ring.capacity:
-            raise Violation(f"mailbox of plugin {ring.plugin_id} holds {state.depth} of {ring.capacity}")
+        ring.depth = state.depth
+        beside = [other for other in self.rings.values() if os.path.dirname(other.path) == os.path.dirname(ring.path)]
+        if sum(other.depth for other in beside) > ring.capacity:
+            raise Violation(f"mailboxes of plugin {ring.plugin_id} hold more than {ring.capacity}: {beside}")
         for index in range(len(ring.entries), state.accepted):
-            session, seq, _, frame_type, _ = box._file.frames.get(index, 1)
-            self._accept(ring, Entry((ring.plugin_id, session, seq), ring.path, index, frame_type))
+            session, seq, _, frame_type = box._file.frames.get(index, 1)[:4]
+            self._accept(ring, Entry((ring.plugin_id, session, seq), ring.path, index, frame_type & 0xFF))
         for index in range(ring.finished, state.finished):
             ring.entries[index].outcome = OUTCOMES[box._file.results.get(index, 1)[0]]
         ring.finished = state.finished
@@ -116,7 +122,7 @@ class Truth:
             raise Violation(f"frame {key} is run by plugin {plugin_id}, and was not accepted")
         if entry.outcome is not None:
             raise Violation(f"frame {key} is run after it was {entry.outcome}")
-        if self.runs[key] > 1:
+        if self.runs[key] > (MAX_DELIVERIES if plugin_id in IDEMPOTENT else 1):
             raise Violation(f"frame {key} is run {self.runs[key]} times")
         line = (key[0], key[1], frame_type == CONTROL)
         if self._last_run.get(line, 0) > key[2]:
