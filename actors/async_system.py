@@ -192,6 +192,14 @@ class AsyncPluginSystem:
         """Go on after :meth:`pause`."""
         await self._here.ask(questions.pause(self.settings, plugin_id, False))
 
+    async def reset(self, plugin_id: int) -> None:
+        """Bring a plugin back that has failed or is in quarantine, with all its restarts before it; its counters stay.
+
+        Returns when it is ready. Raises :class:`PluginNotRegistered`, :class:`PluginNotFailed`, and
+        :class:`PluginFailed` or :class:`PluginQuarantined` when it has failed again.
+        """
+        await self._here.ask(questions.reset(self.settings, plugin_id))
+
     async def grant(self, plugin_id: int, permission: str) -> None:
         """Give a permission; in force when this returns."""
         await self._here.ask(questions.change_permission(self.settings, plugin_id, permission, True))

@@ -1,6 +1,6 @@
 """The essential actors: dispatcher, guard and registry. Started one after the other, and again when one has ended.
 
-Part of the supervisor's process.
+Part of the supervisor's process; what follows when, `supervision` says.
 """
 
 from __future__ import annotations
@@ -9,116 +9,162 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, assert_never
 
 from . import messages as m
+from . import supervision as s
 from ._thespian import ActorProcess, Address, same
 from .dispatcher import Dispatcher
 from .events import Event, EventKind
 from .frame_rules import frame_rules
 from .guard import Guard
+from .plans import child_spec
+from .processes import kill
 from .registry import Registry
-from .restart import Restart, RestartPolicy, RestartState, decide
 from .root import Root
 
 ROLES = ("dispatcher", "guard", "registry")
 """In the order in which they are started."""
+_KINDS = {
+    "ended": EventKind.ACTOR_ENDED,
+    "restarted": EventKind.ACTOR_RESTARTED,
+    "given up": EventKind.SYSTEM_FAILED,
+}
 
 
 class Plugins(Protocol):
     """What is asked of the roster for an essential actor that has been started again."""
 
-    def registrations(self) -> tuple[m.Registration, ...]:
-        """Return the rows of the plugins that the registry has to know."""
+    def registrations(self) -> tuple[tuple[int, m.Registration], ...]:
+        """Return the rows that the registry has to know, by load."""
 
-    def policies(self) -> dict[int, int]:
-        """Return the loads of the plugins that the guard has to know, by plugin id."""
-
-    def quarantined(self) -> frozenset[int]:
-        """Return the ids of the plugins in quarantine."""
+    def guarded(self) -> tuple[m.GuardedPlugin, ...]:
+        """Return what the guard has to know of plugins that have a policy."""
 
     def tell_again(self, role: str) -> None:
         """Tell this actor what the one before it knew, and what it has not answered."""
+
+    def ask_again(self) -> None:
+        """Ask the registry anew for what the dispatcher answers, and what has no answer."""
 
     def tell_all(self, message: m.Introduce) -> None:
         """Send something to every plugin actor."""
 
 
-class Essentials:
-    """Their addresses and epochs; ``on_up`` is called when all are there, ``on_end(reason)`` when it can't go on."""
+class Listener(Protocol):
+    """Whoever has to know how the essential actors fare."""
 
-    def __init__(self, root: Root, plugins: Plugins, on_up: Callable[[], None], on_end: Callable[[str], None]) -> None:
+    def essentials_up(self) -> None:
+        """All are there for the first time."""
+
+    def essentials_failed(self, reason: str) -> None:
+        """One was given up: nothing can go on, and the others are being stopped."""
+
+    def essentials_stopped(self, killed: tuple[str, ...]) -> None:
+        """None is there any more; these, by role and pid, did not end when they were asked to."""
+
+
+class Essentials:
+    """They are in ``root.essential`` and ``root.epochs``, by role."""
+
+    def __init__(self, root: Root, plugins: Plugins, listener: Listener) -> None:
         self._root = root
         self._plugins = plugins
-        self._on_up = on_up
-        self._on_end = on_end
-        self._restarts = dict.fromkeys(ROLES, RestartState())
-        self._waiting: set[str] = set()
-        """Those that have ended, and whose backoff is not over."""
-        self._up = False
+        self._listener = listener
+        self._state = s.begin(())
+        self._pids: dict[str, int] = {}
+        self._troubles: dict[str, str] = {}
 
     def start(self) -> None:
         """Start the first; the others follow."""
-        self._start(ROLES[0])
+        settings = self._root.boot.settings
+        self._state = s.begin(tuple(child_spec(role, settings) for role in ROLES))
+        self._feed(s.Begin())
+
+    def stop(self, reason: str) -> None:
+        """Stop them, the last one first."""
+        self._feed(s.Stop(reason))
+
+    # What happens to them.
 
     def ready(self, role: str, sender: Address) -> None:
         """One has started."""
-        if not same(sender, self._root.essential.get(role)):
+        if not self._is_present(role, sender):
             return
-        if self._root.epochs[role] > 1:
-            self._ready_again(role)
-        if self._up:
-            return
-        missing = [name for name in ROLES if name not in self._root.essential]
-        if missing:
-            self._start(missing[0])
-        elif not self._up:
-            self._up = True
-            self._root.send(self._root.essential["dispatcher"], self._introduction("guard"))
-            self._on_up()
+        if role == "dispatcher" and self._root.epochs[role] > 1 and "registry" in self._root.essential:
+            # Nobody else hears of it before it has the permissions that are in force.
+            self._root.send(self._root.essential["registry"], self._introduction("dispatcher"))
+            self._plugins.ask_again()
+        else:
+            self._ready(role)
 
     def permissions_known(self, sender: Address) -> None:
         """The dispatcher that has been started again takes frames."""
-        if same(sender, self._root.essential["dispatcher"]):
-            self._introduce("dispatcher")
+        if self._is_present("dispatcher", sender):
+            self._ready("dispatcher")
+
+    def failed(self, role: str, sender: Address, reason: str) -> None:
+        """One can't do its work: it ends, and is started again like any other."""
+        if self._is_present(role, sender):
+            self._troubles[role] = reason
+            self._root.stop_child(sender)
 
     def exited(self, child: Address) -> bool:
-        """Whether this was one of them; it is started again, or else nothing can go on."""
-        role = next((role for role, address in self._root.essential.items() if same(address, child)), None)
+        """Whether this was one of them."""
+        role = next((role for role in self._root.essential if self._is_present(role, child)), None)
         if role is None:
             return False
-        settings = self._root.boot.settings.supervision
-        policy = RestartPolicy(
-            "permanent",
-            settings.max_restarts,
-            settings.within_s,
-            settings.backoff_initial_s,
-            settings.backoff_max_s,
-            settings.jitter,
-        )
-        now = time.monotonic()
-        self._restarts[role], verdict = decide(policy, self._restarts[role], now, False, random.random())
-        if isinstance(verdict, Restart):
-            self._waiting.add(role)
-            self._root.alarm(("essential", role), verdict.after_s)
-        else:
-            self._on_end(f"its {role} ended")
+        detail = self._troubles.pop(role, "")
+        self._feed(s.Ended(role, time.monotonic(), random.random(), detail=detail))
         return True
 
-    def due(self, role: str) -> None:
-        """The backoff of one is over."""
-        if role in self._waiting:
-            self._waiting.discard(role)
-            self._start(role)
+    def alarm(self, what: str, role: str) -> None:
+        """A backoff is over (``backoff``), or the time to stop (``budget``)."""
+        self._feed(s.BackoffOver(role) if what == "backoff" else s.BudgetOver(role))
 
-    # Parts.
+    # What follows.
 
-    def _start(self, role: str) -> None:
+    def _feed(self, event: s.Event) -> None:
+        self._state, directives = s.step(self._state, event)
+        for directive in directives:
+            self._obey(directive)
+
+    def _obey(self, directive: s.Directive) -> None:
+        match directive:
+            case s.Start():
+                self._start(directive.name, directive.again)
+            case s.StartIn():
+                self._root.alarm(("backoff", directive.name), directive.after_s)
+            case s.StopChild():
+                self._root.stop_child(self._root.essential[directive.name])
+                self._root.alarm(("budget", directive.name), directive.within_s)
+            case s.Kill():
+                kill(self._pids[directive.name])
+            case s.Note():
+                self._note(directive)
+            case s.Up():
+                self._root.send(self._root.essential["dispatcher"], self._introduction("guard"))
+                self._listener.essentials_up()
+            case s.Finished():
+                killed = tuple(f"{role} ({self._pids[role]})" for role in directive.killed)
+                self._listener.essentials_stopped(killed)
+            case _:
+                assert_never(directive)
+
+    def _note(self, note: s.Note) -> None:
+        self._root.publish(Event(_KINDS[note.decision], None, note.reason))
+        if note.decision == "given up":
+            self._listener.essentials_failed(note.reason)
+
+    # Starting.
+
+    def _start(self, role: str, again: bool) -> None:
         root = self._root
         root.epochs[role] = root.epochs.get(role, 0) + 1
         root.essential[role] = root.create(self._actors[role])
-        root.send(root.essential[role], self._orders[role](self, root.epochs[role] > 1))
-        if root.epochs[role] > 1:
+        self._pids[role] = root.pid_of_last_child()
+        root.send(root.essential[role], self._orders[role](self, again))
+        if again:
             if role == "dispatcher" and "guard" in root.essential:
                 root.send(root.essential[role], self._introduction("guard"))
             self._plugins.tell_again(role)
@@ -132,7 +178,7 @@ class Essentials:
 
     def _start_guard(self, again: bool) -> m.StartGuard:
         boot = self._root.boot
-        return m.StartGuard(boot.settings, boot.host_pid, self._plugins.policies(), self._plugins.quarantined())
+        return m.StartGuard(boot.settings, boot.host_pid, self._plugins.guarded())
 
     def _start_registry(self, again: bool) -> m.StartRegistry:
         boot = self._root.boot
@@ -140,12 +186,11 @@ class Essentials:
         rows = self._plugins.registrations()
         return m.StartRegistry(path, self._root.essential["dispatcher"], boot.host_pid, again, rows)
 
-    def _ready_again(self, role: str) -> None:
-        self._root.publish(Event(EventKind.ACTOR_RESTARTED, None, f"{role} ended"))
-        if role == "dispatcher" and "registry" in self._root.essential:
-            # Nobody else hears of it before it has the permissions that are in force.
-            self._root.send(self._root.essential["registry"], self._introduction("dispatcher"))
-        else:
+    # Introductions.
+
+    def _ready(self, role: str) -> None:
+        self._feed(s.Ready(role))
+        if self._root.epochs[role] > 1:
             self._introduce(role)
 
     def _introduce(self, role: str) -> None:
@@ -158,6 +203,10 @@ class Essentials:
 
     def _introduction(self, role: str) -> m.Introduce:
         return m.Introduce(role, self._root.essential[role], self._root.epochs[role])
+
+    def _is_present(self, role: str, address: Address) -> bool:
+        """Whether this is who has the role now: there may be news of an earlier one."""
+        return same(self._root.essential.get(role), address)
 
     _actors: ClassVar[dict[str, type[ActorProcess]]] = {
         "dispatcher": Dispatcher,

@@ -18,7 +18,7 @@ ALL_STREAMS = (EVENTS, EMITS, LOG)
 
 
 class EventKind(enum.StrEnum):
-    """What happened to a plugin, or (``actor_restarted``) to the system itself."""
+    """What happened to a plugin, or (the last four) to the system itself."""
 
     LOADED = "loaded"
     READY = "ready"
@@ -28,9 +28,12 @@ class EventKind(enum.StrEnum):
     UNLOADED = "unloaded"
     VIOLATION = "violation"
     QUARANTINED = "quarantined"
+    ACTOR_ENDED = "actor_ended"
     ACTOR_RESTARTED = "actor_restarted"
     SWAPPED = "swapped"
     SWAP_FAILED = "swap_failed"
+    SET_ASIDE = "set_aside"
+    SYSTEM_FAILED = "system_failed"
 
 
 @attrs.frozen

@@ -31,7 +31,8 @@ class Guard(ActorProcess):
         match message:
             case m.StartGuard():
                 self._settings, self._parent = message.settings, sender
-                self._loads, self._quarantined = dict(message.loads), set(message.quarantined)
+                for plugin in message.guarded:
+                    self._know(plugin)
                 self.end_with_host(message.host_pid)
                 self.send(sender, m.ChildReady("guard"))
             case m.SettingsChanged():
@@ -42,12 +43,22 @@ class Guard(ActorProcess):
                 self._loads.pop(message.plugin_id, None)
                 self._violations.pop(message.plugin_id, None)
                 self._quarantined.discard(message.plugin_id)
+            case m.ForgiveViolations():
+                self._violations.pop(message.plugin_id, None)
+                self._quarantined.discard(message.plugin_id)
             case m.ReportViolation():
                 self._report(message)
             case m.Introduce():
                 """Whom it tells does not change."""
             case _:
                 assert_never(message)
+
+    def _know(self, plugin: m.GuardedPlugin) -> None:
+        """Take over what another guard knew of it."""
+        self._loads[plugin.plugin_id] = plugin.load_id
+        self._violations[plugin.plugin_id] = ViolationLog(plugin.violations)
+        if plugin.quarantined:
+            self._quarantined.add(plugin.plugin_id)
 
     def _decide(self, message: m.DecidePolicy) -> m.PolicyDecided:
         weakness = self._weakness(message.plugin_id)
@@ -77,7 +88,7 @@ class Guard(ActorProcess):
         plugin_id = message.plugin_id
         if plugin_id in self._quarantined:
             return
-        self.send(self._parent, m.ViolationNoted(plugin_id, message.request, message.count))
+        self.send(self._parent, m.ViolationNoted(plugin_id, message.request, message.count, message.by_sender))
         if message.by_sender or plugin_id not in self._loads:
             return
         limits = self._settings.supervision

@@ -8,81 +8,18 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import TypeAlias
 
 import attrs
 
 from ..config.errors import NyxPluginError
-from ..plugins.errors import PluginFailed, PluginQuarantined
+from ..plugins.errors import PluginFailed, PluginNotLoaded, PluginQuarantined
 from ..plugins.manifest import Manifest
 from ..plugins.policy import Policy
+from .directives import Directive, Do, Publish, RestartIn
 from .events import EventKind
 from .messages import LoadSpec, Registration, Route
-from .restart import GiveUp, Restart, RestartPolicy, RestartState, decide
-
-
-class Stage(enum.StrEnum):
-    """Where a plugin is; the values are what users see as its state."""
-
-    PREPARING = "preparing"
-    WAITING = "waiting"
-    DECIDING = "deciding"
-    REGISTERING = "registering"
-    STARTING = "starting"
-    OPENING = "opening"
-    READY = "ready"
-    PAUSED = "paused"
-    RESTARTING = "restarting"
-    FAILED = "failed"
-    QUARANTINED = "quarantined"
-    CLOSING = "closing"
-    DRAINING = "draining"
-    UNDOING = "undoing"
-    GONE = "gone"
-
-
-LOADING = frozenset({Stage.PREPARING, Stage.WAITING, Stage.DECIDING, Stage.REGISTERING, Stage.STARTING, Stage.OPENING})
-GIVEN_UP = frozenset({Stage.FAILED, Stage.QUARANTINED})
-ENDING = frozenset({Stage.CLOSING, Stage.DRAINING, Stage.UNDOING, Stage.GONE})
-
-
-class Do(enum.Enum):
-    """What the supervisor shall do for this plugin."""
-
-    AWAIT_DEPENDENCIES = enum.auto()
-    DECIDE_POLICY = enum.auto()
-    REGISTER = enum.auto()
-    SPAWN_ACTOR = enum.auto()
-    SET_ROUTE = enum.auto()
-    NOTE_STATE = enum.auto()
-    QUARANTINE = enum.auto()
-    DRAIN = enum.auto()
-    STOP_ACTOR = enum.auto()
-    DROP_ROUTE = enum.auto()
-    UNREGISTER = enum.auto()
-    FORGET_POLICY = enum.auto()
-    REMOVE_FILES = enum.auto()
-    ANSWER_LOAD = enum.auto()
-    ANSWER_UNLOAD = enum.auto()
-    FORGET = enum.auto()
-
-
-@attrs.frozen
-class Publish:
-    """Tell the subscribers."""
-
-    kind: EventKind
-    reason: str = ""
-
-
-@attrs.frozen
-class RestartIn:
-    """Call :meth:`PluginLife.restart_due` in ``after_s`` seconds."""
-
-    after_s: float
-
-
-Directive: TypeAlias = Do | Publish | RestartIn
+from .stages import ENDING, GIVEN_UP, LOADING, Stage
+from .supervision import ChildSpec, GiveUp, Restart, decide
 
 
 class _Undo(enum.Enum):
@@ -98,7 +35,8 @@ class PluginLife:
     """One plugin from its load to its end. Every method is an event and returns what to do, in order."""
 
     spec: LoadSpec
-    restart_policy: RestartPolicy
+    child: ChildSpec
+    """How its plugin actor is restarted, and with it its worker: their restarts count together."""
     stage: Stage = Stage.PREPARING
     manifest: Manifest | None = None
     digest: str = ""
@@ -113,11 +51,16 @@ class PluginLife:
     drained: bool = False
     is_paused: bool = False
     quarantine_reason: str = ""
+    restarts: tuple[float, ...] = ()
+    """When the plugin actor and its worker were restarted lately (monotonic seconds)."""
+    leftovers: str = ""
+    """Why the next plugin actor is to dead-letter what it finds: senders have been told so already. Mostly empty."""
+    reset_error: NyxPluginError | None = None
     keep_row: bool = False
     """Whether the registration outlives the plugin, as when the whole system stops."""
-    _restarts: RestartState = attrs.field(factory=RestartState)
     _actor_alive: bool = False
     _unloading: bool = False
+    _resetting: bool = False
     _last_words: str = ""
     _former: str = ""
     _pending: set[_Undo] = attrs.field(factory=set)
@@ -181,12 +124,13 @@ class PluginLife:
 
     def route_set(self) -> list[Directive]:
         """The dispatcher has done what the last SET_ROUTE said."""
+        self.leftovers = "" if self._actor_alive else self.leftovers
         match self.stage:
             case Stage.OPENING:
                 self.stage = Stage.READY
                 return [Do.NOTE_STATE, Publish(EventKind.LOADED), Publish(EventKind.READY), Do.ANSWER_LOAD]
             case Stage.RESTARTING if self._actor_alive:
-                return self._up_again("plugin actor")
+                return self._up_again("reset" if self._resetting else "plugin actor")
             case Stage.CLOSING:
                 return self._drain()
         return []
@@ -200,8 +144,11 @@ class PluginLife:
 
     # Running.
 
-    def worker_crashed(self, reason: str, restart_in_s: float | None) -> list[Directive]:
-        """The worker ended; its plugin actor starts it again, or has given up."""
+    def worker_crashed(
+        self, reason: str, restart_in_s: float | None, restarts: tuple[float, ...] = ()
+    ) -> list[Directive]:
+        """The worker ended; its plugin actor starts it again, or has given up. ``restarts`` are the recent ones."""
+        self.restarts = restarts or self.restarts
         crashed = Publish(EventKind.CRASHED, reason)
         if self.stage in LOADING or self.stage in ENDING or self.stage is Stage.QUARANTINED:
             return [crashed]
@@ -231,7 +178,13 @@ class PluginLife:
         if self.stage in ENDING or self.stage in GIVEN_UP:
             return []
         self.stage, self.quarantine_reason = Stage.QUARANTINED, reason
-        return [Do.QUARANTINE, Do.NOTE_STATE, Do.SET_ROUTE, Publish(EventKind.QUARANTINED, reason)]
+        quarantined: list[Directive] = [
+            Do.QUARANTINE,
+            Do.NOTE_STATE,
+            Do.SET_ROUTE,
+            Publish(EventKind.QUARANTINED, reason),
+        ]
+        return [*quarantined, *self._reset_done(PluginQuarantined(self.plugin_id, reason))]
 
     def actor_exited(self, now: float, random: float) -> list[Directive]:
         """The plugin actor's process is gone."""
@@ -242,9 +195,12 @@ class PluginLife:
             return self._undone(_Undo.ACTOR)
         if self.stage in ENDING:
             return self._undo()
+        if self._resetting and self.stage is Stage.RESTARTING:
+            return self.restart_due()
         crashed = Publish(EventKind.CRASHED, "plugin actor ended")
         if self.stage in GIVEN_UP:
             # It was given up, and stays so; the dispatcher has to know that nobody is there.
+            self.leftovers = "quarantined" if self.stage is Stage.QUARANTINED else "failed plugin"
             return [crashed, Do.SET_ROUTE]
         return [crashed, *self._restart(now, random)]
 
@@ -258,6 +214,15 @@ class PluginLife:
     def restart_failed(self, error: NyxPluginError) -> list[Directive]:
         """The restarted plugin actor could not bring its worker up."""
         return self._fail(str(error)) if self.stage is Stage.RESTARTING else self.step_failed(error)
+
+    def reset(self) -> list[Directive]:
+        """Bring it back although it was given up: with a plugin actor of its own, and all restarts before it."""
+        if self.stage not in GIVEN_UP:
+            return []
+        self.stage, self._resetting = Stage.RESTARTING, True
+        self.restarts, self.quarantine_reason, self.reset_error = (), "", None
+        start = [Do.STOP_ACTOR] if self._actor_alive else self.restart_due()
+        return [Do.FORGIVE, Do.NOTE_STATE, *start]
 
     # Another version.
 
@@ -329,30 +294,38 @@ class PluginLife:
 
     def _up_again(self, what: str) -> list[Directive]:
         self.stage = Stage.PAUSED if self.is_paused else Stage.READY
-        return [Do.NOTE_STATE, Publish(EventKind.RESTARTED, what), Publish(EventKind.READY)]
+        return [Do.NOTE_STATE, Publish(EventKind.RESTARTED, what), Publish(EventKind.READY), *self._reset_done()]
+
+    def _reset_done(self, error: NyxPluginError | None = None) -> list[Directive]:
+        if not self._resetting:
+            return []
+        self._resetting, self.reset_error = False, error
+        return [Do.ANSWER_RESET]
 
     def _drain(self) -> list[Directive]:
         self.stage = Stage.DRAINING
         return [Do.DRAIN]
 
     def _restart(self, now: float, random: float) -> list[Directive]:
-        self._restarts, verdict = decide(self.restart_policy, self._restarts, now, False, random)
+        self.restarts, verdict = decide(self.child, self.restarts, now, False, random)
         match verdict:
             case Restart():
                 self.stage = Stage.RESTARTING
                 return [Do.NOTE_STATE, RestartIn(verdict.after_s)]
             case GiveUp():
+                self.leftovers = "failed plugin"
                 return self._fail(f"plugin actor not restarted: {verdict.reason}")
         return self._fail("plugin actor not restarted: its restart policy says so")
 
     def _fail(self, reason: str) -> list[Directive]:
         self.stage = Stage.FAILED
-        return [Do.NOTE_STATE, Do.SET_ROUTE, Publish(EventKind.FAILED, reason)]
+        failed: list[Directive] = [Do.NOTE_STATE, Do.SET_ROUTE, Publish(EventKind.FAILED, reason)]
+        return [*failed, *self._reset_done(PluginFailed(self.plugin_id, reason, "reset"))]
 
     def _undo(self) -> list[Directive]:
         """Take back what was done, newest first; see :meth:`_undone` for the end."""
         self.stage = Stage.UNDOING
-        todo: list[Directive] = []
+        todo = self._reset_done(PluginNotLoaded(self.plugin_id, "draining"))
         if self.route is not None:
             todo.append(Do.DROP_ROUTE)
             self._pending.add(_Undo.ROUTE)

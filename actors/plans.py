@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from ..config.settings import LimitSettings, SupervisionSettings
+from ..config.settings import LimitSettings, Settings
 from ..plugins.manifest import Manifest, RestartRequest
 from ..plugins.negotiation import HandshakeOffer
 from . import messages as m
-from ._thespian import Address
 from .lifecycle import PluginLife
-from .restart import RestartPolicy
+from .root import Root
+from .supervision import Backoff, ChildSpec, Intensity
 
 
-def restart_policy(wanted: RestartRequest, common: SupervisionSettings) -> RestartPolicy:
-    """Combine the manifest's wishes with the operator's settings."""
-    return RestartPolicy(
-        kind=wanted.policy,
-        max_restarts=common.max_restarts if wanted.max_restarts is None else wanted.max_restarts,
-        within_s=common.within_s if wanted.within_s is None else wanted.within_s,
-        backoff_initial_s=common.backoff_initial_s,
-        backoff_max_s=common.backoff_max_s,
-        jitter=common.jitter,
+def child_spec(name: str, settings: Settings, wanted: RestartRequest | None = None) -> ChildSpec:
+    """Combine the wishes of a plugin's manifest, if it is one, with the operator's settings."""
+    common, asked = settings.supervision, wanted or RestartRequest()
+    return ChildSpec(
+        name,
+        asked.policy,
+        settings.system.stop_timeout_s,
+        Intensity(
+            common.max_restarts if asked.max_restarts is None else asked.max_restarts,
+            common.within_s if asked.within_s is None else asked.within_s,
+        ),
+        Backoff(common.backoff_initial_s, common.backoff_max_s, common.jitter),
     )
 
 
@@ -55,15 +56,9 @@ def route(life: PluginLife, limits: LimitSettings, epoch: int) -> m.Route:
     )
 
 
-def start(
-    load_id: int,
-    life: PluginLife,
-    boot: m.Boot,
-    essential: Mapping[str, Address],
-    sessions: tuple[m.SessionJoined, ...],
-    dispatcher_epoch: int = 1,
-) -> m.StartPlugin:
+def start(load_id: int, life: PluginLife, root: Root) -> m.StartPlugin:
     """What the plugin actor is told to begin with."""
+    boot = root.boot
     assert life.manifest is not None and life.policy is not None
     return m.StartPlugin(
         load_id=load_id,
@@ -77,12 +72,14 @@ def start(
         capacity_bytes=capacity_bytes(life.spec, life.manifest, boot.settings.limits),
         config=life.spec.config,
         settings=boot.settings,
-        guard=essential["guard"],
-        dispatcher=essential["dispatcher"],
-        sessions=sessions,
+        guard=root.essential["guard"],
+        dispatcher=root.essential["dispatcher"],
+        sessions=tuple(root.sessions.values()),
         host_pid=boot.host_pid,
         paused=life.is_paused,
-        dispatcher_epoch=dispatcher_epoch,
+        dispatcher_epoch=root.epochs["dispatcher"],
+        restarts=life.restarts,
+        leftovers=life.leftovers,
     )
 
 

@@ -27,11 +27,11 @@ from .events import PluginStats
 from .fences import Fences
 from .lane import Lane
 from .lanes import Lanes
-from .plans import restart_policy
+from .plans import child_spec
 from .processes import become_subreaper, sweep
 from .remarks import Remarks
-from .restart import Restart, RestartState, decide
 from .retiring import Retiring
+from .supervision import Restart, decide
 from .swapping import Swapping, Switch
 from .tray import Settled
 from .worker_link import Worker
@@ -52,7 +52,7 @@ class PluginActor(ActorProcess):
         self.has_been_ready = False
         self._given_up = ""
         self._quarantined = False
-        self._restart_state = RestartState()
+        self._restarts: tuple[float, ...] = ()
         self._fences = Fences()
         self._fenced_for: dict[int, Address] = {}
         self.is_paused = False
@@ -127,6 +127,7 @@ class PluginActor(ActorProcess):
 
     def _start(self, plan: m.StartPlugin, sender: Address) -> None:
         self.plan, self._parent, self.is_paused = plan, sender, plan.paused
+        self._restarts = plan.restarts
         self.end_with_host(plan.host_pid)
         self._adopts = plan.host_pid != os.getpid()
         if self._adopts:
@@ -151,6 +152,8 @@ class PluginActor(ActorProcess):
             self._answers.settled(joined.session, known.finished)
         for lane in self._all:
             lane.settle_earlier()
+            if self.plan.leftovers:
+                lane.dead_letter_all(self.plan.leftovers)
 
     # What the worker does.
 
@@ -220,7 +223,7 @@ class PluginActor(ActorProcess):
         """Start the worker again if its policy allows; else no frame will be processed any more."""
         reason = f"worker {death}"
         after_s = None if self._given_up else self._restart_after(death.normal)
-        self.send(self._parent, m.WorkerCrashed(self.plan.load_id, reason, after_s))
+        self.send(self._parent, m.WorkerCrashed(self.plan.load_id, reason, after_s, self._restarts))
         if after_s is None:
             self._given_up = self._given_up or reason
             for each in self._all:
@@ -233,8 +236,8 @@ class PluginActor(ActorProcess):
                 self._swapping.lane_crashed(lane, death)
 
     def _restart_after(self, normal: bool) -> float | None:
-        policy = restart_policy(self.plan.manifest.restart, self.plan.settings.supervision)
-        self._restart_state, verdict = decide(policy, self._restart_state, time.monotonic(), normal, random.random())
+        spec = child_spec("worker", self.plan.settings, self.plan.manifest.restart)
+        self._restarts, verdict = decide(spec, self._restarts, time.monotonic(), normal, random.random())
         return verdict.after_s if isinstance(verdict, Restart) else None
 
     def lane_went_on(self, lane: Lane) -> None:
@@ -272,7 +275,7 @@ class PluginActor(ActorProcess):
     def adopt(self, plan: m.StartPlugin) -> None:
         """Start workers with this plan from now on; the new version has not crashed yet."""
         self._retiring = Retiring(self, self.plan.policy, self._old_version_stopped)
-        self.plan, self._restart_state = plan, RestartState()
+        self.plan, self._restarts = plan, ()
 
     def swapped(self, switch: Switch) -> None:
         """Report that the new version works, and let the old one's workers unload."""

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from ..config.errors import NyxPluginError
 from ..plugins.errors import DependencyMissing, DependentsLoaded
 from .dependencies import PluginNode, goes_before, leaving_with, may_start
-from .lifecycle import ENDING, LOADING, Directive, Stage
+from .directives import Directive
+from .stages import ENDING, LOADING, Stage
 
 if TYPE_CHECKING:
-    from .roster import LoadOrder, Plugin
+    from .plugin_book import LoadOrder, Plugin
 
     Plugins = Mapping[int, Plugin]
 

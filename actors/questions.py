@@ -31,7 +31,7 @@ from .arguments import (
 
 # What an answer may take beyond the time its work is given, in seconds.
 ANSWER_S = 5.0
-# What changes nothing is asked again after this time, in seconds: a plugin actor may have been restarted meanwhile.
+# What may be done twice is asked again after this time, in seconds: an actor may have been restarted meanwhile.
 AGAIN_S = 1.0
 
 
@@ -119,6 +119,17 @@ def pause(settings: Settings, plugin_id: int, paused: bool) -> Ask:
         f"{'pausing' if paused else 'resuming'} plugin {plugin_id}",
         settings.ceiling.wall_time_s + ANSWER_S,
         again=True,
+    )
+
+
+def reset(settings: Settings, plugin_id: int) -> Ask:
+    """Bring a plugin back that was given up."""
+    checked_id(plugin_id)
+    return Ask(
+        "supervisor",
+        lambda n, to: m.ResetPlugin(n, to, plugin_id),
+        f"resetting plugin {plugin_id}",
+        2 * (settings.system.load_timeout_s + ANSWER_S),
     )
 
 

@@ -39,11 +39,11 @@ class Supervisor(ActorProcess):
         self._clients: dict[int, int] = {}
         self._host: Address = None
         self._roster = Roster(self, self._stop_if_empty)
-        self._essentials = Essentials(self, self._roster, self._booted, self._end)
+        self._essentials = Essentials(self, self._roster, self)
         self._outlet: Outlet[int, Event]
         self._stop: m.StopSystem | None = None
         self._stopped = False
-        self._up = False
+        self._up = self._failed = False
 
     def receive(self, message: m.SupervisorMessage, sender: Address) -> None:
         """Handle one message; facts about a plugin go to the roster."""
@@ -55,7 +55,13 @@ class Supervisor(ActorProcess):
             case m.PermissionsKnown():
                 self._essentials.permissions_known(sender)
             case m.ChildFailed():
-                self._child_failed(message)
+                self._child_failed(message, sender)
+            case m.Forgotten():
+                self._roster.unanswered.forgotten(message.number)
+            case m.PermissionsNoted():
+                self._roster.note_permissions(message)
+            case m.FileSetAside():
+                self.publish(Event(EventKind.SET_ASIDE, None, message.reason))
             case m.Attach():
                 self._attach(message)
             case m.Detach():
@@ -68,6 +74,8 @@ class Supervisor(ActorProcess):
                 self._roster.swaps.begin(message)
             case m.PausePlugin():
                 self._roster.pause(message)
+            case m.ResetPlugin():
+                self._roster.reset(message)
             case m.GetRegistration() | m.ListRegistrations():
                 # By this way, so that it is behind what the registry was told of the plugin's state.
                 self.send(self.essential["registry"], message)
@@ -79,6 +87,7 @@ class Supervisor(ActorProcess):
                 self._outlet.acknowledge(message.session)
                 self.publish()
             case m.ViolationNoted():
+                self._roster.note_violation(message)
                 self.publish(Event(EventKind.VIOLATION, message.plugin_id, f"{message.request} ({message.count}x)"))
             case _:
                 self._roster.note(message, sender)
@@ -91,13 +100,14 @@ class Supervisor(ActorProcess):
         self.end_with_host(boot.host_pid, whole_group=True)
         self._essentials.start()
 
-    def _booted(self) -> None:
+    def essentials_up(self) -> None:
+        """All are there: the host is told."""
         self._up = True
         self.send(self._host, m.Booted(os.getpid()))
 
-    def _child_failed(self, message: m.ChildFailed) -> None:
+    def _child_failed(self, message: m.ChildFailed, sender: Address) -> None:
         if self._up:
-            self.stop_child(self.essential[message.role])
+            self._essentials.failed(message.role, sender, message.reason)
         else:
             self.send(self._host, m.BootFailed(message.reason))
 
@@ -162,8 +172,8 @@ class Supervisor(ActorProcess):
     # Ends, wanted or not.
 
     def on_child_exit(self, child: Address) -> None:
-        """Start an essential actor again; other ends are the roster's business."""
-        if not self._stopped and not self._essentials.exited(child):
+        """Tell the essential actors' ends and those of others apart."""
+        if not self._essentials.exited(child):
             self._roster.child_exited(child)
 
     def on_exit(self) -> None:
@@ -171,16 +181,17 @@ class Supervisor(ActorProcess):
 
         All other actors end for the same reason: it is told before their ends are.
         """
-        if not self.is_broken:
-            self._end(ADMIN_ENDED)
+        if not self.is_broken and not self._stopped:
+            self._say_goodbye(ADMIN_ENDED)
+            self._exit()
 
     def on_alarm(self, name: Any) -> None:
         """Pass alarms of plugins on to the roster."""
         what, load_id = name
         if what == "exit":
             os._exit(1)
-        if what == "essential":
-            self._essentials.due(load_id)
+        if what in ("backoff", "budget"):
+            self._essentials.alarm(what, load_id)
             return
         self._roster.alarm(what, load_id)
 
@@ -191,23 +202,41 @@ class Supervisor(ActorProcess):
         self._stop_if_empty()
 
     def _stop_if_empty(self) -> None:
-        if self._stop is None or self._roster or self._stopped:
+        if self._stop is not None and not self._roster:
+            self._essentials.stop("it was stopped")
+
+    def essentials_stopped(self, killed: tuple[str, ...]) -> None:
+        """Nobody is left: whoever asked for it is told, and the host if nobody has."""
+        if self._failed:
+            self._exit()
+        if self._stop is None or self._stopped:
             return
         self._stopped = True
         self._deliver(self._outlet.rest())
-        self.send(self._stop.reply_to, m.Reply(self._stop.request_id, self._roster.unloaded()))
+        unloaded = self._roster.unloaded()
+        report = attrs.evolve(unloaded, killed=(*unloaded.killed, *killed))
+        self.send(self._stop.reply_to, m.Reply(self._stop.request_id, report))
         for joined in self.sessions.values():
             if not same(joined.address, self._stop.reply_to):
                 self.send(joined.address, m.SystemStopping("it was stopped"))
 
-    def _end(self, reason: str) -> None:
-        """An essential actor is gone: nothing can go on. The host sees this process end and sweeps the rest."""
+    def essentials_failed(self, reason: str) -> None:
+        """One was given up, and the others are being stopped: nothing can go on, in order and with the reason."""
+        self._failed = True
+        self._say_goodbye(reason)
+        self._roster.abandon()
+
+    def _say_goodbye(self, reason: str) -> None:
         if self._stopped:
             return
         self._stopped = True
+        self._deliver(self._outlet.rest())
         Path(self.boot.runtime_dir, "reason").write_text(reason)
         for joined in self.sessions.values():
             self.send(joined.address, m.SystemStopping(reason))
+
+    def _exit(self) -> None:
+        """The host sees this process end, and sweeps what is left."""
         if self.boot.host_pid != os.getpid():
             # A child that does not end must not keep the root alive; first the messages have to be on their way.
             self.alarm(("exit", 0), EXIT_AFTER_S)

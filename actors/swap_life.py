@@ -16,8 +16,9 @@ from ..plugins.differences import Difference, differences, growing
 from ..plugins.errors import SwapFailed, SwapRefused
 from ..plugins.manifest import Manifest
 from ..plugins.policy import Policy
-from .lifecycle import PluginLife, Stage
+from .lifecycle import PluginLife
 from .messages import Registration
+from .stages import Stage
 from .swap_report import SwapReport
 
 

@@ -27,7 +27,7 @@ from .swap_life import SWAPPABLE, DoSwap, Record, Step, SwapLife
 from .trees import remove
 
 if TYPE_CHECKING:
-    from .roster import Plugin
+    from .plugin_book import Plugin
 
 # Beyond the times that the plugin actor keeps to, in seconds.
 GRACE_S = 2.0
@@ -249,7 +249,8 @@ class Swaps:
         old, new = swap.plugin.life, swap.life
         assert new.manifest is not None and new.policy is not None
         old.become(new.bundle, new.directory, new.manifest, new.digest, new.signed_by, new.policy)
-        old.restart_policy = plans.restart_policy(new.manifest.restart, self._root.boot.settings.supervision)
+        old.restarts = ()
+        old.child = plans.child_spec("plugin actor", self._root.boot.settings, new.manifest.restart)
 
     def _record(self, swap_id: int, swap: Swap) -> None:
         self._ask(swap, "registry", m.ReplaceRegistration(swap_id, _row(swap)))
@@ -311,7 +312,7 @@ def _row(swap: Swap) -> m.Registration:
     life = swap.life
     assert life.manifest is not None
     wanted = attrs.evolve(swap.plugin.life.spec, plugin_id=life.plugin_id)
-    new = PluginLife(wanted, swap.plugin.life.restart_policy, manifest=life.manifest)
+    new = PluginLife(wanted, swap.plugin.life.child, manifest=life.manifest)
     new.digest, new.signed_by, new.stage = life.digest, life.signed_by, swap.plugin.life.stage
     return plans.registration(new)
 

@@ -206,6 +206,14 @@ class PluginSystem:
         """Go on after :meth:`pause`."""
         self._ask(questions.pause(self._settings, plugin_id, False))
 
+    def reset(self, plugin_id: int) -> None:
+        """Bring a plugin back that has failed or is in quarantine, with all its restarts before it; its counters stay.
+
+        Returns when it is ready. Raises :class:`PluginNotRegistered`, :class:`PluginNotFailed`, and
+        :class:`PluginFailed` or :class:`PluginQuarantined` when it has failed again.
+        """
+        self._ask(questions.reset(self._settings, plugin_id))
+
     def grant(self, plugin_id: int, permission: str) -> None:
         """Give a permission; in force when this returns."""
         self._ask(questions.change_permission(self._settings, plugin_id, permission, True))

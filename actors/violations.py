@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 STEPS = 100
 """Into so many parts a window is divided; what falls into the same part is forgotten together."""
@@ -11,9 +12,14 @@ STEPS = 100
 class ViolationLog:
     """The violations of one plugin's worker within a window. It stays small, however many there are."""
 
-    def __init__(self) -> None:
-        self._recent: deque[tuple[float, int]] = deque()
-        self._in_window = 0
+    def __init__(self, recent: Iterable[tuple[float, int]] = ()) -> None:
+        self._recent = deque(recent)
+        self._in_window = sum(count for _, count in self._recent)
+
+    @property
+    def recent(self) -> tuple[tuple[float, int], ...]:
+        """What counts still, oldest first, as (monotonic seconds, count)."""
+        return tuple(self._recent)
 
     def note(self, count: int, now: float, *, most: int, within_s: float) -> bool:
         """Count ``count`` more at ``now``: whether these are more than ``most`` within ``within_s`` seconds."""

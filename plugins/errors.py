@@ -62,6 +62,17 @@ class PluginNotLoaded(NyxPluginError, LookupError):
         super().__init__(f"plugin {plugin_id} is not loaded: its state is {state!r}")
 
 
+class PluginNotFailed(NyxPluginError, ValueError):
+    """Only plugins that have failed or are in quarantine can be reset; this one is in another ``state``."""
+
+    def __init__(self, plugin_id: int, state: str) -> None:
+        self.plugin_id = plugin_id
+        self.state = state
+        super().__init__(
+            f"plugin {plugin_id} can't be reset: its state is {state!r}, and only failed and quarantined plugins can"
+        )
+
+
 class PermissionDenied(NyxPluginError, PermissionError):
     """The plugin lacks the ``permission`` that ``frame_type`` needs. Grant it, or don't send such frames."""
 

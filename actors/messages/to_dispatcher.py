@@ -77,6 +77,7 @@ class RegistrationForgotten:
     plugin_id: int
     request_id: int
     reply_to: Address
+    number: int = 0
 
 
 @attrs.frozen

@@ -39,6 +39,10 @@ class StartPlugin:
     paused: bool
     dispatcher_epoch: int = 1
     instances: int = 1
+    leftovers: str = ""
+    """Why frames of an earlier plugin actor are dead-lettered; empty: they are processed."""
+    restarts: tuple[float, ...] = ()
+    """When the plugin's worker and its actor were restarted lately (monotonic seconds); all count together."""
 
 
 @attrs.frozen

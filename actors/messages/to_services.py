@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TypeAlias
 
 import attrs
@@ -31,16 +30,16 @@ class PrepareBundle:
 
 @attrs.frozen
 class StartRegistry:
-    """Supervisor to registry: open the database (in memory when ``path`` is ``None``).
+    """Supervisor to registry: open the database.
 
-    With ``restarted`` another was there before in this run, and ``loaded`` are the plugins that it knew of.
+    With ``restarted`` another was there before in this run, and ``loaded`` is what it knew of, each (load, row).
     """
 
-    path: str | None
+    path: str
     dispatcher: Address
     host_pid: int
     restarted: bool = False
-    loaded: tuple[Registration, ...] = ()
+    loaded: tuple[tuple[int, Registration], ...] = ()
 
 
 @attrs.frozen
@@ -97,9 +96,14 @@ class ChangePermission(Question):
 
 @attrs.frozen
 class ForgetRegistration(Question):
-    """Supervisor to registry, for a session that unloads what is not loaded; answered by the dispatcher."""
+    """Supervisor to registry, for a session that unloads what is not loaded; answered by the dispatcher.
+
+    Both tell the supervisor, with Forgotten, that it is. ``again``: an earlier one may have done it.
+    """
 
     plugin_id: int
+    number: int = 0
+    again: bool = False
 
 
 @attrs.frozen
@@ -115,13 +119,22 @@ class ListRegistrations(Question):
 
 
 @attrs.frozen
+class GuardedPlugin:
+    """A plugin that has a policy; its worker's recent violations as (monotonic seconds, count)."""
+
+    load_id: int
+    plugin_id: int
+    quarantined: bool
+    violations: tuple[tuple[float, int], ...]
+
+
+@attrs.frozen
 class StartGuard:
-    """Supervisor to guard; ``loads`` are those of the plugins that have a policy already, by plugin id."""
+    """Supervisor to guard; ``guarded`` is what another one before it knew."""
 
     settings: Settings
     host_pid: int
-    loads: Mapping[int, int] = attrs.field(factory=dict)
-    quarantined: frozenset[int] = frozenset()
+    guarded: tuple[GuardedPlugin, ...] = ()
 
 
 @attrs.frozen
@@ -146,6 +159,13 @@ class DecidePolicy:
 @attrs.frozen
 class ForgetPolicy:
     """Supervisor to guard: the plugin is gone."""
+
+    plugin_id: int
+
+
+@attrs.frozen
+class ForgiveViolations:
+    """Supervisor to guard: the plugin begins anew; it is in quarantine no more."""
 
     plugin_id: int
 
@@ -177,4 +197,6 @@ RegistryMessage: TypeAlias = (
     | Introduce
 )
 
-GuardMessage: TypeAlias = StartGuard | SettingsChanged | DecidePolicy | ForgetPolicy | ReportViolation | Introduce
+GuardMessage: TypeAlias = (
+    StartGuard | SettingsChanged | DecidePolicy | ForgetPolicy | ForgiveViolations | ReportViolation | Introduce
+)

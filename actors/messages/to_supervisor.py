@@ -75,6 +75,13 @@ class SwapPluginFor(Question):
 
 
 @attrs.frozen
+class ResetPlugin(Question):
+    """Session to supervisor: bring a failed or quarantined plugin back; answered when it is ready."""
+
+    plugin_id: int
+
+
+@attrs.frozen
 class ChangeSettings(Question):
     """Session to supervisor: these hold for plugins that are loaded from now on; passed on to the guard."""
 
@@ -117,6 +124,28 @@ class ChildFailed:
 @attrs.frozen
 class PermissionsKnown:
     """Dispatcher to supervisor, after a restart: it has the permissions that are in force, and takes frames."""
+
+
+@attrs.frozen
+class Forgotten:
+    """Registry or dispatcher to supervisor: the ForgetRegistration of this number was answered."""
+
+    number: int
+
+
+@attrs.frozen
+class PermissionsNoted:
+    """Registry to supervisor: what a plugin may do now; should the registry's file be lost, this is what stands."""
+
+    plugin_id: int
+    granted: frozenset[str]
+
+
+@attrs.frozen
+class FileSetAside:
+    """Registry to supervisor: its file was damaged; ``reason`` says what has become of it."""
+
+    reason: str
 
 
 @attrs.frozen
@@ -183,6 +212,8 @@ class WorkerCrashed:
     load_id: int
     reason: str
     restart_in_s: float | None
+    restarts: tuple[float, ...] = ()
+    """When the worker and its actor were restarted lately (monotonic seconds), this time included."""
 
 
 @attrs.frozen
@@ -266,11 +297,12 @@ class RouteDropped:
 
 @attrs.frozen
 class ViolationNoted:
-    """Guard to supervisor: to be published."""
+    """Guard to supervisor: to be published, and remembered for the next guard."""
 
     plugin_id: int
     request: str
     count: int
+    by_sender: bool = False
 
 
 @attrs.frozen
@@ -301,6 +333,7 @@ SupervisorMessage: TypeAlias = (
     | Detach
     | LoadPlugins
     | UnloadPlugin
+    | ResetPlugin
     | PausePlugin
     | GetRegistration
     | ListRegistrations
@@ -310,6 +343,9 @@ SupervisorMessage: TypeAlias = (
     | ChildReady
     | ChildFailed
     | PermissionsKnown
+    | Forgotten
+    | PermissionsNoted
+    | FileSetAside
     | BundlePrepared
     | PolicyDecided
     | PluginRegistered

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import pytest
@@ -96,3 +97,22 @@ def test_a_changed_threshold_counts_at_once(guard: Probe) -> None:
     stricter = Settings(supervision=SupervisionSettings(max_violations=1, within_s=3600))
     guard.receive(m.SettingsChanged(stricter), "supervisor")
     assert len(guard.report(1)) == 1
+
+
+def test_a_guard_that_follows_another_goes_on_counting(guard: Probe) -> None:
+    """What it is told of is what it knows: loads, recent violations, and who is in quarantine."""
+    recent = ((time.monotonic(), 2),)
+    guarded = (m.GuardedPlugin(41, 7, False, recent), m.GuardedPlugin(42, 9, True, ()))
+    guard.receive(m.StartGuard(SETTINGS, os.getpid(), guarded), "supervisor")
+    assert [passed.load_id for passed in guard.report(1)] == [41]
+    published = guard.published
+    guard.receive(m.ReportViolation(9, "it", 1), "actor")
+    assert guard.published == published
+
+
+def test_a_plugin_that_is_forgiven_begins_anew(guard: Probe) -> None:
+    """It keeps its load, and nothing that was counted."""
+    assert len(guard.report(3)) == 1
+    guard.receive(m.ForgiveViolations(7), "supervisor")
+    assert guard.report(2) == []
+    assert [passed.load_id for passed in guard.report(1)] == [31]

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nyx_plugins.actors.directives import Directive, Do, Publish, RestartIn
 from nyx_plugins.actors.events import EventKind
-from nyx_plugins.actors.lifecycle import Directive, Do, PluginLife, Publish, RestartIn, Stage
+from nyx_plugins.actors.lifecycle import PluginLife
 from nyx_plugins.actors.messages import LoadSpec, Registration, Route
-from nyx_plugins.actors.restart import RestartPolicy
-from nyx_plugins.plugins.errors import PluginFailed, PluginQuarantined
+from nyx_plugins.actors.stages import Stage
+from nyx_plugins.actors.supervision import Backoff, ChildSpec, Intensity
+from nyx_plugins.plugins.errors import PluginFailed, PluginNotLoaded, PluginQuarantined
 from nyx_plugins.plugins.manifest import Manifest
 from nyx_plugins.plugins.policy import Policy
 
@@ -42,9 +44,10 @@ UNDO = {
 }
 
 
-def life_at(stage: Stage, **policy: float) -> PluginLife:
+def life_at(stage: Stage, max_restarts: int = 5) -> PluginLife:
     """Bring a new life to a stage of loading, or to READY."""
-    life = PluginLife(LoadSpec("bundle"), RestartPolicy(**policy), directory="somewhere")  # type: ignore[arg-type]  # by name
+    spec = ChildSpec("plugin actor", "permanent", 3.0, Intensity(max_restarts), Backoff(1.0, jitter=0.0))
+    life = PluginLife(LoadSpec("bundle"), spec, directory="somewhere")
     for step, advance in STEPS:
         if step is stage:
             break
@@ -74,7 +77,7 @@ def kinds(directives: list[Directive]) -> list[EventKind]:
 
 def test_loading_goes_step_by_step_and_is_answered_when_the_route_is_in_force() -> None:
     """Each step asks for the next, and the load is answered after the last one only."""
-    life = PluginLife(LoadSpec("bundle"), RestartPolicy())
+    life = PluginLife(LoadSpec("bundle"), ChildSpec("plugin actor"))
     assert [advance(life) for _, advance in STEPS[:5]] == [
         [Do.AWAIT_DEPENDENCIES],
         [Do.DECIDE_POLICY],
@@ -149,7 +152,7 @@ def test_unloading_goes_on_when_the_actor_dies_or_does_not_answer() -> None:
 
 def test_an_actor_is_restarted_at_once_the_first_time_and_then_with_backoff() -> None:
     """The restarts wait 0, then the initial backoff, until the intensity is used up."""
-    life = life_at(Stage.READY, max_restarts=2, backoff_initial_s=1.0, jitter=0.0)
+    life = life_at(Stage.READY, max_restarts=2)
     waits = []
     for epoch in (2, 3):
         said = life.actor_exited(float(epoch), 0.5)
@@ -259,7 +262,7 @@ def test_no_order_of_events_answers_a_load_twice_or_goes_on_after_the_end(
     events: list[Callable[[PluginLife], list[Directive]]],
 ) -> None:
     """Whatever happens, in whatever order: one answer to the load, and silence once the plugin is gone."""
-    life = PluginLife(LoadSpec("bundle"), RestartPolicy())
+    life = PluginLife(LoadSpec("bundle"), ChildSpec("plugin actor"))
     said: list[Directive] = []
     for event in events:
         if life.stage is Stage.GONE:
@@ -269,3 +272,77 @@ def test_no_order_of_events_answers_a_load_twice_or_goes_on_after_the_end(
     assert said.count(Do.ANSWER_LOAD) <= 1
     assert said.count(Do.FORGET) == (life.stage is Stage.GONE)
     assert said.count(Do.REMOVE_FILES) == (life.stage is Stage.GONE)
+
+
+# Restarts of the worker and of the actor count together; reset.
+
+
+def test_restarts_of_the_worker_count_for_its_actor_and_the_other_way_round() -> None:
+    """The plugin actor tells of its worker's restarts; the one after it is told of all."""
+    life = life_at(Stage.READY, max_restarts=2)
+    life.worker_crashed("worker exited", 0.0, (1.0,))
+    life.worker_restarted()
+    life.actor_exited(2.0, 0.5)
+    assert life.restarts == (1.0, 2.0)
+    life.restart_due()
+    life.actor_ready(ROUTE)
+    life.route_set()
+    assert life.actor_exited(3.0, 0.5)[-1] == Publish(
+        EventKind.FAILED, "plugin actor not restarted: restarted 2 times within 60 s"
+    )
+
+
+def failed_life(alive: bool) -> PluginLife:
+    """Return a life that was given up, with its plugin actor there or gone."""
+    life = life_at(Stage.READY, max_restarts=1)
+    life.worker_crashed("worker exited", None, (1.0,))
+    if not alive:
+        life.actor_exited(2.0, 0.5)
+    assert life.stage is Stage.FAILED
+    return life
+
+
+def test_reset_starts_a_plugin_actor_of_its_own_and_answers_when_that_is_ready() -> None:
+    """The old one ends first; nothing that was counted against the plugin counts any more."""
+    life = failed_life(alive=True)
+    assert life.reset() == [Do.FORGIVE, Do.NOTE_STATE, Do.STOP_ACTOR]
+    assert (life.state, life.restarts) == ("restarting", ())
+    assert life.reset() == []
+    assert life.actor_exited(3.0, 0.5) == [Do.SPAWN_ACTOR]
+    assert life.actor_ready(ROUTE) == [Do.SET_ROUTE]
+    said = life.route_set()
+    assert kinds(said) == [EventKind.RESTARTED, EventKind.READY]
+    assert (said[-1], life.state, life.reset_error) == (Do.ANSWER_RESET, "ready", None)
+
+
+def test_reset_of_a_plugin_whose_actor_is_gone() -> None:
+    """There is nobody to stop."""
+    life = failed_life(alive=False)
+    assert life.reset() == [Do.FORGIVE, Do.NOTE_STATE, Do.SPAWN_ACTOR]
+    # Senders were told of the frames that it had.
+    assert life.leftovers == "failed plugin"
+    life.actor_ready(ROUTE)
+    life.route_set()
+    assert life.leftovers == ""
+
+
+def test_a_reset_that_fails_again_says_so() -> None:
+    """Whatever hinders it is the answer: the worker, the guard, or an unload that came after."""
+    life = failed_life(alive=False)
+    life.reset()
+    assert life.worker_crashed("worker exited", None)[-1] is Do.ANSWER_RESET
+    assert isinstance(life.reset_error, PluginFailed)
+    life.reset()
+    assert life.threshold_passed("too much")[-1] is Do.ANSWER_RESET
+    assert isinstance(life.reset_error, PluginQuarantined)
+    life.reset()
+    life.actor_exited(4.0, 0.5)
+    life.unload()
+    assert Do.ANSWER_RESET in life.actor_exited(5.0, 0.5)
+    assert isinstance(life.reset_error, PluginNotLoaded)
+
+
+@pytest.mark.parametrize("stage", [Stage.STARTING, Stage.READY], ids=str)
+def test_only_what_was_given_up_is_reset(stage: Stage) -> None:
+    """Whoever is well is left alone."""
+    assert life_at(stage).reset() == []

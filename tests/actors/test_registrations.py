@@ -9,8 +9,9 @@ from pathlib import Path
 import attrs
 import pytest
 
+from nyx_plugins.actors.admission import AT_REST
 from nyx_plugins.actors.messages import Registration
-from nyx_plugins.actors.registry import AT_REST, Registrations
+from nyx_plugins.actors.registrations import Registrations
 from nyx_plugins.plugins.errors import AlreadyLoaded, PluginNotRegistered
 
 ROW = Registration(7, "geo", "1.4", "ab", "ready", frozenset({"control", "handshake"}), frozenset({"control"}))
@@ -106,3 +107,76 @@ def test_a_table_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:
 def test_who_has_signed_comes_back(rows: Registrations) -> None:
     """The key is kept with the digest."""
     assert rows.add(attrs.evolve(ROW, signed_by="ed25519:x")).signed_by == rows.get(7).signed_by == "ed25519:x"
+
+
+def test_the_same_load_may_register_again(rows: Registrations) -> None:
+    """Whoever has not heard the answer asks again; another load of the same id is refused."""
+    rows.add(ROW, load_id=3)
+    rows.change(7, "control", False)
+    assert rows.add(ROW, load_id=3).granted == frozenset()
+    with pytest.raises(AlreadyLoaded):
+        rows.add(ROW, load_id=4)
+    rows.remove(7, load_id=4)
+    assert rows.find(7) is not None
+    rows.remove(7, load_id=3)
+    assert rows.find(7) is None
+
+
+def test_within_a_run_states_outlive_the_process(tmp_path: Path) -> None:
+    """The table that is opened again knows what is loaded, and which load it was."""
+    path = str(tmp_path / "registry.sqlite")
+    first = Registrations(path)
+    first.add(ROW, load_id=3)
+    first.close()
+    again = Registrations(path, restarted=True)
+    assert again.get(7).state == "ready"
+    assert again.add(ROW, load_id=3) == ROW
+    again.close()
+    next_run = Registrations(path)
+    assert next_run.get(7).state == AT_REST
+    assert next_run.add(attrs.evolve(ROW, version="2.0"), load_id=3).version == "2.0"
+    next_run.close()
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+def test_a_load_that_was_under_way_gives_its_row_back_after_a_crash(restarted: bool, tmp_path: Path) -> None:
+    """Within the run by its unregistering, in the next run at once: it never came to anything."""
+    path = str(tmp_path / "registry.sqlite")
+    first = Registrations(path)
+    first.add(ROW)
+    first.close()
+    second = Registrations(path)
+    second.add(attrs.evolve(ROW, version="2.0", state="starting"), load_id=1)
+    second.close()
+    third = Registrations(path, restarted)
+    if restarted:
+        assert third.get(7).version == "2.0"
+        third.remove(7, load_id=1)
+    assert [(row.version, row.state) for row in third.at_rest()] == [("1.4", AT_REST)]
+    third.close()
+
+
+def test_what_is_loaded_can_be_told_again(rows: Registrations) -> None:
+    """States are brought up to date, and rows that are lost come back; permissions of those that are there stand."""
+    rows.add(ROW, load_id=3)
+    rows.change(7, "control", False)
+    paused = attrs.evolve(ROW, state="paused")
+    rows.restore([(3, paused), (4, attrs.evolve(paused, plugin_id=8))])
+    assert (rows.get(7).state, rows.get(7).granted) == ("paused", frozenset())
+    assert rows.get(8) == attrs.evolve(paused, plugin_id=8)
+    assert rows.add(paused, load_id=3).granted == frozenset()
+
+
+@pytest.mark.parametrize("digest", ["ab", "cd"])
+def test_what_was_granted_beyond_its_wishes_stands_for_the_same_bundle_only(digest: str, tmp_path: Path) -> None:
+    """Another bundle under the same name is not trusted with it; what was revoked stays revoked."""
+    path = str(tmp_path / "registry.sqlite")
+    first = Registrations(path)
+    first.add(ROW)
+    first.change(7, "data_access", True)
+    first.change(7, "handshake", False)
+    first.close()
+    second = Registrations(path)
+    granted = second.add(attrs.evolve(ROW, digest=digest)).granted
+    assert granted == ({"control", "data_access"} if digest == "ab" else {"control"})
+    second.close()

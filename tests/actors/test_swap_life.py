@@ -7,9 +7,10 @@ from collections.abc import Callable
 import attrs
 import pytest
 
-from nyx_plugins.actors.lifecycle import PluginLife, Stage
+from nyx_plugins.actors.lifecycle import PluginLife
 from nyx_plugins.actors.messages import LoadSpec, Registration
-from nyx_plugins.actors.restart import RestartPolicy
+from nyx_plugins.actors.stages import Stage
+from nyx_plugins.actors.supervision import ChildSpec
 from nyx_plugins.actors.swap_life import Directives, DoSwap, Record, Step, SwapLife
 from nyx_plugins.plugins.differences import Difference
 from nyx_plugins.plugins.errors import PolicyRefused, SwapFailed, SwapRefused
@@ -38,7 +39,12 @@ BEFORE_THE_SWITCH = [Step.PREPARING, Step.DECIDING, Step.PLANNING, Step.SWITCHIN
 def swap_at(step: Step, **wishes: bool) -> SwapLife:
     """Bring a new swap of a plugin that is ready to a step."""
     life = PluginLife(
-        LoadSpec("old"), RestartPolicy(), stage=Stage.READY, manifest=OLD, policy=Policy(), registration=BEFORE
+        LoadSpec("old"),
+        ChildSpec("plugin actor"),
+        stage=Stage.READY,
+        manifest=OLD,
+        policy=Policy(),
+        registration=BEFORE,
     )
     swap = SwapLife(life, "new", "somewhere", **wishes)
     assert swap.begin() == [DoSwap.PREPARE]

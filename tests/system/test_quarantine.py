@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from nyx_plugins import PluginHeader, PluginNotLoaded, PluginQuarantined, PluginSystem, SandboxViolation
+from nyx_plugins import (
+    PluginHeader,
+    PluginNotFailed,
+    PluginNotLoaded,
+    PluginNotRegistered,
+    PluginQuarantined,
+    PluginSystem,
+    SandboxViolation,
+)
 from nyx_plugins.config.settings import Settings, SupervisionSettings
 
 pytestmark = pytest.mark.needs_worker(reason="a worker of its own is what can break the protocol")
@@ -90,3 +98,17 @@ def test_frames_that_the_policy_denies_never_quarantine_the_plugin(make_system: 
     assert send(system, NEIGHBOUR, b"fine")[0].outcome(10.0).reply == b"fine"
     stats = system.plugin_stats(NEIGHBOUR)
     assert (stats.state, stats.permission_violations, stats.violations) == ("ready", 5 * MOST, 0)
+
+
+def test_a_quarantined_plugin_can_be_reset(quarantined: PluginSystem) -> None:
+    """It begins with a clean record and a worker that may be restarted, and its counters go on."""
+    before = quarantined.plugin_stats(BAD)
+    quarantined.reset(BAD)
+    assert send(quarantined, BAD, b"again")[0].outcome(10.0).reply == b"again"
+    after = quarantined.plugin_stats(BAD)
+    assert (after.state, after.accepted, after.dead_lettered) == ("ready", before.accepted + 1, before.dead_lettered)
+    assert quarantined.plugin_info(BAD).state == "ready"
+    with pytest.raises(PluginNotFailed, match="'ready'"):
+        quarantined.reset(BAD)
+    with pytest.raises(PluginNotRegistered):
+        quarantined.reset(4711)

@@ -33,6 +33,7 @@ COMMANDS = {
     "pause": ("plugins", "pause"),
     "replay": ("capture", "replay"),
     "request": ("frames", "request"),
+    "reset": ("plugins", "reset"),
     "resume": ("plugins", "resume"),
     "revoke": ("plugins", "revoke"),
     "serve": ("serving", "serve"),
@@ -49,7 +50,7 @@ COMMANDS = {
 TOPICS = {
     "Run": ("demo", "replay", "serve", "stop"),
     "Drive a running service": (
-        *("load", "unload", "swap", "pause", "resume"),
+        *("load", "unload", "swap", "pause", "resume", "reset"),
         *("grant", "revoke", "dispatch", "request"),
     ),
     "Look at a running service": ("status", "stats", "top", "events"),

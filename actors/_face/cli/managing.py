@@ -1,4 +1,4 @@
-"""What ``load``, ``unload``, ``pause``, ``resume``, ``grant`` and ``revoke`` do, and what they print."""
+"""What ``load``, ``unload``, ``pause``, ``resume``, ``reset``, ``grant`` and ``revoke`` do, and what they print."""
 
 from __future__ import annotations
 

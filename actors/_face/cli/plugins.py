@@ -1,4 +1,4 @@
-"""``nyx-plugins load``, ``unload``, ``pause``, ``resume``, ``grant`` and ``revoke``: the plugins of a service."""
+"""``nyx-plugins load``, ``unload``, ``pause``, ``resume``, ``reset``, ``grant``, ``revoke``: plugins of a service."""
 
 from __future__ import annotations
 
@@ -116,6 +116,20 @@ def resume(system: PluginSystem, plugins: tuple[int | str, ...], json_wanted: bo
     from .managing import for_each
 
     for_each(system, plugins, "resumed", system.resume, json_wanted)
+
+
+@click.command(short_help="Bring plugins back that were given up.")
+@_plugins
+@_json
+@connected
+def reset(system: PluginSystem, plugins: tuple[int | str, ...], json_wanted: bool) -> None:
+    """Bring each PLUGIN (an id or a name) back that has failed or is in quarantine.
+
+    Returns once the plugins are ready. They may be restarted as often as if nothing had been; their counters stay.
+    """
+    from .managing import for_each
+
+    for_each(system, plugins, "reset", system.reset, json_wanted)
 
 
 @click.command(short_help="Give a plugin permissions.")
