@@ -18,6 +18,7 @@ from .messages import LoadSpec
 # No wait is longer than this, in seconds (a year): beyond it, the operating system's clocks give up.
 FOR_EVER_S = 365 * 86_400.0
 MAX_QUEUE = 1_000_000
+MAX_INSTANCES = 64
 MAX_CONFIG_BYTES = 1 << 20
 
 
@@ -42,6 +43,15 @@ def checked_seconds(timeout: object, default: float) -> float:
     if not timeout >= 0:
         raise ValueError(f"a timeout must be 0 s or more, not {timeout}")
     return float(min(timeout, FOR_EVER_S))
+
+
+def checked_instances(instances: object) -> int:
+    """Return a number of workers; raises :class:`TypeError` and :class:`ValueError`."""
+    if not isinstance(instances, int) or isinstance(instances, bool):
+        raise TypeError(f"instances must be an int, not {type(instances).__name__}")
+    if not 1 <= instances <= MAX_INSTANCES:
+        raise ValueError(f"instances must be 1 to {MAX_INSTANCES}, not {instances:,}")
+    return instances
 
 
 def checked_capacity(capacity: object, default: int) -> int:
@@ -122,7 +132,8 @@ def load_spec(plugin: PluginSettings, number: int, permissions: Collection[str] 
         plugin.permissions,
         dict(plugin.config),
         plugin.sandbox,
-        plugin.require_handshake,
+        require_handshake=plugin.require_handshake,
+        instances=plugin.instances,
     )
 
 

@@ -144,11 +144,11 @@ class AsyncPluginSystem:
         permissions: Iterable[str] | None = None,
         config: Mapping[str, Any] | None = None,
         require_handshake: bool | None = None,
+        instances: int | None = None,
     ) -> PluginInfo:
         """Load one bundle and return what it is once it is ready; see :meth:`PluginSystem.load`."""
-        wanted = questions.one_plugin(
-            bundle, plugin_id, capacity, capacity_bytes, permissions, config, require_handshake=require_handshake
-        )
+        options = (plugin_id, capacity, capacity_bytes, permissions, config)
+        wanted = questions.one_plugin(bundle, *options, require_handshake=require_handshake, instances=instances)
         [result] = await self.load_many([wanted])
         if isinstance(result, NyxPluginError):
             raise result
@@ -183,6 +183,15 @@ class AsyncPluginSystem:
         question = questions.swap(self.settings, plugin_id, bundle, allow_widen, dry_run, timeout)
         report: SwapReport = await self._here.ask(question)
         return report
+
+    async def scale(self, plugin_id: int, instances: int) -> None:
+        """Run the plugin in so many workers (1 to 64) from now on; returns once they are ready, and surplus ones gone.
+
+        No frame is lost, and the order of frames with the same key holds: with ``balance = "by_key"`` frames go to the
+        new workers once all that were accepted before are finished. Raises :class:`PluginNotRegistered`,
+        :class:`PluginNotLoaded`, :class:`PluginFailed`.
+        """
+        await self._here.ask(questions.scale(self.settings, plugin_id, instances))
 
     async def pause(self, plugin_id: int) -> None:
         """Hand no more frames to the plugin; returns once it has finished what it had in hand."""

@@ -75,6 +75,18 @@ class DispatchStats:
 
 
 @attrs.frozen
+class InstanceStats:
+    """One of the workers that a plugin runs in, and its share; ``processed`` counts what a handler saw to its end."""
+
+    state: str
+    """``ready`` or ``restarting``."""
+    worker_pid: int | None
+    depth: int
+    processed: int
+    restarts: int
+
+
+@attrs.frozen
 class PluginStats:
     """Counters of one plugin; the first four are named as in the reference.
 
@@ -108,3 +120,5 @@ class PluginStats:
     worker_pid: int | None
     violations: int = 0
     last_death: Death | None = None
+    instances: tuple[InstanceStats, ...] = ()
+    """One for each instance, in order; the frames of those that were scaled away count in the sums only."""

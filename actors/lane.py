@@ -82,6 +82,16 @@ class Lane:
         return sum(tray.box.depth for tray in self.trays)
 
     @property
+    def flags(self) -> list[int]:
+        """Which trays there are."""
+        return list(self._trays)
+
+    @property
+    def restarts(self) -> int:
+        """How often its worker was started again."""
+        return self.data.box.restarts
+
+    @property
     def is_under_way(self) -> bool:
         """Whether the worker has frames in hand."""
         return any(tray.is_under_way for tray in self.trays)

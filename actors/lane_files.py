@@ -10,6 +10,7 @@ from .tray import FLAG
 
 DATA, CONTROL = 0, FLAG
 """What tells the two mailboxes of a lane apart; set in ring indices where they leave the lane."""
+_ASSIGNED = "lanes"
 _NAMES = {DATA: "data", CONTROL: "control"}
 
 
@@ -21,6 +22,29 @@ def mailbox_path(directory: Path, lane: int, flag: int) -> Path:
 def mark_path(directory: Path, lane: int) -> Path:
     """Where the page is that a lane shares with its worker."""
     return directory / f"mark-{lane}"
+
+
+def lanes_on_disk(directory: Path) -> int:
+    """How many lanes have ever been there: the numbers begin at 0 and have no gaps."""
+    count = 0
+    while mailbox_path(directory, count, DATA).exists():
+        count += 1
+    return count
+
+
+def read_assigned(directory: Path) -> int:
+    """Among how many lanes frames are spread, as it was written last; 0 for never."""
+    try:
+        return int((directory / _ASSIGNED).read_text("ascii"))
+    except FileNotFoundError:
+        return 0
+
+
+def write_assigned(directory: Path, count: int) -> None:
+    """Note among how many lanes frames are spread from now on; a kill leaves the old number or the new one."""
+    unfinished = directory / f"{_ASSIGNED}.new"
+    unfinished.write_text(str(count), "ascii")
+    unfinished.rename(directory / _ASSIGNED)
 
 
 def open_mailbox(plan: m.StartPlugin, lane: int, flag: int) -> Mailbox:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import attrs
@@ -11,9 +12,10 @@ import attrs
 from ..plugins.sdk import CONTROL_FRAME
 from . import messages as m
 from .balance import lane_of, runs
+from .events import InstanceStats
 from .home import Home
 from .lane import Lane
-from .lane_files import CONTROL, DATA
+from .lane_files import CONTROL, DATA, lanes_on_disk, read_assigned, write_assigned
 from .latency import LatencyHistogram, total
 from .mailbox import NEVER, Held, MailboxStatistics, NewFrame, Recalled
 from .tray import Tray
@@ -33,26 +35,49 @@ class Intake(NamedTuple):
 class Lanes:
     """The capacity is that of all mailboxes together, so that no lane has too little while there is room."""
 
-    def __init__(self, home: Home, count: int) -> None:
+    def __init__(self, home: Home) -> None:
         self._home = home
         self._plan = home.plan
-        self._lanes = [Lane(home, number) for number in range(count)]
+        self._directory = Path(home.plan.directory)
+        self.assigned = read_assigned(self._directory)
+        """Among how many lanes frames are spread; those after these are kept for their counters."""
+        self.is_recovered = self.assigned > 0
+        if not self.is_recovered:
+            self.assigned = home.plan.instances
+            write_assigned(self._directory, self.assigned)
+        self._lanes: list[Lane] = []
+        self._open(max(self.assigned, lanes_on_disk(self._directory)))
+
+    def _open(self, count: int) -> None:
+        self._lanes += [Lane(self._home, number) for number in range(len(self._lanes), count)]
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(self._lanes)
+
+    def __len__(self) -> int:
+        return len(self._lanes)
 
     def __getitem__(self, number: int) -> Lane:
         return self._lanes[number]
 
     @property
-    def is_recovered(self) -> bool:
-        """Whether another plugin actor has had these lanes before."""
-        return self._lanes[0].is_recovered
+    def active(self) -> list[Lane]:
+        """Those that get frames."""
+        return self._lanes[: self.assigned]
+
+    @property
+    def working(self) -> list[Lane]:
+        """Those that need a worker: the active ones, and others as long as they hold frames."""
+        return [lane for lane in self._lanes if self.is_needed(lane)]
+
+    def is_needed(self, lane: Lane) -> bool:
+        """Whether the lane has to have a worker."""
+        return lane.number < self.assigned or lane.depth > 0
 
     @property
     def is_ready(self) -> bool:
-        """Whether every lane has a worker that is ready."""
-        return all(lane.is_ready for lane in self._lanes)
+        """Whether every active lane has a worker that is ready."""
+        return all(lane.is_ready for lane in self.active)
 
     @property
     def is_under_way(self) -> bool:
@@ -75,6 +100,19 @@ class Lanes:
 
     def _trays(self) -> list[Tray]:
         return [tray for lane in self._lanes for tray in lane.trays]
+
+    def spread(self, count: int) -> None:
+        """Spread frames among so many lanes from now on. What any lane knows of a session, all know from now on."""
+        self._open(count)
+        for flag in sorted({flag for lane in self._lanes for flag in lane.flags}):
+            last: dict[int, int] = {}
+            for lane in self._lanes:
+                for session, seq in lane.tray(flag).box.last_seqs().items():
+                    last[session] = max(seq, last.get(session, 0))
+            for lane in self._lanes:
+                lane.tray(flag).box.note_last_seqs(last)
+        self.assigned = count
+        write_assigned(self._directory, count)
 
     # Accepting.
 
@@ -127,15 +165,15 @@ class Lanes:
         return self._spread(message, CONTROL, control) + (self._spread(message, DATA, data) if data else [])
 
     def _spread(self, message: m.Enqueue, flag: int, frames: Sequence[NewFrame]) -> list[Share]:
-        if len(self._lanes) == 1:
+        if self.assigned == 1:
             return [(self._lanes[0].tray(flag), frames)]
-        if self._plan.manifest.balance == "least_loaded":
+        if self._plan.balance == "least_loaded":
             return self._level(message.session, flag, frames)
-        by_key, extras = self._plan.manifest.balance == "by_key", message.extras
+        by_key, extras = self._plan.balance == "by_key", message.extras
         shares: dict[int, list[NewFrame]] = defaultdict(list)
         for frame in frames:
             key = extras[frame[0]].key if by_key and frame[0] in extras else None
-            shares[lane_of(frame[0], key, len(self._lanes))].append(frame)
+            shares[lane_of(frame[0], key, self.assigned)].append(frame)
         return [(self._lanes[number].tray(flag), share) for number, share in shares.items()]
 
     def _level(self, session: int, flag: int, frames: Sequence[NewFrame]) -> list[Share]:
@@ -144,7 +182,7 @@ class Lanes:
         last = knowing.box.last_seq(session)
         count = sum(frame[0] <= last for frame in frames)
         shares: list[Share] = [(knowing, frames[:count])] if count else []
-        for number, share in runs([lane.depth for lane in self._lanes], len(frames) - count):
+        for number, share in runs([lane.depth for lane in self.active], len(frames) - count):
             shares.append((self._lanes[number].tray(flag), frames[count : count + share]))
             count += share
         return shares
@@ -172,9 +210,20 @@ class Lanes:
         peak = max(tray.box.peak_depth for tray in self._trays())
         return attrs.evolve(together, peak=peak, capacity=self._plan.capacity, capacity_bytes=self._plan.capacity_bytes)
 
+    def instances(self) -> tuple[InstanceStats, ...]:
+        """What each active lane has done."""
+        return tuple(map(_instance, self.active))
+
     def latency(self) -> LatencyHistogram:
         """How long all frames took."""
         return total([tray.latency.histogram() for tray in self._trays()])
+
+
+def _instance(lane: Lane) -> InstanceStats:
+    parts = [tray.box.statistics() for tray in lane.trays]
+    processed = sum(part.processed + part.failed for part in parts)
+    pid = (lane.worker.pid or None) if lane.worker is not None else None
+    return InstanceStats("ready" if lane.is_ready else "restarting", pid, lane.depth, processed, lane.restarts)
 
 
 def _expiries(message: m.Enqueue) -> Mapping[int, int]:

@@ -238,12 +238,18 @@ class PluginLife:
             plugin_id=self.plugin_id,
             capacity=route.capacity,
             capacity_bytes=route.capacity_bytes,
+            instances=self.spec.instances or (self.manifest.instances if self.manifest else None),
+            balance=self.spec.balance or (self.manifest.balance if self.manifest else None),
         )
         self._former, self.bundle_directory = self.bundle_directory, directory
         self.manifest, self.digest, self.signed_by, self.policy = manifest, digest, signed_by, policy
         self.route = attrs.evolve(
             route, version=manifest.version, policy=policy, requires=manifest.requires, optional=manifest.optional
         )
+
+    def scaled(self, instances: int) -> None:
+        """It is to run in so many workers, also when its plugin actor is started again."""
+        self.spec = attrs.evolve(self.spec, instances=instances)
 
     def left_behind(self) -> list[Path]:
         """Return what is there of the version before this one."""

@@ -153,6 +153,11 @@ class Mailbox:
         """The greatest depth so far."""
         return self._state.peak
 
+    @property
+    def restarts(self) -> int:
+        """How often `note_restart` was called."""
+        return self._state.restarts
+
     def statistics(self) -> MailboxStatistics:
         """All counters."""
         state = self._state
@@ -178,6 +183,16 @@ class Mailbox:
     def last_seq(self, session: int) -> int:
         """The last sequence number accepted from ``session``; 0 for none, or when 256 other sessions came after it."""
         return self._file.sessions.last(session)
+
+    def last_seqs(self) -> dict[int, int]:
+        """The last sequence numbers of all sessions that are remembered."""
+        return self._file.sessions.known()
+
+    def note_last_seqs(self, last_seqs: Mapping[int, int]) -> None:
+        """Take frames of these sessions up to these numbers for known, wherever they were accepted."""
+        for session, last in last_seqs.items():
+            if last > self.last_seq(session):
+                self._file.sessions.note(session, last, max(self.accepted, 1))
 
     def append(self, session: int, seq: int, frame_type: int, header: bytes, data_length: int) -> int:
         """Accept one frame and return its ring index; `MailboxFull` when there is no room. Else as `append_batch`."""

@@ -80,6 +80,8 @@ def start(load_id: int, life: PluginLife, root: Root) -> m.StartPlugin:
         dispatcher_epoch=root.epochs["dispatcher"],
         restarts=life.restarts,
         leftovers=life.leftovers,
+        instances=life.spec.instances or life.manifest.instances,
+        balance=life.spec.balance or life.manifest.balance,
     )
 
 

@@ -18,7 +18,7 @@ from ..plugins.errors import MailboxFull, PluginFailed, PluginQuarantined, SwapF
 from ..plugins.policy import Policy
 from ..plugins.worker.answers import Connect, Emit, Log, Open
 from . import messages as m
-from . import retiring, swapping
+from . import retiring, scaling, swapping
 from ._thespian import ActorProcess, Address
 from .answers import ANSWERS, Answers
 from .broker import Broker
@@ -31,6 +31,7 @@ from .plans import child_spec
 from .processes import become_subreaper, sweep
 from .remarks import Remarks
 from .retiring import Retiring
+from .scaling import Scaling
 from .supervision import Restart, decide
 from .swapping import Swapping, Switch
 from .tray import Settled
@@ -50,6 +51,7 @@ class PluginActor(ActorProcess):
         self._parent: Address = None
         self._lanes: Lanes | None = None
         self.has_been_ready = False
+        self._is_down = True
         self._given_up = ""
         self._quarantined = False
         self._restarts: tuple[float, ...] = ()
@@ -61,6 +63,7 @@ class PluginActor(ActorProcess):
         self._lost_before = 0
         self._stop_error: str | None = None
         self._answers: Answers
+        self._scaling: Scaling
         self._swapping: Swapping | None = None
         self._retiring: Retiring | None = None
         self._swap_id = 0
@@ -101,6 +104,9 @@ class PluginActor(ActorProcess):
                 self.send(message.reply_to, m.Reply(message.request_id, self._statistics()))
             case m.PausePlugin():
                 self._pause(message)
+            case m.ScalePlugin():
+                self._scaling.ask(message)
+                self._rescale()
             case m.SessionJoined():
                 self._join(message)
             case m.SessionLeft():
@@ -137,11 +143,13 @@ class PluginActor(ActorProcess):
         self._broker = Broker(self)
         for session in plan.sessions:
             self._join(session)
-        self._lanes = Lanes(self, plan.instances)
+        self._lanes = Lanes(self)
+        self._scaling = Scaling(self._lanes, plan.instances, self._scaled)
         if self._lanes.is_recovered:
             self._recover()
-        for lane in self._lanes:
+        for lane in self._lanes.working:
             lane.start()
+        self._rescale()
 
     def _recover(self) -> None:
         """Answer again what the actor that was here before may not have answered."""
@@ -201,10 +209,10 @@ class PluginActor(ActorProcess):
 
     def lane_ready(self, lane: Lane) -> None:
         """Report that the plugin is ready, once all its lanes are."""
-        if not self._all.is_ready:
-            return
-        self.has_been_ready = True
-        self.send(self._parent, m.PluginStarted(self.plan.load_id))
+        if self._all.is_ready and self._is_down:
+            self._is_down, self.has_been_ready = False, True
+            self.send(self._parent, m.PluginStarted(self.plan.load_id))
+        self._rescale()
 
     def lane_failed(self, reason: str, error: NyxPluginError | None) -> None:
         """Report that the plugin can't be loaded."""
@@ -221,7 +229,10 @@ class PluginActor(ActorProcess):
 
     def lane_crashed(self, lane: Lane, death: Death) -> None:
         """Start the worker again if its policy allows; else no frame will be processed any more."""
-        reason = f"worker {death}"
+        if not self._given_up and not self._all.is_needed(lane):
+            self._rescale()
+            return
+        reason, self._is_down = f"worker {death}", True
         after_s = None if self._given_up else self._restart_after(death.normal)
         self.send(self._parent, m.WorkerCrashed(self.plan.load_id, reason, after_s, self._restarts))
         if after_s is None:
@@ -230,6 +241,7 @@ class PluginActor(ActorProcess):
                 each.condemn("failed plugin")
             self._abandon_swap("the plugin has failed")
             self._continue_drain()
+            self._rescale()
         else:
             lane.restart(after_s)
             if self._swapping is not None:
@@ -246,12 +258,37 @@ class PluginActor(ActorProcess):
         self._continue_drain()
         if self._swapping is not None:
             self._swapping.advance()
+        self._rescale()
 
     def lane_stopped(self, lane: Lane, error: str | None) -> None:
         """Report that the plugin needs nothing more, once no lane does."""
         self._stop_error = self._stop_error or error
-        if not any(each.worker for each in self._all):
+        if self._draining is None:
+            self._rescale()
+        elif not any(each.worker for each in self._all):
             self._drained(self._stop_error)
+
+    def _rescale(self) -> None:
+        """Go on with a change of the number of lanes, if there is one."""
+        if self._draining is not None or self._swapping is not None or not self._scaling.is_at_work:
+            return
+        if self._given_up:
+            self._let_in()
+            self._scaling.end()
+            return
+        for lane in self._scaling.spread(self.plan.balance == "by_key"):
+            lane.start()
+        if self._scaling.is_pending and self._scaling.due_in_s:
+            self.alarm(scaling.ALARM, self._scaling.due_in_s)
+        for message in self._scaling.released():
+            self._accept(message)
+        for lane in self._scaling.surplus():
+            lane.stop()
+        self._scaling.tell()
+
+    def _scaled(self, question: m.ScalePlugin) -> None:
+        error = PluginFailed(self.plan.plugin_id, self._given_up, "scale") if self._given_up else None
+        self.send(question.reply_to, m.Reply(question.request_id, error=error))
 
     def _quarantine(self, reason: str) -> None:
         """Nothing more goes to the worker or comes from it."""
@@ -269,7 +306,7 @@ class PluginActor(ActorProcess):
         if self._given_up or self._draining is not None:
             self.swap_failed(SwapFailed(self.plan.plugin_id, "start", self._given_up or "it is being unloaded"))
             return
-        self._swapping = Swapping(self, self, list(self._all), order)
+        self._swapping = Swapping(self, self, self._all.working, order)
         self._swapping.begin()
 
     def adopt(self, plan: m.StartPlugin) -> None:
@@ -283,11 +320,13 @@ class PluginActor(ActorProcess):
         self.send(self._parent, m.PluginSwapped(self._swap_id, switch.pause_s, switch.state_carried))
         assert self._retiring is not None
         self._retiring.begin(switch.retired)
+        self._rescale()
 
     def swap_failed(self, error: NyxPluginError) -> None:
         """Report that the old version goes on."""
         self._swapping = None
         self.send(self._parent, m.SwapAbandoned(self._swap_id, error))
+        self._rescale()
 
     def _abandon_swap(self, reason: str) -> None:
         if self._swapping is not None:
@@ -306,6 +345,15 @@ class PluginActor(ActorProcess):
         return message.dispatcher_epoch == self.plan.dispatcher_epoch
 
     def _enqueue(self, message: m.Enqueue) -> None:
+        if not self._scaling.hold(message, self.plan.balance == "by_key"):
+            self._accept(message)
+
+    def _let_in(self) -> None:
+        """Take what is held back, and spread it as before: what came behind it must not overtake it."""
+        for message in self._scaling.released(at_once=True):
+            self._accept(message)
+
+    def _accept(self, message: m.Enqueue) -> None:
         known, refused = self._all.check(message) if self._given_up else self._all.accept(message)
         self._answers.accepted(message.session, known)
         if refused:
@@ -326,6 +374,7 @@ class PluginActor(ActorProcess):
 
     def _refuse(self, message: m.Refuse) -> None:
         """Refuse what is not in the mailbox; what is stays accepted, whatever has changed since."""
+        self._let_in()
         known = self._all.recall(message.session)
         accepted = {*known.unfinished, *(seq for seq, _ in known.finished)}
         self._answers.accepted(message.session, [seq for seq, _ in message.frames if seq in accepted])
@@ -340,6 +389,7 @@ class PluginActor(ActorProcess):
         self._pass_fences()
 
     def _fence(self, fence: m.Fence, sender: Address) -> None:
+        self._let_in()
         self._fences.add(fence.token, self._all.accepted() if fence.settled else {})
         self._fenced_for[fence.token] = sender
         self._pass_fences()
@@ -357,6 +407,8 @@ class PluginActor(ActorProcess):
                 self._all[number].on_alarm(kind)
             case "drain":
                 self._give_up_draining()
+            case scaling.ALARM:
+                self._rescale()
             case "broker":
                 self._broker.expire()
             case swapping.ALARM if self._swapping is not None:
@@ -383,6 +435,7 @@ class PluginActor(ActorProcess):
         self._pausing.clear()
 
     def _drain(self, message: m.DrainPlugin) -> None:
+        self._let_in()
         self._abandon_swap("it was unloaded")
         self._draining = message
         self._lost_before = self._all.statistics().dead_lettered
@@ -466,6 +519,7 @@ class PluginActor(ActorProcess):
             worker_pid=(worker.pid or None) if worker is not None else None,
             violations=self._remarks.violations,
             last_death=self._remarks.last_death,
+            instances=self._all.instances(),
             **box,
         )
 

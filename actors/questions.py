@@ -22,6 +22,7 @@ from .arguments import (
     checked_bundle,
     checked_config,
     checked_id,
+    checked_instances,
     checked_permission,
     checked_permissions,
     checked_seconds,
@@ -64,14 +65,14 @@ def one_plugin(
     config: Mapping[str, Any] | None,
     *,
     require_handshake: bool | None = None,
+    instances: int | None = None,
 ) -> PluginSettings:
     """Check the arguments of ``load``; raises :class:`TypeError` and :class:`ConfigError`."""
     place = checked_bundle(bundle)
     names, table = checked_permissions(permissions), checked_config(config)
     try:
-        return PluginSettings(
-            place, plugin_id, capacity, capacity_bytes, names, table, require_handshake=require_handshake
-        )
+        options = (plugin_id, capacity, capacity_bytes, names, table)
+        return PluginSettings(place, *options, require_handshake=require_handshake, instances=instances)
     except ConfigError as error:
         raise ConfigError(f"of {shown(place)}", error.faults) from None
 
@@ -107,6 +108,20 @@ def swap(
         lambda n, to: m.SwapPluginFor(n, to, plugin_id, place, bool(allow_widen), bool(dry_run), step_s),
         f"swapping plugin {plugin_id}",
         settings.system.load_timeout_s + 3 * step_s + settings.system.stop_timeout_s + 2 * ANSWER_S,
+    )
+
+
+def scale(settings: Settings, plugin_id: int, instances: int) -> Ask:
+    """Run one in so many workers."""
+    checked_id(plugin_id)
+    checked_instances(instances)
+    system = settings.system
+    return Ask(
+        "supervisor",
+        lambda n, to: m.ScalePlugin(n, to, plugin_id, instances),
+        f"scaling plugin {plugin_id}",
+        system.load_timeout_s + system.stop_timeout_s + settings.ceiling.wall_time_s + ANSWER_S,
+        again=True,
     )
 
 

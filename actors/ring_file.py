@@ -146,6 +146,10 @@ class LastSequence:
         """The last sequence number noted for ``session``; 0 when there is none."""
         return self._last.get(session, 0)
 
+    def known(self) -> dict[int, int]:
+        """The last sequence number of each session."""
+        return dict(self._last)
+
     def note(self, session: int, last: int, index: int) -> None:
         """Note that the frame at ``index`` is from ``session``, with sequence number ``last`` (from 1)."""
         known = self._last.pop(session, 0)

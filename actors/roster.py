@@ -258,6 +258,17 @@ class Roster:
     def _refuse(self, question: m.Question, error: NyxPluginError) -> None:
         self._root.send(question.reply_to, m.Reply(question.request_id, error=error))
 
+    def scale(self, question: m.ScalePlugin) -> None:
+        """Change the number of workers of one plugin; its plugin actor answers."""
+        plugin = self._plugins.named(question.plugin_id)
+        if plugin is None:
+            self._refuse(question, PluginNotRegistered(question.plugin_id))
+        elif plugin.actor is None or plugin.life.stage not in (Stage.READY, Stage.RESTARTING):
+            self._refuse(question, PluginNotLoaded(question.plugin_id, plugin.life.state))
+        else:
+            plugin.life.scaled(question.instances)
+            self._root.send(plugin.actor, question)
+
     # The end of the system.
 
     def unload_all(self, drain_s: float) -> None:

@@ -76,6 +76,8 @@ class Supervisor(ActorProcess):
                 self._roster.pause(message)
             case m.ResetPlugin():
                 self._roster.reset(message)
+            case m.ScalePlugin():
+                self._roster.scale(message)
             case m.GetRegistration() | m.ListRegistrations():
                 # By this way, so that it is behind what the registry was told of the plugin's state.
                 self.send(self.essential["registry"], message)

@@ -137,6 +137,7 @@ class PluginSystem:
         permissions: Iterable[str] | None = None,
         config: Mapping[str, Any] | None = None,
         require_handshake: bool | None = None,
+        instances: int | None = None,
     ) -> PluginInfo:
         """Load one bundle (a directory, a zip, or ``builtin:NAME``) and return what it is once it is ready.
 
@@ -144,9 +145,8 @@ class PluginSystem:
         :class:`ManifestError`, :class:`PolicyRefused`, :class:`AlreadyLoaded`, :class:`DependencyMissing` or
         :class:`PluginFailed`, and has then left nothing behind.
         """
-        wanted = questions.one_plugin(
-            bundle, plugin_id, capacity, capacity_bytes, permissions, config, require_handshake=require_handshake
-        )
+        options = (plugin_id, capacity, capacity_bytes, permissions, config)
+        wanted = questions.one_plugin(bundle, *options, require_handshake=require_handshake, instances=instances)
         [result] = self.load_many([wanted])
         if isinstance(result, NyxPluginError):
             raise result
@@ -194,6 +194,15 @@ class PluginSystem:
         """
         report: SwapReport = self._ask(questions.swap(self._settings, plugin_id, bundle, allow_widen, dry_run, timeout))
         return report
+
+    def scale(self, plugin_id: int, instances: int) -> None:
+        """Run the plugin in so many workers (1 to 64) from now on; returns once they are ready, and surplus ones gone.
+
+        No frame is lost, and the order of frames with the same key holds: with ``balance = "by_key"`` frames go to the
+        new workers once all that were accepted before are finished. Raises :class:`PluginNotRegistered`,
+        :class:`PluginNotLoaded`, :class:`PluginFailed`.
+        """
+        self._ask(questions.scale(self._settings, plugin_id, instances))
 
     def pause(self, plugin_id: int) -> None:
         """Hand no more frames to the plugin; its mailbox accepts until it is full.

@@ -131,6 +131,7 @@ class PluginSettings:
         default=None, validator=checks.optional(checks.instance_of(SandboxOverride))
     )
     require_handshake: bool | None = field(default=None, validator=checks.optional(checks.flag))
+    instances: int | None = field(default=None, validator=checks.optional(instances))
 
 
 @attrs.frozen

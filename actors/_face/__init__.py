@@ -28,6 +28,7 @@ _WHERE = {
     "EventKind": "actors.events",
     "Emitted": "actors.events",
     "DispatchStats": "actors.events",
+    "InstanceStats": "actors.events",
     "PluginStats": "actors.events",
     "SwapReport": "actors.swap_report",
     "Difference": "plugins.differences",
@@ -116,6 +117,7 @@ __all__ = [
     "Handshake",
     "HandshakeRefused",
     "HandshakeRequired",
+    "InstanceStats",
     "InvalidFrameType",
     "JournalCorrupt",
     "JournalFailed",
@@ -166,7 +168,7 @@ if TYPE_CHECKING:
     from .actors.async_subscription import AsyncSubscription
     from .actors.async_system import AsyncPluginSystem
     from .actors.deaths import Death
-    from .actors.events import DispatchStats, Emitted, Event, EventKind, PluginStats
+    from .actors.events import DispatchStats, Emitted, Event, EventKind, InstanceStats, PluginStats
     from .actors.latency import LatencyHistogram
     from .actors.launch import StopReport
     from .actors.plugin_info import PluginInfo

@@ -122,6 +122,7 @@ from .values import (
     Refusal,
     Registration,
     Route,
+    ScalePlugin,
     SessionJoined,
     SessionLeft,
 )
@@ -209,6 +210,7 @@ __all__ = [
     "RouteDropped",
     "RouteSet",
     "RoutesChanged",
+    "ScalePlugin",
     "SessionJoined",
     "SessionLeft",
     "SessionMessage",

@@ -11,7 +11,7 @@ from ...config.settings import Settings
 from ...plugins.manifest import Manifest
 from ...plugins.policy import Policy
 from .._thespian import Address
-from .values import DeliverySeen, Extra, GetPluginStats, Introduce, PausePlugin, SessionJoined, SessionLeft
+from .values import DeliverySeen, Extra, GetPluginStats, Introduce, PausePlugin, ScalePlugin, SessionJoined, SessionLeft
 
 
 @attrs.frozen
@@ -43,6 +43,7 @@ class StartPlugin:
     """Why frames of an earlier plugin actor are dead-lettered; empty: they are processed."""
     restarts: tuple[float, ...] = ()
     """When the plugin's worker and its actor were restarted lately (monotonic seconds); all count together."""
+    balance: str = "round_robin"
 
 
 @attrs.frozen
@@ -124,6 +125,7 @@ PluginMessage: TypeAlias = (
     | NoteViolations
     | GetPluginStats
     | PausePlugin
+    | ScalePlugin
     | Quarantine
     | SwapPlugin
     | DrainPlugin

@@ -10,7 +10,7 @@ from ...config.settings import Settings
 from ...plugins.manifest import Manifest
 from ...plugins.policy import Policy
 from .to_services import GetRegistration, ListRegistrations
-from .values import DeliverySeen, LoadSpec, PausePlugin, Question, Registration
+from .values import DeliverySeen, LoadSpec, PausePlugin, Question, Registration, ScalePlugin
 
 
 @attrs.frozen
@@ -335,6 +335,7 @@ SupervisorMessage: TypeAlias = (
     | UnloadPlugin
     | ResetPlugin
     | PausePlugin
+    | ScalePlugin
     | GetRegistration
     | ListRegistrations
     | ChangeSettings

@@ -33,6 +33,8 @@ class LoadSpec:
     permissions: tuple[str, ...] | None = None
     config: Mapping[str, Any] = attrs.field(factory=dict)
     sandbox: SandboxOverride | None = None
+    instances: int | None = None
+    balance: str | None = None
     require_handshake: bool | None = None
 
 
@@ -154,6 +156,14 @@ class GetPluginStats(Question):
     """Session to dispatcher, passed on to the plugin actor; the value is a ``MailboxStatistics``."""
 
     plugin_id: int
+
+
+@attrs.frozen
+class ScalePlugin(Question):
+    """Session to supervisor, passed on to the plugin actor: run so many workers from now on."""
+
+    plugin_id: int
+    instances: int
 
 
 @attrs.frozen

@@ -36,6 +36,7 @@ COMMANDS = {
     "reset": ("plugins", "reset"),
     "resume": ("plugins", "resume"),
     "revoke": ("plugins", "revoke"),
+    "scale": ("plugins", "scale"),
     "serve": ("serving", "serve"),
     "sign": ("signing", "sign"),
     "stats": ("looking", "stats"),
@@ -50,7 +51,7 @@ COMMANDS = {
 TOPICS = {
     "Run": ("demo", "replay", "serve", "stop"),
     "Drive a running service": (
-        *("load", "unload", "swap", "pause", "resume", "reset"),
+        *("load", "unload", "swap", "pause", "resume", "reset", "scale"),
         *("grant", "revoke", "dispatch", "request"),
     ),
     "Look at a running service": ("status", "stats", "top", "events"),

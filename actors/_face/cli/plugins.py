@@ -1,4 +1,4 @@
-"""``nyx-plugins load``, ``unload``, ``pause``, ``resume``, ``reset``, ``grant``, ``revoke``: plugins of a service."""
+"""Commands about the plugins of a service: load, unload, pause, resume, reset, scale, grant, revoke."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PERMISSION = PermissionName()
 MAX_CAPACITY = 100_000
+MAX_INSTANCES = 64
 LEAST_CAPACITY_BYTES = 4096
 MAX_CAPACITY_BYTES = 1 << 30
 
@@ -91,6 +92,21 @@ def unload(system: PluginSystem, plugins: tuple[int | str, ...], timeout: float 
     from .managing import for_each
 
     for_each(system, plugins, "unloaded", lambda plugin_id: system.unload(plugin_id, timeout), json_wanted)
+
+
+@click.command(short_help="Run a plugin in more workers, or fewer.")
+@_plugin
+@click.argument("instances", metavar="N", type=Whole(1, MAX_INSTANCES))
+@_json
+@connected
+def scale(system: PluginSystem, plugin: int | str, instances: int, json_wanted: bool) -> None:
+    """Run PLUGIN (an id or a name) in N workers, which share its frames as its manifest says (`balance`).
+
+    Returns once the new ones are ready, or those that are too many have finished what they had.
+    """
+    from .managing import for_each
+
+    for_each(system, [plugin], "scaled", lambda plugin_id: system.scale(plugin_id, instances), json_wanted)
 
 
 @click.command(short_help="Hand plugins no more frames for now.")
