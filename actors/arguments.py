@@ -65,6 +65,24 @@ def checked_capacity(capacity: object, default: int) -> int:
     return capacity
 
 
+def checked_count(what: str, number: object, least: int) -> int:
+    """Return a number that is at least ``least``; raises :class:`TypeError` or :class:`ValueError`, naming ``what``."""
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise TypeError(f"{what} must be an int, not {type(number).__name__}")
+    if number < least:
+        raise ValueError(f"{what} must be {least} or more, not {number:,}")
+    return number
+
+
+def checked_letters(ids: object) -> tuple[int, ...] | None:
+    """Return numbers of dead letters, each once; ``None`` stays. Raises :class:`TypeError` and :class:`ValueError`."""
+    if ids is None:
+        return None
+    if not isinstance(ids, Iterable) or isinstance(ids, (str, bytes)):
+        raise TypeError(f"ids must be numbers of dead letters or None, not {type(ids).__name__}")
+    return tuple(dict.fromkeys(checked_count("a dead letter's number", number, 0) for number in ids))
+
+
 def checked_permission(permission: object, known: Collection[str] = ALL_PERMISSIONS) -> str:
     """Return the name of a permission; raises :class:`ValueError` for one that does not exist."""
     if not isinstance(permission, str) or permission not in known:
@@ -134,6 +152,7 @@ def load_spec(plugin: PluginSettings, number: int, permissions: Collection[str] 
         plugin.sandbox,
         require_handshake=plugin.require_handshake,
         instances=plugin.instances,
+        durability=plugin.durability,
     )
 
 

@@ -11,17 +11,18 @@ from types import TracebackType
 from typing import Any
 
 from ..config.errors import NyxPluginError
-from ..config.settings import PluginSettings, Settings
+from ..config.settings import Durability, PluginSettings, Settings
 from ..plugins.errors import NotStarted, SystemStopped
 from ..plugins.worker.jail.level import Enforcement
 from . import messages as m
 from . import questions
-from .arguments import checked_capacity, checked_seconds
+from .arguments import checked_capacity, checked_letters, checked_seconds
 from .aside import aside
 from .async_receipt import AsyncReceipt
 from .async_session import AsyncSession
 from .async_subscription import AsyncSubscription
 from .bridge import Bridge
+from .dead_letter_info import DeadLetterContent, DeadLetterInfo, Redelivery, again, chosen, redelivery_of
 from .events import ALL_STREAMS, EMITS, EVENTS, DispatchStats, PluginStats
 from .extras import Key, extra
 from .launch import StopReport
@@ -145,10 +146,13 @@ class AsyncPluginSystem:
         config: Mapping[str, Any] | None = None,
         require_handshake: bool | None = None,
         instances: int | None = None,
+        durability: Durability | None = None,
     ) -> PluginInfo:
         """Load one bundle and return what it is once it is ready; see :meth:`PluginSystem.load`."""
         options = (plugin_id, capacity, capacity_bytes, permissions, config)
-        wanted = questions.one_plugin(bundle, *options, require_handshake=require_handshake, instances=instances)
+        wanted = questions.one_plugin(
+            bundle, *options, require_handshake=require_handshake, instances=instances, durability=durability
+        )
         [result] = await self.load_many([wanted])
         if isinstance(result, NyxPluginError):
             raise result
@@ -301,6 +305,43 @@ class AsyncPluginSystem:
     def subscribe(self, capacity: int | None = None) -> AsyncSubscription:
         """Return a bounded queue of events and of the frames that plugins emit, from now on."""
         return self._here.subscribe(checked_capacity(capacity, self.settings.limits.event_queue))
+
+    # Dead letters.
+
+    async def dead_letters(
+        self, plugin_id: int | None = None, *, after: int = 0, limit: int = 100
+    ) -> list[DeadLetterInfo]:
+        """Return at most ``limit`` dead letters of a plugin, or of all; see :meth:`PluginSystem.dead_letters`."""
+        if plugin_id is not None:
+            return list(await self._here.ask(questions.dead_letters(plugin_id, after, limit)))
+        found: list[DeadLetterInfo] = []
+        for each in await self._here.ask(questions.plugins_with_letters()):
+            if (room := limit - len(found)) > 0:
+                found += await self._here.ask(questions.dead_letters(each, after, room))
+        return found
+
+    async def dead_letter(self, plugin_id: int, letter_id: int) -> DeadLetterContent:
+        """Return one dead letter with its frame; raises :class:`DeadLetterUnknown`."""
+        content: DeadLetterContent = await self._here.ask(questions.dead_letter(plugin_id, letter_id))
+        return content
+
+    async def redeliver(
+        self, plugin_id: int, ids: Iterable[int] | None = None, timeout: float | None = None
+    ) -> Redelivery:
+        """Send dead letters to their plugin once more; see :meth:`PluginSystem.redeliver`."""
+        session, timeout = self._here, self._dispatch_s(timeout)
+        wanted = checked_letters(ids)
+        contents: list[DeadLetterContent] = []
+        while page := await session.ask(questions.letters_behind(plugin_id, contents)):
+            contents += page
+        contents = chosen(plugin_id, contents, wanted)
+        results = await session.enter_many(again(contents), session.deadline(timeout), timeout)
+        return redelivery_of(contents, results)
+
+    async def drop_dead_letters(self, plugin_id: int, ids: Iterable[int] | None = None) -> int:
+        """Remove dead letters for good, and return how many; see :meth:`PluginSystem.drop_dead_letters`."""
+        dropped: int = await self._here.ask(questions.drop_dead_letters(plugin_id, ids))
+        return dropped
 
     # What is known.
 

@@ -43,7 +43,8 @@ class DeadLetters:
     """The letters of ``plugin_id`` in the folder ``folder``; nothing is read or made before it is needed.
 
     ``incarnation`` tells one mailbox from another (0: nobody's, as for who only looks). ``tell`` is called with a
-    sentence when a file that can't be used is set aside. Methods raise :class:`JournalFailed`.
+    sentence when a file that can't be used is set aside; without it that is :class:`JournalCorrupt`. Methods raise
+    :class:`JournalFailed`.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class DeadLetters:
         *,
         incarnation: int = 0,
         durable: bool = False,
-        tell: Callable[[str], None] = lambda _: None,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self.plugin_id = plugin_id
         self._path = Path(folder, f"{plugin_id}.journal")
@@ -101,9 +102,12 @@ class DeadLetters:
         new = self._opened(make=True).unnoted(frames)
         if not new:
             return
-        first = self._book.next_id
-        letters = [Letter(first + place, frame, reason[:MAX_REASON], at, plugin) for place, frame in enumerate(new)]
-        self._record(self._fitting(letters))
+        hopeless = max(0, len(new) - self._bounds.letters)
+        first = self._book.next_id + hopeless
+        letters = [
+            Letter(first + place, frame, reason[:MAX_REASON], at, plugin) for place, frame in enumerate(new[hopeless:])
+        ]
+        self._record(self._fitting(letters, hopeless))
 
     def claim(self, frames: Iterable[tuple[int, int, int]]) -> None:
         """Note that letters are about to be accepted again, each as (letter, session, sequence number)."""
@@ -146,6 +150,12 @@ class DeadLetters:
             self._lock = -1
         self._book = LetterBook()
 
+    def __enter__(self) -> DeadLetters:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _check(self, ids: Iterable[int]) -> None:
         missing = [letter_id for letter_id in ids if letter_id not in self._opened().letters]
         if missing:
@@ -153,7 +163,7 @@ class DeadLetters:
 
     # What has to go.
 
-    def _fitting(self, letters: list[Letter]) -> list[Operation]:
+    def _fitting(self, letters: list[Letter], gone_before: int) -> list[Operation]:
         """The operations that add ``letters``, and let the oldest of all go as the bounds demand."""
         kept = {**self._book.letters, **{letter.letter_id: letter for letter in letters}}
         size = self._book.size + sum(letter.size for letter in letters)
@@ -165,7 +175,8 @@ class DeadLetters:
             size -= kept[letter_id].size
         # The last one is noted in any case: it says how far the ring was noted.
         staying = [letter.operation() for letter in letters if letter.letter_id not in gone or letter is letters[-1]]
-        return [*staying, [LOST, gone, self._book.lost + len(gone)]] if gone else staying
+        lost = gone_before + len(gone)
+        return [*staying, [LOST, gone, self._book.lost + lost]] if lost else staying
 
     # The file.
 
@@ -196,6 +207,8 @@ class DeadLetters:
             if self._path.exists():
                 self._journal, payloads = Journal.open(self._path, durable=self._durable)
         except JournalCorrupt as corrupt:
+            if self._tell is None:
+                raise
             self._tell(
                 f"{corrupt}; it is kept as {set_aside(self._path)}, and its dead letters are not listed any more"
             )

@@ -138,7 +138,7 @@ class Deeds:
 
     def _drain(self, load_id: int, plugin: Plugin) -> None:
         reason = "system stopped" if self._plugins.stopping else "unloaded"
-        self._root.send(plugin.actor, m.DrainPlugin(plugin.drain_s, reason))
+        self._root.send(plugin.actor, m.DrainPlugin(plugin.drain_s, reason, self._plugins.stopping))
         self._root.alarm(("drain", load_id), plugin.drain_s + self._root.boot.settings.system.stop_timeout_s + GRACE_S)
 
     def _stop_actor(self, load_id: int, plugin: Plugin) -> None:

@@ -21,8 +21,10 @@ from . import messages as m
 from ._thespian import ActorProcess, Address
 from .admission import ACCEPTING, Rejection, admit_all
 from .credit import CreditLedger, Grant, Recall
+from .dead_letters import Bounds, DeadLetters
 from .dispatch_counts import DispatchCounts
 from .frame_rules import FrameRules
+from .letter_office import answer, find
 from .promises import Answer, Promise, Promises
 from .refusals import refusal_of
 from .route_book import RouteBook
@@ -40,6 +42,7 @@ class Dispatcher(ActorProcess):
     def __init__(self) -> None:
         super().__init__()
         self._rules: FrameRules
+        self._letters: str
         self._parent: Address = None
         self._guard: Address = None
         self._epoch = 1
@@ -71,6 +74,10 @@ class Dispatcher(ActorProcess):
                 self._overflowed(message, sender)
             case m.GetPluginStats():
                 self._pass_on(message)
+            case m.ListDeadLetters() | m.GetDeadLetter() | m.DropDeadLetters():
+                self._answer_for_letters(message)
+            case m.FindDeadLetters():
+                self.send(message.reply_to, m.Reply(message.request_id, find(self._letters)))
             case m.GetDispatchStats():
                 self.send(message.reply_to, m.Reply(message.request_id, self._counts.statistics()))
             case m.FencePassed():
@@ -104,6 +111,7 @@ class Dispatcher(ActorProcess):
 
     def _start(self, message: m.StartDispatcher, sender: Address) -> None:
         self._rules, self._parent, self._epoch = message.rules, sender, message.epoch
+        self._letters = message.letters
         self._must_know = message.restarted
         self.end_with_host(message.host_pid)
         if message.directory is not None:
@@ -398,3 +406,12 @@ class Dispatcher(ActorProcess):
         if target is not None:
             error = PluginFailed(message.plugin_id, "its counters ended with its plugin actor", "statistics")
         self.send(message.reply_to, m.Reply(message.request_id, error=error))
+
+    def _answer_for_letters(self, question: m.ListDeadLetters | m.GetDeadLetter | m.DropDeadLetters) -> None:
+        """Where there is a plugin actor, it alone has the file open."""
+        target = self._targets.get(question.plugin_id)
+        if target is not None and target.actor is not None:
+            self.send(target.actor, question)
+            return
+        with DeadLetters(self._letters, question.plugin_id, Bounds(0, 0)) as letters:
+            self.send(question.reply_to, answer(letters, question))

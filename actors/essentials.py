@@ -18,7 +18,7 @@ from .dispatcher import Dispatcher
 from .events import Event, EventKind
 from .frame_rules import frame_rules
 from .guard import Guard
-from .plans import child_spec
+from .plans import child_spec, letters_folder
 from .processes import kill
 from .registry import Registry
 from .root import Root
@@ -174,7 +174,8 @@ class Essentials:
         epoch, sessions = self._root.epochs["dispatcher"], tuple(self._root.sessions.values())
         must_know = again and "registry" in self._root.essential
         rules, directory = frame_rules(boot.settings), boot.runtime_dir
-        return m.StartDispatcher(rules, boot.host_pid, epoch, sessions, must_know, directory)
+        folder = letters_folder(boot)
+        return m.StartDispatcher(rules, boot.host_pid, epoch, sessions, must_know, directory, folder)
 
     def _start_guard(self, again: bool) -> m.StartGuard:
         boot = self._root.boot

@@ -97,7 +97,8 @@ class PluginStats:
     ``permission_violations`` counts refused frames, for which their senders are to blame; ``violations`` what the
     worker tried beyond its bounds. That and ``latency`` begin anew with each plugin actor; the process ids are its own
     and the worker's (``None`` while there is none, and on ``inline``). ``last_death``
-    is the end of the last worker that it has lost.
+    is the end of the last worker that it has lost. ``dead_letters`` are kept, of this run and earlier ones;
+    ``dead_letters_lost`` had to go to make room for others, or could not be kept.
     """
 
     messages_processed: int
@@ -120,5 +121,7 @@ class PluginStats:
     worker_pid: int | None
     violations: int = 0
     last_death: Death | None = None
+    dead_letters: int = 0
+    dead_letters_lost: int = 0
     instances: tuple[InstanceStats, ...] = ()
     """One for each instance, in order; the frames of those that were scaled away count in the sums only."""

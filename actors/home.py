@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ..config.errors import NyxPluginError
@@ -10,7 +10,8 @@ from ..plugins.policy import Policy
 from ..plugins.worker.answers import Connect, Emit, Log, Open
 from . import messages as m
 from .deaths import Death
-from .tray import Settled
+from .letter_book import DeadFrame
+from .tray import HandOut, Settled
 from .worker_link import Worker
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ class Home(Protocol):
 
     def cancel_alarm(self, name: object) -> None:
         """See to it that this does not happen."""
+
+    def hand_out(self, lane: Lane, batch: HandOut, then: Callable[[], None]) -> None:
+        """Call ``then``, which gives the batch to the worker, once it may be."""
+
+    def bury(self, reason: str, frames: Sequence[DeadFrame]) -> None:
+        """Keep frames that are about to be dead-lettered."""
 
     def settled(self, outcomes: Settled) -> None:
         """Tell the sessions the outcomes of their frames."""

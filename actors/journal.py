@@ -101,6 +101,11 @@ class Journal:
         """Bytes of the file."""
         return self._end
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether nothing can be appended any more, before a :meth:`rewrite`."""
+        return bool(self._broken)
+
     def append(self, payloads: Iterable[bytes]) -> None:
         """Write records behind the last one, with one call of the system; they are not synced yet.
 
@@ -133,6 +138,11 @@ class Journal:
             self._broken = f"it could not be synced: {error.strerror}"
             raise JournalFailed(self.path, self._broken) from None
         self._synced = end
+
+    def undo(self) -> None:
+        """Cut off what was appended and could not be synced, as far as that is possible."""
+        self._end = self._synced
+        self._cut()
 
     def rewrite(self, payloads: Iterable[bytes]) -> None:
         """Replace all records by these, at once and synced; :class:`JournalFailed`, and the old ones are in place."""

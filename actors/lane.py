@@ -38,6 +38,7 @@ from .deaths import Cause, Death
 from .home import Home
 from .inline_worker import InlineWorker
 from .lane_files import CONTROL, DATA, mailbox_path, mark_path, open_mailbox
+from .letter_office import dead_frames
 from .results import DeadLetter, Failed, Result
 from .tray import BATCH_FRAMES, BATCHES_UNDER_WAY, HandOut, Tray
 from .worker_link import Owner, Worker, WorkerLink, WorkerPlan
@@ -61,8 +62,11 @@ class Lane:
         """Who is told of the plugin's state, in the order in which it was asked for."""
         self._home = home
         self._directory = Path(home.plan.directory)
+        self._marks = Path(home.plan.durable or home.plan.directory)
         self._deadline = Deadline(home.plan.policy.wall_time_s, BATCH_FRAMES)
         self._is_watching = self._is_pumping = self._is_stopping = False
+        self._unsent = 0
+        """Batches that the worker is about to be given."""
         self._trays: dict[int, Tray] = {}
         self.trays: list[Tray] = []
         """Those that there are, in the order in which they are served."""
@@ -117,11 +121,11 @@ class Lane:
 
     @property
     def _mark(self) -> Path:
-        return mark_path(self._directory, self.number)
+        return mark_path(self._marks, self.number)
 
     @property
     def _standby_mark(self) -> Path:
-        return self._directory / f"mark-{self.number}-standby"
+        return self._marks / f"mark-{self.number}-standby"
 
     def worker_plan(self, plan: m.StartPlugin, standby: bool = False) -> WorkerPlan:
         """What a worker of this version of the plugin is started with."""
@@ -229,6 +233,7 @@ class Lane:
             tray.box.close()
 
     def _rewind(self) -> None:
+        self._unsent = 0
         for tray in self.trays:
             tray.rewind()
 
@@ -361,11 +366,22 @@ class Lane:
         self._is_pumping = True
         try:
             while (batch := self._next_batch()) is not None:
-                assert self.worker is not None
-                self.worker.send_batch(batch.first, batch.frames)
+                self._hand_out(batch)
         finally:
             self._is_pumping = False
         self._watch_expiry()
+
+    def _hand_out(self, batch: HandOut) -> None:
+        worker = self.worker
+        assert worker is not None
+        self._unsent += 1
+        self._home.hand_out(self, batch, lambda: self._send(worker, batch))
+
+    def _send(self, worker: Worker, batch: HandOut) -> None:
+        # Another worker, if one is here by now, is given the frames anew.
+        if worker is self.worker and self.is_ready:
+            self._unsent -= 1
+            worker.send_batch(batch.first, batch.frames)
 
     def _next_batch(self) -> HandOut | None:
         now_ms = int(time.time() * 1000)
@@ -392,6 +408,9 @@ class Lane:
 
     def _finish(self, tray: Tray, results: list[Result]) -> None:
         if results:
+            # Before they are finished: who is killed in between finishes them again, and they are kept once.
+            for reason, frames in dead_frames(tray.box, tray.ring(self.number), results):
+                self._home.bury(reason, frames)
             self._home.settled(tray.finish(results))
 
     def settle_suspects(self, reason: str) -> None:
@@ -453,6 +472,9 @@ class Lane:
         if tray is None or self.worker is None:
             return
         in_hand = tray.in_hand(self.worker.mark())
+        if self._unsent:
+            # It is no fault of the worker that it has not begun.
+            self._deadline.begin(time.monotonic())
         allowed = self._deadline.exceeded(*in_hand, tray.box.finished, time.monotonic())
         if allowed is not None:
             self.end_worker(Death(Cause.DEADLINE, f"exceeded its wall time of {allowed:g} s per frame"))

@@ -187,6 +187,13 @@ class Lanes:
             count += share
         return shares
 
+    def note_deliveries(self, session: int, counts: Mapping[int, int]) -> None:
+        """Frames of a session, by sequence number, were in the hand of a worker that ended as often as this."""
+        for box in (tray.box for tray in self._trays()):
+            for index, (owner, seq) in enumerate(box.origins(box.finished, box.depth), box.finished):
+                for _ in range(counts.get(seq, 0) if owner == session else 0):
+                    box.note_delivery(index)
+
     # What they come to.
 
     def recall(self, session: int) -> Recalled:

@@ -6,7 +6,7 @@ A record is a list of operations that count together or not at all. `dead_letter
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 import cbor2
@@ -19,23 +19,18 @@ OVERHEAD_BYTES = 64
 Operation: TypeAlias = list[Any]
 
 
-class Origin(NamedTuple):
-    """Where a frame was: a ring of the mailbox (its number among the rings of the plugin), and its index in there."""
-
-    ring: int
-    position: int
-
-
 @attrs.frozen
 class DeadFrame:
-    """A frame that is about to be dead-lettered: what of it is kept."""
+    """A frame that is about to be dead-lettered: where it was, and what of it is kept."""
 
-    origin: Origin
+    ring: int
+    """The mailbox, by its number among those of the plugin."""
+    index: int
+    """The ring index in there."""
     frame_type: int
     header: bytes
     deliveries: int = 0
-    """How often it was handed to a worker."""
-    key: bytes | None = None
+    """How often it was in the hand of a worker that ended."""
 
 
 @attrs.frozen
@@ -62,9 +57,7 @@ class Letter:
 
     def operation(self) -> Operation:
         """How it is recorded."""
-        frame = self.frame
-        values = (*frame.origin, frame.frame_type, frame.header, frame.deliveries, frame.key)
-        return [LETTER, self.letter_id, *values, self.reason, self.at, self.plugin]
+        return [LETTER, self.letter_id, *attrs.astuple(self.frame), self.reason, self.at, self.plugin]
 
 
 @attrs.define
@@ -118,7 +111,7 @@ class LetterBook:
 
     def unnoted(self, frames: Sequence[DeadFrame]) -> list[DeadFrame]:
         """Those of ``frames`` that no record is about yet."""
-        return [frame for frame in frames if frame.origin.position >= self.marks.get(frame.origin.ring, 0)]
+        return [frame for frame in frames if frame.index >= self.marks.get(frame.ring, 0)]
 
     def _begin(self, version: int, next_id: int, lost: int, incarnation: int, marks: dict[int, int]) -> None:
         self.next_id, self.lost = max(self.next_id, next_id), lost
@@ -126,14 +119,14 @@ class LetterBook:
             self.claims.clear()
         self.incarnation, self.marks = incarnation, dict(marks)
 
-    def _add(self, letter_id: int, ring: int, index: int, *values: Any) -> None:
-        frame_type, header, deliveries, key, reason, at, plugin = values
-        frame = DeadFrame(Origin(ring, index), frame_type, header, deliveries, key)
+    def _add(self, letter_id: int, *values: Any) -> None:
+        *of_frame, reason, at, plugin = values
+        frame = DeadFrame(*of_frame)
         letter = Letter(letter_id, frame, reason, at, plugin)
         self.letters[letter_id] = letter
         self.size += letter.size
         self.next_id = max(self.next_id, letter_id + 1)
-        self.marks[ring] = max(self.marks.get(ring, 0), index + 1)
+        self.marks[frame.ring] = max(self.marks.get(frame.ring, 0), frame.index + 1)
 
     def _lose(self, ids: Iterable[int], lost: int) -> None:
         self._drop(ids)

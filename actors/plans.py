@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ..config.settings import LimitSettings, Settings
 from ..plugins.manifest import Manifest, RestartRequest
 from ..plugins.negotiation import HandshakeOffer
+from . import inheritance
 from . import messages as m
+from .dead_letters import FOLDER
 from .lifecycle import PluginLife
 from .root import Root
 from .supervision import Backoff, ChildSpec, Intensity
@@ -82,6 +86,8 @@ def start(load_id: int, life: PluginLife, root: Root) -> m.StartPlugin:
         leftovers=life.leftovers,
         instances=life.spec.instances or life.manifest.instances,
         balance=life.spec.balance or life.manifest.balance,
+        letters=letters_folder(boot),
+        durable=durable_folder(boot, life),
     )
 
 
@@ -89,6 +95,19 @@ def handshake(spec: m.LoadSpec, manifest: Manifest) -> HandshakeOffer | None:
     """What a sender has to come to terms with, if it has to."""
     required = manifest.require_handshake if spec.require_handshake is None else spec.require_handshake
     return manifest.handshake if required else None
+
+
+def durable_folder(boot: m.Boot, life: PluginLife) -> str:
+    """Where its frames are kept for longer than the system; empty: nowhere."""
+    wanted = life.spec.durability or boot.settings.limits.durability
+    if wanted != "disk" or boot.state_dir is None:
+        return ""
+    return str(Path(boot.state_dir, inheritance.FOLDER, str(life.plugin_id)))
+
+
+def letters_folder(boot: m.Boot) -> str:
+    """Where dead letters lie: where they outlive the system, if there is such a place."""
+    return str(Path(boot.state_dir or boot.runtime_dir, FOLDER))
 
 
 def capacity(spec: m.LoadSpec, manifest: Manifest, limits: LimitSettings) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, assert_never
 
 import attrs
@@ -23,10 +23,15 @@ from ._thespian import ActorProcess, Address
 from .answers import ANSWERS, Answers
 from .broker import Broker
 from .deaths import Death
+from .durability import OnDisk, Volatile, durability
 from .events import PluginStats
 from .fences import Fences
+from .inheritance import by_session, enqueued, kept, room_for
 from .lane import Lane
+from .lane_files import CONTROL
 from .lanes import Lanes
+from .letter_book import DeadFrame
+from .letter_office import LetterOffice
 from .plans import child_spec
 from .processes import become_subreaper, sweep
 from .remarks import Remarks
@@ -34,7 +39,7 @@ from .retiring import Retiring
 from .scaling import Scaling
 from .supervision import Restart, decide
 from .swapping import Swapping, Switch
-from .tray import Settled
+from .tray import HandOut, Settled
 from .worker_link import Worker
 
 # How long killing what a plugin left behind may hold up its plugin actor, in seconds.
@@ -68,6 +73,8 @@ class PluginActor(ActorProcess):
         self._retiring: Retiring | None = None
         self._swap_id = 0
         self._broker: Broker
+        self._office: LetterOffice
+        self._store: Volatile | OnDisk
         self._remarks: Remarks
         self._adopts = False
         self._early: list[tuple[m.PluginMessage, Address]] = []
@@ -92,16 +99,18 @@ class PluginActor(ActorProcess):
                     self._enqueue(message)
             case m.Refuse():
                 if self._is_current(message, sender):
-                    self._refuse(message)
+                    self._store.after(lambda: self._refuse(message))
             case m.DeliverySeen():
                 self._seen(message)
             case m.Fence():
                 if self._is_current(message, sender):
-                    self._fence(message, sender)
+                    self._store.after(lambda: self._fence(message, sender))
             case m.NoteViolations():
                 self._all.note_violations(message.count)
             case m.GetPluginStats():
                 self.send(message.reply_to, m.Reply(message.request_id, self._statistics()))
+            case m.ListDeadLetters() | m.GetDeadLetter() | m.DropDeadLetters():
+                self.send(message.reply_to, self._office.answer(message))
             case m.PausePlugin():
                 self._pause(message)
             case m.ScalePlugin():
@@ -118,7 +127,7 @@ class PluginActor(ActorProcess):
             case m.SwapPlugin():
                 self._swap(message)
             case m.DrainPlugin():
-                self._drain(message)
+                self._store.after(lambda: self._drain(message))
             case m.Introduce():
                 self._introduced(message)
             case _:
@@ -141,15 +150,36 @@ class PluginActor(ActorProcess):
         self._remarks = Remarks(plan, self.myAddress, self.send, self.alarm)
         self._answers = Answers(plan.plugin_id, self.myAddress, self.send)
         self._broker = Broker(self)
+        self._office = LetterOffice(plan, self._remarks.trouble)
         for session in plan.sessions:
             self._join(session)
+        try:
+            self._store = durability(plan, self._remarks.trouble, self)
+        except NyxPluginError as error:
+            self.send(sender, m.PluginStartFailed(plan.load_id, error))
+            return
+        self.plan = room_for(plan, self._store.left)
         self._lanes = Lanes(self)
         self._scaling = Scaling(self._lanes, plan.instances, self._scaled)
         if self._lanes.is_recovered:
             self._recover()
+        self._inherit()
         for lane in self._lanes.working:
             lane.start()
         self._rescale()
+
+    def _inherit(self) -> None:
+        """Accept what is on the disk, and not in a mailbox."""
+        for session, frames in by_session(self._store.left).items():
+            message = enqueued(frames)
+            unknown = set(self._all.check(message).refused)
+            waiting = unknown.union(self._all.recall(session).unfinished)
+            if done := [frame.seq for frame in frames if frame.seq not in waiting]:
+                self._store.forget(session, done, lambda: None)
+            if unknown:
+                news = tuple(frame for frame in message.frames if frame[0] in unknown)
+                self._all.accept(attrs.evolve(message, frames=news))
+                self._all.note_deliveries(session, {frame.seq: frame.deliveries for frame in frames})
 
     def _recover(self) -> None:
         """Answer again what the actor that was here before may not have answered."""
@@ -162,6 +192,7 @@ class PluginActor(ActorProcess):
             lane.settle_earlier()
             if self.plan.leftovers:
                 lane.dead_letter_all(self.plan.leftovers)
+        self._office.settle_claims(self._was_accepted)
 
     # What the worker does.
 
@@ -281,7 +312,7 @@ class PluginActor(ActorProcess):
         if self._scaling.is_pending and self._scaling.due_in_s:
             self.alarm(scaling.ALARM, self._scaling.due_in_s)
         for message in self._scaling.released():
-            self._accept(message)
+            self._take(message)
         for lane in self._scaling.surplus():
             lane.stop()
         self._scaling.tell()
@@ -346,24 +377,42 @@ class PluginActor(ActorProcess):
 
     def _enqueue(self, message: m.Enqueue) -> None:
         if not self._scaling.hold(message, self.plan.balance == "by_key"):
-            self._accept(message)
+            self._take(message)
 
     def _let_in(self) -> None:
         """Take what is held back, and spread it as before: what came behind it must not overtake it."""
         for message in self._scaling.released(at_once=True):
+            self._take(message)
+
+    def _take(self, message: m.Enqueue) -> None:
+        """Accept what arrives, once it would survive what it has to."""
+        if message.extras:
+            message = self._claim(message)
+            if not message.frames:
+                return
+        fresh = self._all.check(message).refused if self._store.is_on_disk and not self._given_up else ()
+        if fresh:
+            self._store.accept(kept(message, set(fresh)), lambda error: self._accept(message, error))
+        else:
             self._accept(message)
 
-    def _accept(self, message: m.Enqueue) -> None:
-        known, refused = self._all.check(message) if self._given_up else self._all.accept(message)
+    def _accept(self, message: m.Enqueue, unkept: NyxPluginError | None = None) -> None:
+        takes = unkept is None and not self._given_up
+        known, refused = self._all.accept(message) if takes else self._all.check(message)
         self._answers.accepted(message.session, known)
-        if refused:
-            self._overflow(message.session, refused)
+        if unkept is not None:
+            self._overflow(message.session, refused, unkept)
+        elif refused:
+            self._store.forget(message.session, refused, lambda: self._overflow(message.session, refused))
+        self._settle_claims(message)
         self._all.pump()
 
-    def _overflow(self, session: int, seqs: Iterable[int]) -> None:
+    def _overflow(self, session: int, seqs: Iterable[int], unkept: NyxPluginError | None = None) -> None:
         plugin_id, held = self.plan.plugin_id, self._all.held()
         error: BaseException = MailboxFull(plugin_id, held.frames, self.plan.capacity)
-        if self._quarantined:
+        if unkept is not None:
+            error = unkept
+        elif self._quarantined:
             error = PluginQuarantined(plugin_id, self._given_up)
         elif self._given_up:
             error = PluginFailed(plugin_id, self._given_up, "dispatch")
@@ -382,8 +431,43 @@ class PluginActor(ActorProcess):
         if refused:
             self.send(self.plan.dispatcher, m.Overflowed(message.session, self.plan.plugin_id, refused))
 
+    # Dead letters.
+
+    def bury(self, reason: str, frames: Sequence[DeadFrame]) -> None:
+        """Keep frames that are about to be dead-lettered."""
+        self._office.keep(reason, frames)
+
+    def _claim(self, message: m.Enqueue) -> m.Enqueue:
+        """Note which dead letters are delivered again by new frames; what is left without those that can't be."""
+        if not any(extra.letter for extra in message.extras.values()):
+            return message
+        fresh = {seq: message.extras[seq] for seq in self._all.check(message).refused if seq in message.extras}
+        refused = self._office.claim(message.session, fresh)
+        if refused:
+            self.send(self.plan.dispatcher, m.Overflowed(message.session, self.plan.plugin_id, tuple(refused.items())))
+        return attrs.evolve(message, frames=tuple(frame for frame in message.frames if frame[0] not in refused))
+
+    def _settle_claims(self, message: m.Enqueue) -> None:
+        if any(extra.letter for extra in message.extras.values()):
+            self._office.settle_claims(self._was_accepted)
+
+    def _was_accepted(self, session: int, seq: int) -> bool:
+        known = self._all.recall(session)
+        return seq in known.unfinished or any(seq == finished for finished, _ in known.finished)
+
+    def hand_out(self, lane: Lane, batch: HandOut, then: Callable[[], None]) -> None:
+        """Give a batch to a worker, once it is known after another start of the machine that it had it."""
+        if not self._store.is_on_disk:
+            then()
+            return
+        tray, first = lane.tray(batch.first & CONTROL), batch.first & ~CONTROL
+        self._store.hand_out(tray.ring(lane.number), first, tray.box.origins(first, len(batch.frames)), then)
+
     def settled(self, outcomes: Settled) -> None:
         """Tell the sessions the outcomes of their frames."""
+        self._store.settle(outcomes, lambda: self._tell(outcomes))
+
+    def _tell(self, outcomes: Settled) -> None:
         for session, settled in outcomes.items():
             self._answers.settled(session, settled)
         self._pass_fences()
@@ -415,6 +499,8 @@ class PluginActor(ActorProcess):
                 self._swapping.on_alarm()
             case retiring.ALARM if self._retiring is not None:
                 self._retiring.end()
+            case "commit":
+                self._store.again()
             case "denials" | "log":
                 self._remarks.on_alarm(name)
 
@@ -455,14 +541,23 @@ class PluginActor(ActorProcess):
     def _give_up_draining(self) -> None:
         assert self._draining is not None
         for lane in self._all:
-            lane.drop_worker()
-            lane.dead_letter_all(self._draining.reason)
+            if self._draining.keep and self._store.is_on_disk:
+                # Only what was begun has to have an outcome now; the next system goes on with the rest.
+                lane.settle_suspects(self._draining.reason)
+                lane.drop_worker()
+            else:
+                lane.drop_worker()
+                lane.dead_letter_all(self._draining.reason)
         self._drained(None)
 
     def _drained(self, error: str | None) -> None:
         """The worker needs nothing more: report, and let the supervisor end this actor."""
         if self._retiring is not None:
             self._retiring.end()
+        if self._draining is not None:
+            self._store.after(lambda: self._report(error))
+
+    def _report(self, error: str | None) -> None:
         if self._draining is not None:
             self._draining = None
             self._given_up = "it is unloaded"
@@ -477,8 +572,11 @@ class PluginActor(ActorProcess):
         if self._retiring is not None:
             self._retiring.end()
         if self._lanes is not None:
+            is_empty = self._lanes.depth == 0
             for lane in self._lanes:
                 lane.close()
+            self._office.close()
+            self._store.close(is_empty)
             self._broker.close()
             self._lanes = None
 
@@ -508,6 +606,7 @@ class PluginActor(ActorProcess):
 
     def _statistics(self) -> PluginStats:
         worker = self._all[0].worker
+        kept, lost = self._office.counts()
         box = attrs.asdict(self._all.statistics())
         seen = box["processed"] + box["failed"]
         return PluginStats(
@@ -520,6 +619,8 @@ class PluginActor(ActorProcess):
             violations=self._remarks.violations,
             last_death=self._remarks.last_death,
             instances=self._all.instances(),
+            dead_letters=kept,
+            dead_letters_lost=lost,
             **box,
         )
 

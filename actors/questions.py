@@ -13,27 +13,32 @@ from typing import Any
 import attrs
 
 from ..config.checks import shown
-from ..config.errors import ConfigError
-from ..config.settings import PluginSettings, Settings
+from ..config.errors import ConfigError, Fault
+from ..config.settings import Durability, PluginSettings, Settings
 from ..plugins.permissions import known_permissions
 from . import messages as m
 from ._thespian import Address
 from .arguments import (
     checked_bundle,
     checked_config,
+    checked_count,
     checked_id,
     checked_instances,
+    checked_letters,
     checked_permission,
     checked_permissions,
     checked_seconds,
     load_specs,
     located_bundle,
 )
+from .dead_letter_info import DeadLetterContent
 
 # What an answer may take beyond the time its work is given, in seconds.
 ANSWER_S = 5.0
 # What may be done twice is asked again after this time, in seconds: an actor may have been restarted meanwhile.
 AGAIN_S = 1.0
+# Dead letters are fetched so many at a time.
+PAGE_LETTERS = 100
 
 
 @attrs.frozen
@@ -66,22 +71,34 @@ def one_plugin(
     *,
     require_handshake: bool | None = None,
     instances: int | None = None,
+    durability: Durability | None = None,
 ) -> PluginSettings:
     """Check the arguments of ``load``; raises :class:`TypeError` and :class:`ConfigError`."""
     place = checked_bundle(bundle)
     names, table = checked_permissions(permissions), checked_config(config)
     try:
         options = (plugin_id, capacity, capacity_bytes, names, table)
-        return PluginSettings(place, *options, require_handshake=require_handshake, instances=instances)
+        return PluginSettings(
+            place, *options, require_handshake=require_handshake, instances=instances, durability=durability
+        )
     except ConfigError as error:
         raise ConfigError(f"of {shown(place)}", error.faults) from None
 
 
 def load(settings: Settings, plugins: Sequence[PluginSettings]) -> Ask:
     """Load these; the value is a list of registrations and errors."""
+    for plugin in plugins:
+        _check_durability(settings, plugin)
     specs = load_specs(plugins, known_permissions(settings.frame_types))
     timeout_s = 2 * (settings.system.load_timeout_s + ANSWER_S) * (1 + len(specs) / 10)
     return Ask("supervisor", lambda n, to: m.LoadPlugins(n, to, specs), "loading", timeout_s)
+
+
+def _check_durability(settings: Settings, plugin: PluginSettings) -> None:
+    wanted = plugin.durability or settings.limits.durability
+    if wanted == "disk" and not settings.system.state_dir:
+        reason = 'must be "memory" where there is no state directory (system.state_dir), not "disk"'
+        raise ConfigError(f"of {shown(plugin.bundle)}", [Fault("durability", reason)])
 
 
 def unload(settings: Settings, plugin_id: int, timeout: float | None, cascade: bool = False) -> Ask:
@@ -169,6 +186,52 @@ def plugin_stats(plugin_id: int) -> Ask:
 def dispatch_stats() -> Ask:
     """The dispatcher's counters; the value is a ``DispatchStats``."""
     return Ask("dispatcher", m.GetDispatchStats, "statistics", again=True)
+
+
+def dead_letters(plugin_id: int, after: int, limit: int, with_headers: bool = False) -> Ask:
+    """Some dead letters of a plugin; the value is a list of ``DeadLetterInfo``, with headers ``DeadLetterContent``."""
+    checked_id(plugin_id)
+    checked_count("after", after, 0)
+    checked_count("limit", limit, 1)
+    return Ask(
+        "dispatcher",
+        lambda n, to: m.ListDeadLetters(n, to, plugin_id, after, limit, with_headers),
+        f"dead letters of plugin {plugin_id}",
+        again=True,
+    )
+
+
+def letters_behind(plugin_id: int, contents: Sequence[DeadLetterContent]) -> Ask:
+    """The next dead letters with their headers, behind those that are there already."""
+    return dead_letters(plugin_id, contents[-1].letter_id if contents else 0, PAGE_LETTERS, with_headers=True)
+
+
+def plugins_with_letters() -> Ask:
+    """Who has dead letters, or had some; the value is a list of ids."""
+    return Ask("dispatcher", m.FindDeadLetters, "dead letters", again=True)
+
+
+def dead_letter(plugin_id: int, letter_id: int) -> Ask:
+    """One dead letter; the value is a ``DeadLetterContent``."""
+    checked_id(plugin_id)
+    checked_count("a dead letter's number", letter_id, 0)
+    return Ask(
+        "dispatcher",
+        lambda n, to: m.GetDeadLetter(n, to, plugin_id, letter_id),
+        f"dead letter {letter_id} of plugin {plugin_id}",
+        again=True,
+    )
+
+
+def drop_dead_letters(plugin_id: int, ids: Iterable[int] | None) -> Ask:
+    """Remove some, or all; the value is how many were removed."""
+    checked_id(plugin_id)
+    numbers = checked_letters(ids)
+    return Ask(
+        "dispatcher",
+        lambda n, to: m.DropDeadLetters(n, to, plugin_id, numbers),
+        f"dropping dead letters of plugin {plugin_id}",
+    )
 
 
 def registration(plugin_id: int) -> Ask:

@@ -69,6 +69,11 @@ class Remarks:
         if self._streams.log(level, text):
             self._alarm("log", 1.0)
 
+    def trouble(self, text: str) -> None:
+        """Log what went wrong around the plugin."""
+        self._log(ERROR, text)
+        self._streams.flush(self._source)
+
     def denied(self, what: str) -> None:
         """Report, not each time, what the policy has denied."""
         if self._denials.note(what):

@@ -15,13 +15,14 @@ import attrs
 
 from ..config.errors import NyxPluginError, StartupError
 from ..config.loading import load_settings
-from ..config.settings import PluginSettings, Settings
+from ..config.settings import Durability, PluginSettings, Settings
 from ..plugins.errors import DispatchTimeout, SystemStopped
 from ..plugins.worker.jail.level import Enforcement
 from . import messages as m
 from . import questions
-from .arguments import checked_capacity, checked_id, checked_seconds, checked_streams
+from .arguments import checked_capacity, checked_id, checked_letters, checked_seconds, checked_streams
 from .backing import Backing, OwnHost, ServedActors, own
+from .dead_letter_info import DeadLetterContent, DeadLetterInfo, Redelivery, again, chosen, redelivery_of
 from .events import ALL_STREAMS, EMITS, EVENTS, DispatchStats, PluginStats
 from .extras import Key, extra
 from .frame_rules import frame_rules
@@ -30,7 +31,7 @@ from .plugin_info import PluginInfo as PluginInfo
 from .plugin_info import accepting, info_of
 from .questions import Ask
 from .receipt import Confirm, Receipt, check_processed, checked_confirm, reply_of
-from .series import Frame, Header, Series, checked_frames, encoded
+from .series import Frame, Header, Sendable, Series, checked_frames, encoded
 from .service_file import Claim, service_dir
 from .session import Session
 from .subscription import Subscription
@@ -138,15 +139,20 @@ class PluginSystem:
         config: Mapping[str, Any] | None = None,
         require_handshake: bool | None = None,
         instances: int | None = None,
+        durability: Durability | None = None,
     ) -> PluginInfo:
         """Load one bundle (a directory, a zip, or ``builtin:NAME``) and return what it is once it is ready.
 
-        What is not given comes from the bundle's manifest, then from the settings. Raises :class:`BundleError`,
-        :class:`ManifestError`, :class:`PolicyRefused`, :class:`AlreadyLoaded`, :class:`DependencyMissing` or
-        :class:`PluginFailed`, and has then left nothing behind.
+        What is not given comes from the bundle's manifest, then from the settings. With ``durability`` ``"disk"``
+        frames outlive the system: what an earlier one has left unfinished under this id is delivered first. Raises
+        :class:`BundleError`, :class:`ManifestError`, :class:`PolicyRefused`, :class:`AlreadyLoaded`,
+        :class:`DependencyMissing`, :class:`PluginFailed`, :class:`JournalFailed` or :class:`BacklogOfAnother`, and has
+        then left nothing behind.
         """
         options = (plugin_id, capacity, capacity_bytes, permissions, config)
-        wanted = questions.one_plugin(bundle, *options, require_handshake=require_handshake, instances=instances)
+        wanted = questions.one_plugin(
+            bundle, *options, require_handshake=require_handshake, instances=instances, durability=durability
+        )
         [result] = self.load_many([wanted])
         if isinstance(result, NyxPluginError):
             raise result
@@ -295,10 +301,13 @@ class PluginSystem:
         :class:`MailboxFull`, and acceptance arrives on the receipts.
         """
         timeout = checked_seconds(timeout, self._settings.limits.dispatch_timeout_s)
+        return self._send_many(checked_frames(frames, extra(key, ttl)), wait, timeout)
+
+    def _send_many(self, frames: Iterable[Sendable], wait: bool, timeout: float) -> list[Receipt | NyxPluginError]:
         deadline = time.monotonic() + timeout
         series = Series(self._session.enter if wait else self._session.offer)
         try:
-            for frame in checked_frames(frames, extra(key, ttl)):
+            for frame in frames:
                 series.send(*frame)
                 while (waiter := series.in_the_way()) is not None:
                     self._await_room(waiter, deadline, timeout)
@@ -342,6 +351,51 @@ class PluginSystem:
     def subscribe(self, capacity: int | None = None) -> Subscription:
         """Return a bounded queue of events and of the frames that plugins emit, from now on."""
         return self._session.subscribe(checked_capacity(capacity, self._settings.limits.event_queue))
+
+    # Dead letters.
+
+    def dead_letters(self, plugin_id: int | None = None, *, after: int = 0, limit: int = 100) -> list[DeadLetterInfo]:
+        """Return at most ``limit`` dead letters with numbers above ``after``, in ascending order.
+
+        They are those of one plugin, loaded or not, or of all plugins, one after the other in the order of their ids.
+        Raises :class:`JournalFailed` and :class:`JournalCorrupt`.
+        """
+        if plugin_id is not None:
+            return list(self._ask(questions.dead_letters(plugin_id, after, limit)))
+        found: list[DeadLetterInfo] = []
+        for each in self._ask(questions.plugins_with_letters()):
+            if (room := limit - len(found)) > 0:
+                found += self._ask(questions.dead_letters(each, after, room))
+        return found
+
+    def dead_letter(self, plugin_id: int, letter_id: int) -> DeadLetterContent:
+        """Return one dead letter with its frame; raises :class:`DeadLetterUnknown`."""
+        content: DeadLetterContent = self._ask(questions.dead_letter(plugin_id, letter_id))
+        return content
+
+    def redeliver(self, plugin_id: int, ids: Iterable[int] | None = None, timeout: float | None = None) -> Redelivery:
+        """Send dead letters (all of them for ``None``) to their plugin once more, in the order of their numbers.
+
+        Each is checked and waits for room as any frame, up to ``timeout`` seconds for all. Those that are accepted are
+        dead letters no more; for the others the result says why they stay (a :class:`DispatchTimeout` with a receipt
+        is on its way all the same). None is delivered twice, whoever is killed.
+        Raises :class:`DeadLetterUnknown`, and has then sent none.
+        """
+        timeout = checked_seconds(timeout, self._settings.limits.dispatch_timeout_s)
+        wanted = checked_letters(ids)
+        contents: list[DeadLetterContent] = []
+        while page := self._ask(questions.letters_behind(plugin_id, contents)):
+            contents += page
+        contents = chosen(plugin_id, contents, wanted)
+        return redelivery_of(contents, self._send_many(again(contents), True, timeout))
+
+    def drop_dead_letters(self, plugin_id: int, ids: Iterable[int] | None = None) -> int:
+        """Remove dead letters (all of them for ``None``) for good, and return how many.
+
+        Raises :class:`DeadLetterUnknown`, and has then removed none.
+        """
+        dropped: int = self._ask(questions.drop_dead_letters(plugin_id, ids))
+        return dropped
 
     # What is known.
 

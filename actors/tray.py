@@ -48,6 +48,10 @@ class Tray:
         # Frames from here on have no end of their time; of those that another actor accepted it is not known.
         self._timeless_from = box.accepted
 
+    def ring(self, lane: int) -> int:
+        """Its number among the mailboxes of the plugin."""
+        return 2 * lane + bool(self._flag)
+
     @property
     def is_waiting(self) -> bool:
         """Whether there are frames that no worker was given."""

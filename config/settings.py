@@ -21,6 +21,7 @@ from .sandbox import Ceiling, SandboxOverride, wall_time
 Transport = Literal["unix", "inline"]
 LogFormat = Literal["text", "json"]
 Enforcement = Literal["full", "partial", "cooperative"]
+Durability = Literal["memory", "disk"]
 LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 
 MAX_PLUGIN_ID = 2**32 - 1
@@ -66,6 +67,9 @@ class LimitSettings:
     drain_timeout_s: float = field(default=5.0, validator=checks.seconds)
     wall_time_s: float = field(default=5.0, validator=wall_time)
     log_lines_per_s: int = field(default=100, validator=checks.whole(0, 1_000_000))
+    dead_letters: int = field(default=1000, validator=checks.whole(0, 100_000))
+    dead_letter_bytes: int = field(default=8 * MIB, validator=checks.whole(0, 64 * MIB))
+    durability: Durability = field(default="memory", validator=checks.one_of(*get_args(Durability)))
 
     def __attrs_post_init__(self) -> None:
         """Refuse mailboxes that the largest header would never fit into."""
@@ -132,6 +136,7 @@ class PluginSettings:
     )
     require_handshake: bool | None = field(default=None, validator=checks.optional(checks.flag))
     instances: int | None = field(default=None, validator=checks.optional(instances))
+    durability: Durability | None = field(default=None, validator=checks.optional(checks.one_of(*get_args(Durability))))
 
 
 @attrs.frozen

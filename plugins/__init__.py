@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..config.errors import NyxPluginError
     from .errors import (
         AlreadyLoaded,
+        BacklogOfAnother,
         BundleChanged,
         BundleError,
         DeadLetterUnknown,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlreadyLoaded",
+    "BacklogOfAnother",
     "BundleChanged",
     "BundleError",
     "Context",

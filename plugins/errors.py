@@ -368,6 +368,24 @@ class DependencyMissing(NyxPluginError, LookupError):
         super().__init__(f"plugin {plugin_id} requires " + ", ".join(self.missing))
 
 
+class BacklogOfAnother(NyxPluginError, ValueError):
+    """The state directory holds ``frames`` unfinished frames for this id that were sent to another plugin, ``found``.
+
+    Load that one, so that it can process them; or remove the folder ``path``, and they are gone.
+    """
+
+    def __init__(self, plugin_id: int, plugin: str, found: str, frames: int, path: str) -> None:
+        self.plugin_id = plugin_id
+        self.plugin = plugin
+        self.found = found
+        self.frames = frames
+        self.path = path
+        super().__init__(
+            f"plugin {plugin_id} is {plugin!r}, and {frames} unfinished frames of {found!r} are kept under its id in"
+            f" {path}: load {found!r}, or remove that folder"
+        )
+
+
 class DeadLetterUnknown(NyxPluginError, LookupError):
     """The plugin has no dead letter with this number (any more). List them to see which there are."""
 

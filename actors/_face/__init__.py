@@ -27,6 +27,9 @@ _WHERE = {
     "Event": "actors.events",
     "EventKind": "actors.events",
     "Emitted": "actors.events",
+    "DeadLetterContent": "actors.dead_letter_info",
+    "DeadLetterInfo": "actors.dead_letter_info",
+    "Redelivery": "actors.dead_letter_info",
     "DispatchStats": "actors.events",
     "InstanceStats": "actors.events",
     "PluginStats": "actors.events",
@@ -48,6 +51,7 @@ _WHERE = {
     "ConfigError": "config.errors",
     "StartupError": "config.errors",
     "AlreadyLoaded": "plugins.errors",
+    "BacklogOfAnother": "plugins.errors",
     "BundleChanged": "plugins.errors",
     "BundleError": "plugins.errors",
     "DeadLetterUnknown": "plugins.errors",
@@ -93,10 +97,13 @@ __all__ = [
     "AsyncPluginSystem",
     "AsyncReceipt",
     "AsyncSubscription",
+    "BacklogOfAnother",
     "BundleChanged",
     "BundleError",
     "Capability",
     "ConfigError",
+    "DeadLetterContent",
+    "DeadLetterInfo",
     "DeadLetterUnknown",
     "Death",
     "DependencyConflict",
@@ -142,6 +149,7 @@ __all__ = [
     "PluginSystem",
     "PolicyRefused",
     "Receipt",
+    "Redelivery",
     "RedirectRefused",
     "ResponseTooLarge",
     "SandboxViolation",
@@ -167,6 +175,7 @@ if TYPE_CHECKING:
     from .actors.async_receipt import AsyncReceipt
     from .actors.async_subscription import AsyncSubscription
     from .actors.async_system import AsyncPluginSystem
+    from .actors.dead_letter_info import DeadLetterContent, DeadLetterInfo, Redelivery
     from .actors.deaths import Death
     from .actors.events import DispatchStats, Emitted, Event, EventKind, InstanceStats, PluginStats
     from .actors.latency import LatencyHistogram
@@ -183,6 +192,7 @@ if TYPE_CHECKING:
     from .plugins.differences import Difference
     from .plugins.errors import (
         AlreadyLoaded,
+        BacklogOfAnother,
         BundleChanged,
         BundleError,
         DeadLetterUnknown,

@@ -22,7 +22,7 @@ from .actors.subscription import Subscription
 from .actors.system import PluginInfo, PluginSystem
 from .config.errors import NyxPluginError
 from .config.sandbox import Ceiling, SandboxRequest
-from .config.settings import Settings
+from .config.settings import Durability, Settings
 from .plugins.bundle import read_manifest
 from .plugins.errors import PluginFailed
 from .plugins.permissions import known_permissions
@@ -121,6 +121,7 @@ class Workbench:
         permissions: Iterable[str] | None = None,
         config: Mapping[str, Any] | None = None,
         require_handshake: bool | None = None,
+        durability: Durability | None = None,
     ) -> PluginUnderTest:
         """Load a bundle; takes and raises what :meth:`PluginSystem.load` does."""
         system = self.start(bundle)
@@ -134,6 +135,7 @@ class Workbench:
                 permissions=permissions,
                 config=config,
                 require_handshake=require_handshake,
+                durability=durability,
             )
         except BaseException:
             notices.close()

@@ -11,8 +11,11 @@ from .._thespian import Address
 from ..frame_rules import FrameRules
 from .values import (
     Batch,
+    DropDeadLetters,
+    GetDeadLetter,
     GetPluginStats,
     Introduce,
+    ListDeadLetters,
     Question,
     Refusal,
     Registration,
@@ -37,6 +40,8 @@ class StartDispatcher:
     restarted: bool = False
     directory: str | None = None
     """Where its counters are kept; ``None``: nowhere."""
+    letters: str = ""
+    """The folder for dead letters."""
 
 
 @attrs.frozen
@@ -148,6 +153,11 @@ class GetDispatchStats(Question):
 
 
 @attrs.frozen
+class FindDeadLetters(Question):
+    """Session to dispatcher; the value is a list of the ids of plugins that have dead letters, or had some."""
+
+
+@attrs.frozen
 class Overflowed:
     """Plugin actor to dispatcher: frames that are not in the mailbox, each (sequence number, error), to be rejected."""
 
@@ -178,7 +188,11 @@ DispatcherMessage: TypeAlias = (
     | WantCredit
     | ReturnCredit
     | GetDispatchStats
+    | FindDeadLetters
     | GetPluginStats
+    | ListDeadLetters
+    | GetDeadLetter
+    | DropDeadLetters
     | Overflowed
     | FencePassed
 )

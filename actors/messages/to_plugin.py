@@ -11,7 +11,19 @@ from ...config.settings import Settings
 from ...plugins.manifest import Manifest
 from ...plugins.policy import Policy
 from .._thespian import Address
-from .values import DeliverySeen, Extra, GetPluginStats, Introduce, PausePlugin, ScalePlugin, SessionJoined, SessionLeft
+from .values import (
+    DeliverySeen,
+    DropDeadLetters,
+    Extra,
+    GetDeadLetter,
+    GetPluginStats,
+    Introduce,
+    ListDeadLetters,
+    PausePlugin,
+    ScalePlugin,
+    SessionJoined,
+    SessionLeft,
+)
 
 
 @attrs.frozen
@@ -44,6 +56,10 @@ class StartPlugin:
     restarts: tuple[float, ...] = ()
     """When the plugin's worker and its actor were restarted lately (monotonic seconds); all count together."""
     balance: str = "round_robin"
+    letters: str = ""
+    """The folder for dead letters; empty: none are kept."""
+    durable: str = ""
+    """The folder in which its frames outlive the system; empty: they don't."""
 
 
 @attrs.frozen
@@ -115,6 +131,8 @@ class DrainPlugin:
 
     drain_s: float
     reason: str
+    keep: bool = False
+    """Whether durable frames that are not finished in time are left to the next system."""
 
 
 PluginMessage: TypeAlias = (
@@ -124,6 +142,9 @@ PluginMessage: TypeAlias = (
     | Fence
     | NoteViolations
     | GetPluginStats
+    | ListDeadLetters
+    | GetDeadLetter
+    | DropDeadLetters
     | PausePlugin
     | ScalePlugin
     | Quarantine

@@ -36,6 +36,7 @@ class LoadSpec:
     instances: int | None = None
     balance: str | None = None
     require_handshake: bool | None = None
+    durability: str | None = None
 
 
 @attrs.frozen
@@ -83,6 +84,8 @@ class Extra:
     """Frames of the same key go to the same instance of a plugin that balances by key."""
     expires_at_ms: int = 0
     """Wall clock, in milliseconds: not handed to the plugin any more then. 0: never."""
+    letter: int = 0
+    """The dead letter that this frame delivers again, which goes once it is accepted. 0: none."""
 
 
 @attrs.frozen
@@ -164,6 +167,36 @@ class ScalePlugin(Question):
 
     plugin_id: int
     instances: int
+
+
+@attrs.frozen
+class ListDeadLetters(Question):
+    """Session to dispatcher, passed on to the plugin actor if there is one; the value is a list of dead letters.
+
+    They are those with numbers above ``after``, in ascending order: without their headers at most ``limit``, and with
+    them as many of these as fit into a message, but at least one.
+    """
+
+    plugin_id: int
+    after: int
+    limit: int
+    with_headers: bool = False
+
+
+@attrs.frozen
+class GetDeadLetter(Question):
+    """Session to dispatcher, passed on to the plugin actor if there is one; the value is one dead letter."""
+
+    plugin_id: int
+    letter_id: int
+
+
+@attrs.frozen
+class DropDeadLetters(Question):
+    """Session to dispatcher, passed on likewise; the value is how many were dropped (``ids`` ``None``: all)."""
+
+    plugin_id: int
+    ids: tuple[int, ...] | None
 
 
 @attrs.frozen

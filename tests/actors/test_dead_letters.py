@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nyx_plugins.actors import dead_letters as module
 from nyx_plugins.actors.dead_letters import Bounds, DeadLetters
-from nyx_plugins.actors.letter_book import OVERHEAD_BYTES, DeadFrame, Origin
+from nyx_plugins.actors.letter_book import OVERHEAD_BYTES, DeadFrame
 from nyx_plugins.plugins.errors import DeadLetterUnknown, JournalFailed
 
 ID, AT = 7, 1000.5
@@ -24,7 +24,7 @@ Opening = Callable[..., DeadLetters]
 
 def frames(*indices: int, ring: int = 0, header: bytes = b"header") -> list[DeadFrame]:
     """Frames of one ring."""
-    return [DeadFrame(Origin(ring, index), 0x52, header, 1, b"key") for index in indices]
+    return [DeadFrame(ring, index, 0x52, header, 1) for index in indices]
 
 
 def ids(letters: DeadLetters) -> list[int]:
@@ -47,14 +47,14 @@ def opening(tmp_path: Path) -> Opening:
 
 
 def test_what_is_kept_of_a_frame(opening: Opening) -> None:
-    """Header, type, key, deliveries, reason, cause, time and plugin come back as they were, also from the file."""
+    """Header, type, deliveries, reason, cause, time and plugin come back as they were, also from the file."""
     letters = opening()
     letters.add(frames(5), "crash: worker was killed", AT, "echo")
     for again in (False, True):
         found = opening() if again else letters
         [letter] = found.listed()
         assert found.get(1) == letter
-        assert letter.frame == DeadFrame(Origin(0, 5), 0x52, b"header", 1, b"key")
+        assert letter.frame == DeadFrame(0, 5, 0x52, b"header", 1)
         assert (letter.cause, letter.reason) == ("crash", "crash: worker was killed")
         assert (letter.letter_id, letter.at, letter.plugin) == (1, AT, "echo")
         assert (found.count, found.size, found.lost) == (1, letter.size, 0)
@@ -114,7 +114,7 @@ def test_bounds(tmp_path_factory: pytest.TempPathFactory, batches: list[list[int
     sizes: list[int] = []
     for batch in batches:
         first = len(sizes)
-        new = [DeadFrame(Origin(0, first + place), 0x52, bytes(size)) for place, size in enumerate(batch)]
+        new = [DeadFrame(0, first + place, 0x52, bytes(size)) for place, size in enumerate(batch)]
         letters.add(new, "crash", AT, "echo")
         sizes += [size + len("crash") + OVERHEAD_BYTES for size in batch]
         kept = letters.listed()

@@ -109,6 +109,8 @@ def test_everything_that_statistics_show_is_there(fake: Any, stats: Any, serve: 
         "permission_violations": "permission_violations_total",
         "violations": "violations_total",
         "restarts": "restarts_total",
+        "dead_letters_lost": "dead_letters_lost_total",
+        "dead_letters": "dead_letters",
         "in_mailbox": "mailbox_frames",
         "peak": "mailbox_peak_frames",
         "capacity": "mailbox_capacity_frames",

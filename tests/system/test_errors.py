@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -17,8 +18,11 @@ import pytest
 
 import nyx_plugins
 from nyx_plugins import PluginHeader, PluginSystem, load_settings
+from nyx_plugins.actors import inheritance
+from nyx_plugins.actors.backlog import Backlog, Holder, KeptFrame
 from nyx_plugins.actors.dead_letters import Bounds, DeadLetters
 from nyx_plugins.actors.journal import Journal
+from nyx_plugins.actors.segments import Segments
 from nyx_plugins.actors.service_file import Claim
 from nyx_plugins.config import errors as config_errors
 from nyx_plugins.config.errors import ConfigError, DocumentError, NyxPluginError, StartupError
@@ -27,6 +31,7 @@ from nyx_plugins.config.settings import PluginSettings, Settings, SupervisionSet
 from nyx_plugins.plugins import errors as plugin_errors
 from nyx_plugins.plugins.errors import (
     AlreadyLoaded,
+    BacklogOfAnother,
     BundleChanged,
     BundleError,
     DeadLetterUnknown,
@@ -637,6 +642,21 @@ def test_key_unusable(make_system: Callable[..., PluginSystem], fault: Callable[
     with pytest.raises(KeyUnusable) as caught:
         system.load(fault("obedient_plugin"))
     check(caught.value, KeyUnusable, f"key {path}: can't be read: No such file or directory", path=path)
+
+
+@provokes(BacklogOfAnother, ValueError)
+def test_backlog_of_another(tmp_path: Path) -> None:
+    """Frames that were sent to another plugin under the same id are kept for that one, and named."""
+    files = Segments(tmp_path / "7")
+    files.begin(Backlog(Holder(7, "geo", "boot", 1), {(1, 1): KeptFrame(1, 1, DATA, b"header", 2)}))
+    files.close()
+    plan: Any = SimpleNamespace(plugin_id=7, manifest=SimpleNamespace(name="maps"))
+    with pytest.raises(BacklogOfAnother) as caught:
+        inheritance.read(Segments(tmp_path / "7"), plan, lambda _: None)
+    path = str(tmp_path / "7")
+    text = f"plugin 7 is 'maps', and 1 unfinished frames of 'geo' are kept under its id in {path}: load 'geo', or"
+    text += " remove that folder"
+    check(caught.value, BacklogOfAnother, text, plugin_id=7, plugin="maps", found="geo", frames=1, path=path)
 
 
 @provokes(JournalFailed, OSError)

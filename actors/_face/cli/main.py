@@ -21,6 +21,7 @@ COMMANDS = {
     "check": ("authoring", "check"),
     "config": ("configuring", "config"),
     "completion": ("completion", "completion"),
+    "dead-letters": ("dead_letters", "dead_letters"),
     "demo": ("capture", "demo"),
     "dispatch": ("frames", "dispatch"),
     "doctor": ("doctor", "doctor"),
@@ -52,7 +53,7 @@ TOPICS = {
     "Run": ("demo", "replay", "serve", "stop"),
     "Drive a running service": (
         *("load", "unload", "swap", "pause", "resume", "reset", "scale"),
-        *("grant", "revoke", "dispatch", "request"),
+        *("grant", "revoke", "dispatch", "request", "dead-letters"),
     ),
     "Look at a running service": ("status", "stats", "top", "events"),
     "Write plugins": ("new", "check", "pack"),

@@ -41,12 +41,13 @@ def load_bundles(
     items: Sequence[tuple[str, Any]],
     table: dict[str, Any] | None,
     require_handshake: bool | None,
+    durability: str | None,
 ) -> None:
     """Load all at the same time and print one result for each."""
     config = {**(table or {}), **dict(items)}
     options = (plugin_id, capacity, capacity_bytes, tuple(permissions) or None, config)
     _check_permissions(system, permissions)
-    more = {"require_handshake": require_handshake}
+    more = {"require_handshake": require_handshake, "durability": durability}
     results = _load_each(system, [_wanted(bundle, options, more) for bundle in bundles])
     if json_wanted:
         print_json([_load_fields(*pair) for pair in zip(bundles, results, strict=True)])

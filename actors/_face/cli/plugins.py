@@ -59,6 +59,11 @@ def _for_one_bundle(ctx: click.Context, param: click.Parameter, plugin_id: int |
     help="Whether senders have to come to terms with the plugin first; else as the manifest says.",
 )
 @click.option(
+    "--durability",
+    type=click.Choice(["memory", "disk"]),
+    help="What its accepted frames outlive: processes, or the machine too.  [default: as configured]",
+)
+@click.option(
     "--set",
     "items",
     metavar="KEY=VALUE",

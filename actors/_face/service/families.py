@@ -37,6 +37,7 @@ _COUNTERS: tuple[tuple[str, str, Read], ...] = (
     ("permission_violations", "Frames refused by permissions or by the policy.", lambda s: s.permission_violations),
     ("violations", "What workers tried beyond their bounds, since their plugin actor began.", lambda s: s.violations),
     ("restarts", "Workers started again.", lambda s: s.restarts),
+    ("dead_letters_lost", "Dead letters that had to go or could not be kept.", lambda s: s.dead_letters_lost),
 )
 _GAUGES: tuple[tuple[str, str, Read], ...] = (
     ("mailbox_frames", "Accepted frames that have no outcome yet.", lambda s: s.in_mailbox),
@@ -44,6 +45,7 @@ _GAUGES: tuple[tuple[str, str, Read], ...] = (
     ("mailbox_capacity_frames", "The frames that the mailbox has room for.", lambda s: s.capacity),
     ("mailbox_bytes", "The bytes that frames in the mailbox take.", lambda s: s.bytes_held),
     ("mailbox_capacity_bytes", "The bytes that the mailbox has room for.", lambda s: s.capacity_bytes),
+    ("dead_letters", "Dead letters that are kept.", lambda s: s.dead_letters),
 )
 
 

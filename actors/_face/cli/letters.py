@@ -1,0 +1,108 @@
+"""What ``dead-letters`` does, and what it prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+import click
+
+from ..actors.dead_letter_info import DeadLetterContent, DeadLetterInfo
+from ..actors.system import PluginSystem
+from ..plugins.errors import FrameError
+from . import tables
+from .data import cbor_value, readable
+from .failure import one_line
+from .fields import data_fields, error_fields, print_json
+from .managing import finish
+from .references import resolve
+
+
+def show_list(system: PluginSystem, plugin: int | str | None, after: int, limit: int, json_wanted: bool) -> None:
+    """Print a table, or say that there are none."""
+    plugin_id = None if plugin is None else resolve(system, plugin)
+    found = system.dead_letters(plugin_id, after=after, limit=limit)
+    if json_wanted:
+        print_json([attrs.asdict(info) for info in found])
+    elif not found:
+        click.echo("There are no dead letters.")
+    else:
+        _print_table(found)
+
+
+def show_one(system: PluginSystem, plugin: int | str, letter: int, json_wanted: bool) -> None:
+    """Print all that is known of one."""
+    content = system.dead_letter(resolve(system, plugin), letter)
+    if json_wanted:
+        print_json(_content_fields(content))
+        return
+    click.echo(f"dead letter {content.letter_id} of {one_line(content.plugin)} ({content.plugin_id})")
+    click.echo(f"  since       {_when(content)}")
+    click.echo(f"  reason      {one_line(content.reason)}")
+    click.echo(f"  deliveries  {content.deliveries}")
+    click.echo(f"  frame type  0x{content.frame_type:02x}, {content.header_bytes:,} bytes of header")
+    data = _data(content)
+    click.echo("  no data: the header can't be read" if data is None else readable(data))
+
+
+def redeliver_some(
+    system: PluginSystem, plugin: int | str, ids: Sequence[int] | None, timeout: float | None, json_wanted: bool
+) -> None:
+    """Print how many were accepted, and why the others stay."""
+    plugin_id = resolve(system, plugin)
+    result = system.redeliver(plugin_id, ids, timeout)
+    if json_wanted:
+        left = [{"letter_id": letter_id, "error": error_fields(error)} for letter_id, error in result.left.items()]
+        print_json({"plugin_id": plugin_id, "accepted": list(result.accepted), "left": left})
+    else:
+        click.echo(
+            f"redelivered {len(result.accepted):,} dead letters of plugin {plugin_id}, {len(result.left):,} stay"
+        )
+    # Most often they stay for the same reason.
+    finish([*{str(error): error for error in result.left.values()}.values()], json_wanted)
+
+
+def drop_some(system: PluginSystem, plugin: int | str, ids: Sequence[int] | None, json_wanted: bool) -> None:
+    """Print how many were removed."""
+    plugin_id = resolve(system, plugin)
+    dropped = system.drop_dead_letters(plugin_id, ids)
+    if json_wanted:
+        print_json({"plugin_id": plugin_id, "dropped": dropped})
+    else:
+        click.echo(f"dropped {dropped:,} dead letters of plugin {plugin_id}")
+
+
+def _print_table(found: Sequence[DeadLetterInfo]) -> None:
+    made = tables.table(("id", "right"), "plugin", ("letter", "right"), "since", "type", ("bytes", "right"), "reason")
+    for info in found:
+        letter, frame_type = str(info.letter_id), f"0x{info.frame_type:02x}"
+        facts = (_when(info), frame_type, info.header_bytes, info.reason)
+        tables.add(made, str(info.plugin_id), info.plugin, letter, *facts)
+    tables.console().print(made)
+
+
+def _when(info: DeadLetterInfo) -> str:
+    return datetime.fromtimestamp(info.at, UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00") + " UTC"
+
+
+def _data(content: DeadLetterContent) -> bytes | None:
+    try:
+        return content.data
+    except FrameError:
+        return None
+
+
+def _content_fields(content: DeadLetterContent) -> dict[str, Any]:
+    facts = {field.name: getattr(content, field.name) for field in attrs.fields(DeadLetterInfo)}
+    data = _data(content)
+    if data is None:
+        return {**facts, "header_hex": content.header.hex(), "data_hex": None, "data_text": None, "data_cbor": None}
+    value = cbor_value(data)
+    return {
+        **facts,
+        "header_hex": content.header.hex(),
+        **data_fields(data),
+        "data_cbor": None if value is None else value[0],
+    }

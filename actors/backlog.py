@@ -1,0 +1,176 @@
+"""The frames of one plugin that have to outlive its system, as records say: accepted, handed out, done. Pure.
+
+A record is a list of operations that count together. A frame goes by its session and its sequence number; a ring is a
+mailbox of the plugin, by its number, and its indices say which frames a worker's mark means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import attrs
+import cbor2
+
+VERSION = 1
+HEAD, ACCEPT, SENT, DONE = range(1, 5)
+
+Operation: TypeAlias = list[Any]
+FrameName: TypeAlias = tuple[int, int]
+"""Session and sequence number."""
+
+
+class Holder(NamedTuple):
+    """Whose frames they are, and who has them in hand."""
+
+    plugin_id: int
+    plugin: str
+    """The plugin's name."""
+    boot: str
+    """Which start of the machine it was (random/boot_id of proc(5))."""
+    incarnation: int
+    """Which load it was: that is whose mailboxes the rings are."""
+
+
+@attrs.frozen
+class KeptFrame:
+    """All that it takes to accept a frame again."""
+
+    session: int
+    seq: int
+    frame_type: int
+    header: bytes
+    data_length: int
+    expires_at_ms: int = 0
+    key: bytes | None = None
+    deliveries: int = 0
+    """How often systems ended while a worker may have had it in hand."""
+
+    def values(self) -> list[Any]:
+        """How it is recorded, but for its session."""
+        return list(attrs.astuple(self)[1:])
+
+
+@attrs.define
+class Backlog:
+    """What a row of records comes to."""
+
+    holder: Holder | None = None
+    frames: dict[FrameName, KeptFrame] = attrs.field(factory=dict)
+    """Those without an outcome, in the order in which they were accepted."""
+    in_hand: dict[FrameName, tuple[int, int]] = attrs.field(factory=dict)
+    """Those of them that were handed out: ring, and index in there."""
+
+    def take(self, payload: bytes) -> None:
+        """Apply one record."""
+        for kind, *values in cbor2.loads(payload):
+            match kind:
+                case 1:
+                    self._begin(*values)
+                case 2:
+                    self._accept(*values)
+                case 3:
+                    self._send(*values)
+                case 4:
+                    self._settle(*values)
+
+    def _begin(self, version: int, *values: Any) -> None:
+        found = Holder(*values)
+        if self.holder is not None and found.incarnation != self.holder.incarnation:
+            # Whoever wrote this has taken over what was before.
+            self.frames.clear()
+            self.in_hand.clear()
+        self.holder = found
+
+    def _accept(self, session: int, frames: Iterable[Sequence[Any]]) -> None:
+        for frame in frames:
+            self.frames[session, frame[0]] = KeptFrame(session, *frame)
+
+    def _send(self, ring: int, first: int, names: Iterable[Sequence[int]]) -> None:
+        for index, (session, seq) in enumerate(names, first):
+            if (session, seq) in self.frames:
+                self.in_hand[session, seq] = (ring, index)
+
+    def _settle(self, session: int, seqs: Iterable[int]) -> None:
+        for seq in seqs:
+            self.frames.pop((session, seq), None)
+            self.in_hand.pop((session, seq), None)
+
+
+def head(holder: Holder) -> Operation:
+    """What comes first in each file."""
+    return [HEAD, VERSION, *holder]
+
+
+def accept(session: int, frames: Sequence[KeptFrame]) -> Operation:
+    """Frames of a session are accepted."""
+    return [ACCEPT, session, [frame.values() for frame in frames]]
+
+
+def send(ring: int, first: int, names: Sequence[FrameName]) -> Operation:
+    """Frames of a ring, from an index on, are about to be handed out; again, if they were before."""
+    return [SENT, ring, first, names]
+
+
+def done(session: int, seqs: Sequence[int]) -> Operation:
+    """Frames have their outcome, or were not accepted after all."""
+    return [DONE, session, seqs]
+
+
+def encoded(operations: Sequence[Operation]) -> bytes:
+    """Return the record of these operations."""
+    return cbor2.dumps(operations)
+
+
+def read(payloads: Iterable[bytes]) -> Backlog:
+    """Return what records come to."""
+    backlog = Backlog()
+    for payload in payloads:
+        backlog.take(payload)
+    return backlog
+
+
+class Verdict(NamedTuple):
+    """What becomes of unfinished frames whose system has ended."""
+
+    survivors: list[KeptFrame]
+    """To be accepted again, oldest first."""
+    suspects: list[KeptFrame]
+    """To be dead-lettered: they may have been processed, or may have been what ended the worker."""
+
+
+Marks: TypeAlias = Mapping[int, tuple[int, int]]
+"""By ring, index and number of the frames that a worker had started last (0: none)."""
+
+
+def judge(backlog: Backlog, marks: Marks | None, max_deliveries: int) -> Verdict:
+    """Tell frames that no worker has started from those that one may have had in hand.
+
+    Without ``marks``, as after another start of the machine, all that were handed out are suspect. Frames before a mark
+    were processed. Suspects that may be delivered ``max_deliveries`` times are survivors until they were.
+    """
+    verdict = Verdict([], [])
+    for frame, part in _sorted_out(backlog, marks):
+        if part == _WAITING:
+            verdict.survivors.append(frame)
+        elif part == _STARTED:
+            delivered = attrs.evolve(frame, deliveries=frame.deliveries + 1)
+            again = delivered.deliveries < max_deliveries
+            (verdict.survivors if again else verdict.suspects).append(delivered)
+    return verdict
+
+
+_WAITING, _STARTED, _PROCESSED = range(3)
+
+
+def _sorted_out(backlog: Backlog, marks: Marks | None) -> Iterator[tuple[KeptFrame, int]]:
+    for name, frame in backlog.frames.items():
+        if name not in backlog.in_hand:
+            yield frame, _WAITING
+        elif marks is None:
+            yield frame, _STARTED
+        else:
+            ring, index = backlog.in_hand[name]
+            first, count = marks.get(ring, (0, 0))
+            waits = not count or index >= first + count
+            yield frame, _WAITING if waits else _STARTED if index >= first else _PROCESSED

@@ -1,0 +1,101 @@
+"""What a program is told of dead letters, and what came of having some delivered again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import attrs
+
+from ..config.errors import NyxPluginError
+from ..plugins.errors import DeadLetterUnknown
+from ..plugins.wire import PluginHeader
+from .letter_book import Letter
+from .messages import Extra
+
+
+@attrs.frozen
+class DeadLetterInfo:
+    """A frame that was accepted and not processed, and is kept.
+
+    ``reason`` says why, beginning with the ``cause`` (``crash``, ``deadline``, ``unloaded``, ``failed plugin``,
+    ``quarantined``, ``expired``); ``at`` when, in seconds since 1970; ``deliveries`` how often it was handed to a
+    worker that did not finish it; ``plugin`` which plugin it was for, by name.
+    """
+
+    plugin_id: int
+    letter_id: int
+    plugin: str
+    frame_type: int
+    cause: str
+    reason: str
+    at: float
+    deliveries: int
+    header_bytes: int
+
+
+@attrs.frozen
+class DeadLetterContent(DeadLetterInfo):
+    """A dead letter with the frame itself."""
+
+    header: bytes
+
+    @property
+    def flags(self) -> int:
+        """The flags in the header."""
+        return PluginHeader.decode(self.header, max_bytes=len(self.header)).flags
+
+    @property
+    def data(self) -> bytes:
+        """The data in the header."""
+        return PluginHeader.decode(self.header, max_bytes=len(self.header)).data
+
+
+@attrs.frozen
+class Redelivery:
+    """Which dead letters were accepted again, and are none any more, and which stay, each with the reason."""
+
+    accepted: tuple[int, ...]
+    left: Mapping[int, NyxPluginError]
+
+
+def redelivery_of(contents: Sequence[DeadLetterContent], results: Sequence[object]) -> Redelivery:
+    """Return what came of delivering each again: a receipt, or an error."""
+    pairs = [(content.letter_id, result) for content, result in zip(contents, results, strict=True)]
+    left = {letter_id: result for letter_id, result in pairs if isinstance(result, NyxPluginError)}
+    return Redelivery(tuple(letter_id for letter_id, _ in pairs if letter_id not in left), left)
+
+
+def again(contents: Iterable[DeadLetterContent]) -> Iterator[tuple[int, bytes, Extra]]:
+    """The frames that deliver letters again."""
+    return ((content.frame_type, content.header, Extra(letter=content.letter_id)) for content in contents)
+
+
+def chosen(
+    plugin_id: int, contents: Iterable[DeadLetterContent], ids: tuple[int, ...] | None
+) -> list[DeadLetterContent]:
+    """Return those with these numbers, in their order; raises :class:`DeadLetterUnknown` for one that is not there."""
+    if ids is None:
+        return list(contents)
+    found = {content.letter_id: content for content in contents}
+    for letter_id in ids:
+        if letter_id not in found:
+            raise DeadLetterUnknown(plugin_id, letter_id)
+    return [found[letter_id] for letter_id in sorted(ids)]
+
+
+def info_of_letter(plugin_id: int, letter: Letter) -> DeadLetterInfo:
+    """Return what is told of a letter."""
+    return DeadLetterInfo(*_facts(plugin_id, letter))
+
+
+def content_of_letter(plugin_id: int, letter: Letter) -> DeadLetterContent:
+    """Return a letter with its frame."""
+    return DeadLetterContent(*_facts(plugin_id, letter), letter.frame.header)
+
+
+def _facts(plugin_id: int, letter: Letter) -> tuple[int, int, str, int, str, str, float, int, int]:
+    frame = letter.frame
+    return (
+        *(plugin_id, letter.letter_id, letter.plugin, frame.frame_type),
+        *(letter.cause, letter.reason, letter.at, frame.deliveries, len(frame.header)),
+    )
