@@ -40,6 +40,8 @@ Watcher: TypeAlias = Callable[[int], None]
 
 # How long the root waits for its children once the host process is gone, in seconds.
 CHILDREN_S = 2.0
+RUN_ALL = "nyx_run_all"
+"""Attribute of a system base in which all actors share a process: lets them handle what is under way."""
 
 
 class Wakeups:
@@ -157,6 +159,13 @@ class ActorProcess(Actor):
             await_children(CHILDREN_S)
             os.killpg(os.getpgrp(), signal.SIGKILL)
         os._exit(1)
+
+    def run_others(self) -> None:
+        """Let all actors of this process handle what is under way, where they share it; else nothing happens."""
+        base = getattr(getattr(self._myRef, "_system", None), "_systemBase", None)
+        run = getattr(base, RUN_ALL, None)
+        if run is not None:
+            run()
 
     # The way in.
 

@@ -71,6 +71,10 @@ class Broker:
         self._under_way: dict[int, _UnderWay] = {}
         self._count = 0
 
+    def under_way(self, asker: Asker) -> int:
+        """How many requests of one worker are not answered."""
+        return sum(1 for item in self._under_way.values() if item.asker is asker)
+
     def take(self, request: Request, asker: Asker, policy: Policy) -> None:
         """Begin with a request under ``policy``. Raises :class:`ProtocolError` for what no honest worker asks."""
         ids = [other.request.request_id for other in self._under_way.values() if other.asker is asker]

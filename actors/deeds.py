@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable
 from typing import ClassVar, assert_never
 
 import attrs
 
+from ..plugins.manifest import Manifest
 from . import messages as m
 from . import plans
+from ._thespian import Address
 from .directives import Directive, Do, Publish, RestartIn
 from .events import Event
 from .lifecycle import PluginLife
@@ -86,11 +89,20 @@ class Deeds:
         self._unanswered.ask("registry", plugin, m.Register(load_id, plans.registration(plugin.life)))
 
     def _spawn_actor(self, load_id: int, plugin: Plugin) -> None:
-        plugin.actor = self._root.create(PluginActor)
+        actor = self._root.create(PluginActor)
         plugin.pid = self._root.pid_of_last_child()
+        # Before it is told of anything: among the sessions that it is told of first is its own.
+        self.give_session(plugin, actor, plugin.life.manifest)
+        plugin.actor = actor
         plugin.announced = False
         self._loading.expect_progress(load_id)
         self._root.send(plugin.actor, plans.start(load_id, plugin.life, self._root))
+
+    def give_session(self, plugin: Plugin, actor: Address, manifest: Manifest | None) -> None:
+        """Let a plugin that depends on others send frames to them, if it could not before."""
+        if not plugin.session and manifest is not None and (manifest.requires or manifest.optional):
+            plugin.session = secrets.randbits(63) | 1
+            self._root.join(m.SessionJoined(plugin.session, actor, (), False, plugin.life.plugin_id))
 
     def _answer_load(self, load_id: int, plugin: Plugin) -> None:
         # Somebody may have wished to unload it while its load was being undone.

@@ -73,10 +73,16 @@ def fits(wanted: str, version: str) -> bool:
 
 def exclude_each_other(one: str, other: str) -> bool:
     """Whether there can be no version that is in both ranges, as far as the versions tell that the two name."""
-    both = _range(f"{one},{other}")
-    named = [Version(item.version.removesuffix(".*")) for item in both if item.operator != "==="]
-    tries = {text for version in named for text in _around(version)} | {"0", *(item.version for item in both)}
-    return not any(both.contains(text, prereleases=True) for text in tries if not text.endswith(".*"))
+    return version_within(f"{one},{other}".strip(",")) == ""
+
+
+def version_within(wanted: str) -> str:
+    """A version that is in a range, plain rather than odd; empty when there seems to be none."""
+    wanted_range = _range(wanted)
+    named = [Version(item.version.removesuffix(".*")) for item in wanted_range if item.operator != "==="]
+    tries = ["1.0.0", *(item.version for item in wanted_range), "0", *(t for v in named for t in _around(v))]
+    fitting = (text for text in tries if not text.endswith(".*") and wanted_range.contains(text, prereleases=True))
+    return next(fitting, "")
 
 
 def _around(version: Version) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..config.errors import NyxPluginError
 from ..plugins.policy import Policy
-from ..plugins.worker.answers import Connect, Emit, Log, Open
+from ..plugins.worker.answers import Connect, Emit, Log, Open, Send
 from . import messages as m
 from .deaths import Death
 from .letter_book import DeadFrame
@@ -54,7 +54,9 @@ class Home(Protocol):
     def settled(self, outcomes: Settled) -> None:
         """Tell the sessions the outcomes of their frames."""
 
-    def worker_said(self, message: Emit | Log | Connect | Open, worker: Worker, policy: Policy | None = None) -> None:
+    def worker_said(
+        self, message: Emit | Log | Connect | Open | Send, worker: Worker, policy: Policy | None = None
+    ) -> None:
         """Take what is not about frames or the worker's life; ``policy`` is that of the plan if it is ``None``."""
 
     def worker_output(self, line: str) -> None:
@@ -65,6 +67,9 @@ class Home(Protocol):
 
     def worker_misbehaved(self, what: str) -> None:
         """Take note of a breach of the protocol."""
+
+    def await_answers(self) -> None:
+        """On transport ``inline``: let others run until nothing more can come for a plugin that waits."""
 
     def note_death(self, death: Death) -> None:
         """Take note that a worker ended, or has to."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..config.errors import NyxPluginError
 from ..plugins.policy import Policy
 from ..plugins.sdk import Context
 from ..plugins.worker.answers import (
@@ -24,15 +26,17 @@ from ..plugins.worker.answers import (
     Stopped,
     SwapFailed,
     check_request,
+    check_send,
 )
 from ..plugins.worker.outside import Outside, Refusal
-from ..plugins.worker.protocol import BY_POLICY, describe
+from ..plugins.worker.peers import Peers, described
+from ..plugins.worker.protocol import BY_POLICY, REPLIED, UNDELIVERED, describe
 from ..plugins.worker.runner import Runner, load_plugin
 from .broker import denial
 from .deaths import exited
 from .outside import fulfil, timeout_s
 from .trees import make_empty
-from .worker_link import Owner, WorkerPlan
+from .worker_link import Owner, RequestAnswer, WorkerPlan
 
 
 class InlineWorker:
@@ -43,6 +47,8 @@ class InlineWorker:
         self._owner = owner
         self._runner: Runner | None = None
         self._mark = (0, 0)
+        self._requests = itertools.count(1)
+        self._answers: dict[int, RequestAnswer] = {}
         self._max_snapshot_bytes = 0
 
     def start(self, plan: WorkerPlan) -> None:
@@ -102,8 +108,9 @@ class InlineWorker:
         """Nothing waits here."""
         return 0
 
-    def answer(self, request_id: int, answer: int | Refusal) -> None:
-        """Nothing asks its actor here; see :meth:`_ask`."""
+    def answer(self, request_id: int, answer: RequestAnswer) -> None:
+        """Take what came of a frame for another plugin; for anything else see :meth:`_ask`."""
+        self._answers[request_id] = answer
 
     def mark(self) -> tuple[int, int]:
         """Return the frame last started."""
@@ -131,7 +138,19 @@ class InlineWorker:
             max_emit_bytes=plan.max_reply_bytes,
             scratch=self._scratch(plan),
             outside=lambda: Outside(plan.plugin_id, partial(self._ask, plan.policy)),
+            peers=lambda: Peers(partial(self._exchange, plan.max_reply_bytes), plan.max_reply_bytes),
         )
+
+    def _exchange(self, max_bytes: int, kind: int, *fields: Any) -> list[Any]:
+        """Give a frame for another plugin to the actor, and let the others run until all is done that can be."""
+        frame = check_send([kind, next(self._requests), *fields], max_reply_bytes=max_bytes)
+        self._owner.from_worker(frame)
+        if frame.request_id not in self._answers:
+            self._owner.await_answers()
+        answer = self._answers.pop(frame.request_id)
+        if isinstance(answer, NyxPluginError):
+            return [UNDELIVERED, frame.request_id, *described(answer)]
+        return [REPLIED, frame.request_id, answer]
 
     def _ask(self, policy: Policy, kind: int, *fields: Any) -> int | Refusal:
         """Do at once, under the same policy, what a plugin actor does for its worker."""

@@ -25,6 +25,7 @@ from ..plugins.worker.answers import (
     Open,
     Ready,
     Restored,
+    Send,
     SnapshotDone,
     SnapshotPart,
     StartFailed,
@@ -298,7 +299,7 @@ class Lane:
         match message:
             case Done():
                 self._done(message)
-            case Emit() | Log() | Connect() | Open():
+            case Emit() | Log() | Connect() | Open() | Send():
                 assert self.worker is not None
                 self._home.worker_said(message, self.worker)
             case Ready():
@@ -327,6 +328,10 @@ class Lane:
     def worker_misbehaved(self, what: str) -> None:
         """Pass on a breach of the protocol."""
         self._home.worker_misbehaved(what)
+
+    def await_answers(self) -> None:
+        """Let others run."""
+        self._home.await_answers()
 
     def worker_gone(self, death: Death) -> None:
         """The worker's process has ended."""

@@ -14,15 +14,18 @@ from typing import Any, assert_never
 import attrs
 
 from ..config.errors import NyxPluginError
-from ..plugins.errors import MailboxFull, PluginFailed, PluginQuarantined, SwapFailed
+from ..plugins.errors import MailboxFull, PluginFailed, PluginNotLoaded, PluginQuarantined, SwapFailed
 from ..plugins.policy import Policy
-from ..plugins.worker.answers import Connect, Emit, Log, Open
+from ..plugins.worker.answers import Connect, Emit, Log, Open, Send
+from ..plugins.worker.protocol import MAX_REQUESTS, ProtocolError
 from . import messages as m
 from . import retiring, scaling, swapping
-from ._thespian import ActorProcess, Address
+from ._thespian import ActorProcess, Address, same
 from .answers import ANSWERS, Answers
 from .broker import Broker
+from .correspondence import Correspondence
 from .deaths import Death
+from .dependencies import STARTING
 from .durability import OnDisk, Volatile, durability
 from .events import PluginStats
 from .fences import Fences
@@ -75,6 +78,7 @@ class PluginActor(ActorProcess):
         self._broker: Broker
         self._office: LetterOffice
         self._store: Volatile | OnDisk
+        self._correspondence: Correspondence
         self._remarks: Remarks
         self._adopts = False
         self._early: list[tuple[m.PluginMessage, Address]] = []
@@ -120,6 +124,16 @@ class PluginActor(ActorProcess):
                 self._join(message)
             case m.SessionLeft():
                 self._leave(message.session)
+            case (
+                m.RoutesChanged()
+                | m.CreditGranted()
+                | m.CreditRecalled()
+                | m.Rejected()
+                | m.Accepted()
+                | m.Settled()
+                | m.SystemStopping()
+            ):
+                self._correspondence.note(message)
             case m.StartPlugin():
                 raise TypeError("a plugin actor is started once")
             case m.Quarantine():
@@ -151,6 +165,7 @@ class PluginActor(ActorProcess):
         self._answers = Answers(plan.plugin_id, self.myAddress, self.send)
         self._broker = Broker(self)
         self._office = LetterOffice(plan, self._remarks.trouble)
+        self._correspondence = Correspondence(plan.plugin_id, plan.manifest, plan.settings, self)
         for session in plan.sessions:
             self._join(session)
         try:
@@ -196,12 +211,33 @@ class PluginActor(ActorProcess):
 
     # What the worker does.
 
-    def worker_said(self, message: Emit | Log | Connect | Open, worker: Worker, policy: Policy | None = None) -> None:
+    def worker_said(
+        self, message: Emit | Log | Connect | Open | Send, worker: Worker, policy: Policy | None = None
+    ) -> None:
         """Pass on what the plugin emits and logs, and do what it asks for."""
-        if isinstance(message, (Connect, Open)):
-            self._broker.take(message, worker, policy or self.plan.policy)
-        else:
+        if isinstance(message, (Emit, Log)):
             self._remarks.said(message)
+            return
+        asked = self._correspondence.under_way(worker) + self._broker.under_way(worker)
+        if asked + worker.answers_waiting >= MAX_REQUESTS:
+            raise ProtocolError(f"more than {MAX_REQUESTS} requests are not answered")
+        if isinstance(message, Send) and not self._serves(worker):
+            worker.answer(message.request_id, PluginNotLoaded(self.plan.plugin_id, STARTING))
+        elif isinstance(message, Send):
+            self._correspondence.take(message, worker)
+        else:
+            self._broker.take(message, worker, policy or self.plan.policy)
+
+    def _serves(self, worker: Worker) -> bool:
+        """Whether it is ready, or has been: what does not come to be in place must not have had effects elsewhere."""
+        if any(lane.worker is worker and lane.is_ready for lane in self._all):
+            return True
+        return self._retiring is not None and worker in self._retiring.workers
+
+    def await_answers(self) -> None:
+        """Let the other actors of this process run, as nothing goes on by itself while a plugin waits here."""
+        self.run_others()
+        self._correspondence.give_up()
 
     def worker_output(self, line: str) -> None:
         """Log what the plugin printed."""
@@ -223,6 +259,7 @@ class PluginActor(ActorProcess):
     def worker_dropped(self, worker: Worker) -> None:
         """Give up what was under way for it, and end what it has left behind."""
         self._broker.forget(worker)
+        self._correspondence.forget(worker)
         if self._adopts:
             # What a plugin started has this process for its parent now, whatever session it went to.
             sweep(SWEEP_S, frozenset(worker.pid for worker in self._workers()))
@@ -344,6 +381,7 @@ class PluginActor(ActorProcess):
         """Start workers with this plan from now on; the new version has not crashed yet."""
         self._retiring = Retiring(self, self.plan.policy, self._old_version_stopped)
         self.plan, self._restarts = plan, ()
+        self._correspondence.change(plan.manifest)
 
     def swapped(self, switch: Switch) -> None:
         """Report that the new version works, and let the old one's workers unload."""
@@ -501,6 +539,8 @@ class PluginActor(ActorProcess):
                 self._retiring.end()
             case "commit":
                 self._store.again()
+            case "correspondence":
+                self._correspondence.expire()
             case "denials" | "log":
                 self._remarks.on_alarm(name)
 
@@ -582,6 +622,8 @@ class PluginActor(ActorProcess):
 
     def _introduced(self, who: m.Introduce) -> None:
         """An essential actor has been started again, and is here from now on."""
+        if who.role == "dispatcher":
+            self._correspondence.introduce(who.address, who.epoch)
         if who.role == "dispatcher" and who.epoch > self.plan.dispatcher_epoch:
             self.plan = attrs.evolve(self.plan, dispatcher=who.address, dispatcher_epoch=who.epoch)
         elif who.role == "guard":
@@ -592,6 +634,8 @@ class PluginActor(ActorProcess):
 
     def _join(self, message: m.SessionJoined) -> None:
         self._answers.join(message.session, message.address)
+        if message.plugin_id == self.plan.plugin_id and same(message.address, self.myAddress):
+            self._correspondence.join(message.session, self.plan.dispatcher, self.plan.dispatcher_epoch)
         self._remarks.join(message)
 
     def _leave(self, session: int) -> None:

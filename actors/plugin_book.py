@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from ..plugins.manifest import Manifest
 from . import messages as m
 from ._thespian import Address
 from .lifecycle import PluginLife
@@ -39,7 +40,11 @@ class Plugin:
     started: bool = False
     announced: bool = False
     """Whether the dispatcher knows of the present plugin actor."""
+    session: int = 0
+    """That of its plugin actor, if it may send frames to other plugins."""
     drain_s: float = 0.0
+    successor: Manifest | None = None
+    """What is being put in its place, once nothing is against that: others have to get on with both."""
     leaves_by: float | None = None
     """When it is to be drained (monotonic), once those that need it are gone; ``None``: it stays."""
     unloads: list[m.UnloadPlugin] = attrs.field(factory=list)

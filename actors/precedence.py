@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import attrs
+
 from ..config.errors import NyxPluginError
 from ..plugins.errors import DependencyMissing, DependentsLoaded
+from ..plugins.manifest import Manifest
 from .dependencies import PluginNode, goes_before, leaving_with, may_start
 from .directives import Directive
 from .stages import ENDING, LOADING, Stage
@@ -26,7 +29,22 @@ def node(plugin: Plugin) -> PluginNode:
     assert life.manifest is not None
     manifest = life.manifest
     state = life.state if plugin.leaves_by is None else LEAVING
-    return PluginNode(life.plugin_id, manifest.name, manifest.version, state, manifest.requires, manifest.optional)
+    present = PluginNode(life.plugin_id, manifest.name, manifest.version, state, manifest.requires, manifest.optional)
+    return present if plugin.successor is None else _both(present, plugin.successor)
+
+
+def _both(present: PluginNode, successor: Manifest) -> PluginNode:
+    """A plugin in whose place another version is being put: what either needs has to stay, and leads nowhere back."""
+    return attrs.evolve(
+        present,
+        requires=_joined(present.requires, successor.requires),
+        optional=_joined(present.optional, successor.optional),
+    )
+
+
+def _joined(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    both = {name: f"{one[name]},{other[name]}".strip(",") for name in one.keys() & other.keys()}
+    return {**one, **other, **both}
 
 
 def others(plugins: Plugins, load_id: int) -> dict[int, PluginNode]:

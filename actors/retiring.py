@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..plugins.policy import Policy
-from ..plugins.worker.answers import Answer, Connect, Emit, Log, Open, Stopped
+from ..plugins.worker.answers import Answer, Connect, Emit, Log, Open, Send, Stopped
 from ..plugins.worker.protocol import ProtocolError
 from .deaths import Death
 from .home import Home
@@ -26,7 +26,7 @@ class Retiree:
     def from_worker(self, message: Answer) -> None:
         """Take one message."""
         match message:
-            case Emit() | Log() | Connect() | Open():
+            case Emit() | Log() | Connect() | Open() | Send():
                 self._home.worker_said(message, self.worker, self._policy)
             case Stopped():
                 if message.error is not None:
@@ -46,6 +46,10 @@ class Retiree:
     def worker_misbehaved(self, what: str) -> None:
         """Pass on a breach of the protocol."""
         self._home.worker_misbehaved(what)
+
+    def await_answers(self) -> None:
+        """Let others run."""
+        self._home.await_answers()
 
     def worker_gone(self, death: Death) -> None:
         """Its process has ended."""

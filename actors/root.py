@@ -37,5 +37,11 @@ class Root(Protocol):
     def cancel_alarm(self, name: object) -> None:
         """Forget an alarm."""
 
+    def join(self, joined: m.SessionJoined) -> None:
+        """Tell everybody of a session."""
+
+    def leave(self, session: int) -> None:
+        """Tell everybody that it is over. Idempotent."""
+
     def publish(self, *events: Event) -> None:
         """Tell the subscribers."""

@@ -14,6 +14,7 @@ import attrs
 
 from ..config.errors import NyxPluginError
 from ..plugins.errors import PluginFailed, PluginNotFailed, PluginNotLoaded, PluginNotRegistered
+from ..plugins.manifest import Manifest
 from . import messages as m
 from ._thespian import Address, same
 from .deeds import Deeds
@@ -58,6 +59,10 @@ class Roster:
     def new_id(self) -> int:
         """An id that neither a load nor a swap has had."""
         return self._plugins.new_id()
+
+    def give_session(self, plugin: Plugin, actor: Address, manifest: Manifest | None) -> None:
+        """Let a plugin that depends on others send frames to them, if it could not before."""
+        self._deeds.give_session(plugin, actor, manifest)
 
     def set_route(self, load_id: int, plugin: Plugin) -> None:
         """Let the dispatcher know how the plugin is now."""
@@ -307,6 +312,8 @@ class Roster:
         for load_id, plugin in list(self._plugins.items()):
             if same(plugin.actor, child):
                 plugin.actor = None
+                self._root.leave(plugin.session)
+                plugin.session = 0
                 self._root.cancel_alarm(("kill", load_id))
                 self.swaps.actor_exited(load_id)
                 self._obey(load_id, plugin, plugin.life.actor_exited(time.monotonic(), random.random()))

@@ -361,6 +361,8 @@ class Session:
                 self._changed.notify_all()
                 self._to_send.notify()
             self._after_news()
+            # One of the actors may wait for what this has to say, below on the stack.
+            self.flush()
 
     def _note(self, message: m.SessionMessage) -> None:
         match message:

@@ -14,6 +14,7 @@ from ..plugins.worker.answers import (
     Open,
     Ready,
     Restored,
+    Send,
     SnapshotDone,
     SnapshotPart,
     StartFailed,
@@ -133,7 +134,7 @@ class Successor:
                 self._party.fail(message.step, f"{message.type}: {message.text}")
             case Emit():
                 self._hold_back(message)
-            case Log() | Connect() | Open():
+            case Log() | Connect() | Open() | Send():
                 self._home.worker_said(message, self.worker, self._plan.policy)
             case Done() | Stopped() | Ready() | StartFailed() | Restored() | SnapshotPart() | SnapshotDone():
                 raise ProtocolError(f"{type(message).__name__} is out of place in a worker that takes over")
@@ -163,6 +164,9 @@ class Successor:
 
     def worker_misbehaved(self, what: str) -> None:
         """The end of the worker follows, and tells why."""
+
+    def await_answers(self) -> None:
+        """Nothing that it asks for takes time."""
 
     def worker_gone(self, death: Death) -> None:
         """The new version's process has ended: the old one goes on."""

@@ -65,7 +65,7 @@ class Supervisor(ActorProcess):
             case m.Attach():
                 self._attach(message)
             case m.Detach():
-                self._detach(message.session)
+                self.leave(message.session)
             case m.LoadPlugins():
                 self._roster.load(message)
             case m.UnloadPlugin():
@@ -124,12 +124,16 @@ class Supervisor(ActorProcess):
         if not self._watch_client(message):
             return
         joined = m.SessionJoined(message.session, message.reply_to, message.streams, message.sends)
-        self.sessions[message.session] = joined
         if EVENTS in message.streams:
             self._outlet.subscribe(message.session)
         enforced = NOTHING if self.boot.settings.system.transport == "inline" else enforcement()
         roles = self.essential["dispatcher"], self.essential["registry"]
         self.send(message.reply_to, m.Attached(*roles, enforced, self.epochs["dispatcher"]))
+        self.join(joined)
+
+    def join(self, joined: m.SessionJoined) -> None:
+        """Tell everybody of a session."""
+        self.sessions[joined.session] = joined
         self._tell_all(joined)
 
     def _watch_client(self, message: m.Attach) -> bool:
@@ -144,10 +148,11 @@ class Supervisor(ActorProcess):
         return True
 
     def _client_ended(self, message: m.Attach) -> None:
-        self._detach(message.session)
+        self.leave(message.session)
         sockets.remove_sockets_of(Path(self.boot.runtime_dir), message.pid)
 
-    def _detach(self, session: int) -> None:
+    def leave(self, session: int) -> None:
+        """Tell everybody that a session is over. Idempotent."""
         if self.sessions.pop(session, None) is None:
             return
         fd = self._clients.pop(session, -1)

@@ -13,6 +13,7 @@ import attrs
 
 from ..config.errors import NyxPluginError
 from ..plugins.errors import BundleError, PluginNotLoaded, PluginNotRegistered, SwapFailed, SwapRefused, SystemStopped
+from ..plugins.manifest import Manifest
 from . import messages as m
 from . import plans
 from ._thespian import Address, same
@@ -52,6 +53,9 @@ class Plugins(Protocol):
 
     def new_id(self) -> int:
         """An id that neither a load nor a swap has had."""
+
+    def give_session(self, plugin: Plugin, actor: Address, manifest: Manifest | None) -> None:
+        """Let a plugin that depends on others send frames to them, if it could not before."""
 
     def set_route(self, load_id: int, plugin: Plugin) -> None:
         """Let the dispatcher know how the plugin is now; :meth:`Swaps.route_set` follows."""
@@ -153,6 +157,7 @@ class Swaps:
             check_swap(node(swap.plugin), new, list(others(self._plugins.plugins, swap.load_id).values()))
         except NyxPluginError as error:
             return swap.life.failed(error)
+        swap.plugin.successor = swap.life.manifest
         return swap.life.planned(message.before, message.after)
 
     def _failed(self, life: SwapLife, error: BaseException | None) -> Iterable[DoSwap]:
@@ -240,6 +245,7 @@ class Swaps:
     def _switch(self, swap_id: int, swap: Swap) -> None:
         life, timeout_s = swap.life, swap.question.timeout_s
         assert life.manifest is not None and life.policy is not None
+        self._plugins.give_session(swap.plugin, swap.plugin.actor, life.manifest)
         order = m.SwapPlugin(swap_id, life.manifest, life.policy, life.digest, life.directory, timeout_s)
         self._root.send(swap.plugin.actor, order)
         self._root.alarm(("swap", swap_id), TIMEOUTS * timeout_s + GRACE_S)
@@ -282,6 +288,7 @@ class Swaps:
 
     def _forget(self, swap_id: int, swap: Swap) -> None:
         self._root.cancel_alarm(("swap", swap_id))
+        swap.plugin.successor = None
         self._dismiss_loader(swap)
         del self._swaps[swap_id]
 

@@ -15,15 +15,17 @@ import struct
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import attrs
 
+from ..config.errors import NyxPluginError
 from ..plugins.policy import Policy
 from ..plugins.worker import protocol
 from ..plugins.worker.answers import Answer, check_from_worker
 from ..plugins.worker.jail.plan import Orders
 from ..plugins.worker.outside import TOO_MANY, Refusal
+from ..plugins.worker.peers import described
 from ..plugins.worker.spawn import code_paths, start_message, worker_command
 from .confinement import Confinement, confinement
 from .consumption import Consumption
@@ -38,6 +40,10 @@ _LAST_READS = 16
 _ENDING_S = 0.2
 # Once killed, a process needs this long at the most, in seconds, unless the kernel holds it.
 _REAP_S = 5.0
+
+
+RequestAnswer: TypeAlias = int | Refusal | bytes | NyxPluginError | None
+"""What a worker gets for what it asks: a descriptor or none, a reply (``None``: nothing to say) or an error."""
 
 
 class Watching(Protocol):
@@ -67,6 +73,9 @@ class Owner(Protocol):
 
     def worker_misbehaved(self, what: str) -> None:
         """Take note that the worker broke the protocol (it will be gone next)."""
+
+    def await_answers(self) -> None:
+        """On transport ``inline``: let others run until nothing more can come for a plugin that waits."""
 
 
 @attrs.frozen
@@ -114,8 +123,8 @@ class Worker(Protocol):
     def answers_waiting(self) -> int:
         """How many answers to its requests it has not taken yet."""
 
-    def answer(self, request_id: int, answer: int | Refusal) -> None:
-        """Hand over a descriptor, which is closed here then, or a refusal."""
+    def answer(self, request_id: int, answer: RequestAnswer) -> None:
+        """Hand over a descriptor, which is closed here then, a reply of another plugin, or what refuses either."""
 
     def mark(self) -> tuple[int, int]:
         """Return (ring index, count) of the frames last started; a count of 0 means none."""
@@ -239,13 +248,18 @@ class WorkerLink:
         """How many answers the socket has not taken yet."""
         return self._unsent.answers
 
-    def answer(self, request_id: int, answer: int | Refusal) -> None:
+    def answer(self, request_id: int, answer: RequestAnswer) -> None:
         """Answer a request of the worker; a descriptor is closed here once it is sent."""
-        if isinstance(answer, int):
-            instead = protocol.encode([protocol.REFUSED, request_id, *TOO_MANY])
-            self._unsent.add_answer(protocol.encode([protocol.GRANTED, request_id]), answer, instead)
-        else:
-            self._unsent.add_answer(protocol.encode([protocol.REFUSED, request_id, *answer]))
+        match answer:
+            case int():
+                instead = protocol.encode([protocol.REFUSED, request_id, *TOO_MANY])
+                self._unsent.add_answer(protocol.encode([protocol.GRANTED, request_id]), answer, instead)
+            case Refusal():
+                self._unsent.add_answer(protocol.encode([protocol.REFUSED, request_id, *answer]))
+            case NyxPluginError():
+                self._unsent.add_answer(protocol.encode([protocol.UNDELIVERED, request_id, *described(answer)]))
+            case _:
+                self._unsent.add_answer(protocol.encode([protocol.REPLIED, request_id, answer]))
         self._flush()
 
     def mark(self) -> tuple[int, int]:

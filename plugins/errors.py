@@ -80,9 +80,8 @@ class PermissionDenied(NyxPluginError, PermissionError):
         self.plugin_id = plugin_id
         self.permission = permission
         self.frame_type = frame_type
-        super().__init__(
-            f"plugin {plugin_id} has no permission {permission!r}, which frame type 0x{frame_type:02x} needs"
-        )
+        needs = "sending to other plugins" if permission == "inter_plugin" else f"frame type 0x{frame_type:02x}"
+        super().__init__(f"plugin {plugin_id} has no permission {permission!r}, which {needs} needs")
 
 
 class HandshakeRequired(NyxPluginError, ConnectionError):
@@ -414,6 +413,21 @@ class JournalCorrupt(NyxPluginError, ValueError):
         self.path = path
         self.reason = reason
         super().__init__(f"journal {path} is corrupt: {reason}")
+
+
+class DependencyUndeclared(NyxPluginError, PermissionError):
+    """A plugin has a frame for another (``target``: its name or id) that its manifest does not name.
+
+    Name it there, in ``requires`` or in ``optional``, with the versions that will do.
+    """
+
+    def __init__(self, plugin_id: int, target: str | int) -> None:
+        self.plugin_id = plugin_id
+        self.target = target
+        super().__init__(
+            f"plugin {plugin_id} does not depend on plugin {target!r}: its manifest has to name it in [requires] or"
+            " [optional]"
+        )
 
 
 class DependencyCycle(NyxPluginError, ValueError):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from .worker.http import Http
     from .worker.outside import Outside
+    from .worker.peers import Peers
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
 DATA_FRAME, CONTROL_FRAME = 0x52, 0x53
@@ -83,9 +84,11 @@ class Context:
     __slots__ = (
         "_emit",
         "_make_outside",
+        "_make_peers",
         "_making",
         "_max_emit_bytes",
         "_outside",
+        "_peers",
         "config",
         "logger",
         "name",
@@ -104,6 +107,7 @@ class Context:
         max_emit_bytes: int,
         scratch: str = "",
         outside: Callable[[], Outside] | None = None,
+        peers: Callable[[], Peers] | None = None,
     ) -> None:
         self.plugin_id = plugin_id
         self.name = name
@@ -114,6 +118,8 @@ class Context:
         self._max_emit_bytes = max_emit_bytes
         self._make_outside = outside
         self._outside: Outside | None = None
+        self._make_peers = peers
+        self._peers: Peers | None = None
         self._making = allocate_lock()
 
     def emit(self, data: bytes, frame_type: int = DATA_FRAME, flags: int = 0) -> None:
@@ -132,6 +138,41 @@ class Context:
         if len(copy) > self._max_emit_bytes:
             raise ValueError(f"emit of {len(copy):,} bytes: the limit is {self._max_emit_bytes:,}")
         self._emit(frame_type, flags, copy)
+
+    def send(
+        self,
+        plugin: str | int,
+        data: bytes,
+        *,
+        frame_type: int = DATA_FRAME,
+        flags: int = 0,
+        timeout: float | None = None,
+    ) -> None:
+        """Send a frame to a plugin that the manifest names in ``requires`` or ``optional``, by its name or its id.
+
+        Returns once it is accepted, waiting for room up to ``timeout`` seconds (0 to 3600; ``None``: as long as the
+        system's ``dispatch_timeout_s``). From any thread, once the plugin is ready. The time counts as the handler's.
+
+        Raises :class:`DependencyUndeclared`, :class:`DependencyMissing`, :class:`PermissionDenied` (it needs
+        ``inter_plugin``), and what an application's ``dispatch`` raises: :class:`DispatchTimeout`,
+        :class:`PluginFailed`, :class:`PluginNotLoaded`...; TypeError and ValueError for arguments that can't be sent.
+        """
+        self._correspond().send(plugin, data, frame_type, flags, timeout)
+
+    def request(
+        self,
+        plugin: str | int,
+        data: bytes,
+        *,
+        frame_type: int = DATA_FRAME,
+        flags: int = 0,
+        timeout: float | None = None,
+    ) -> bytes | None:
+        """Send a frame as :meth:`send` does, and return the reply of that plugin's handler (``None`` if it gave none).
+
+        Raises what :meth:`send` raises, and :class:`PluginFailed` when there is an outcome but no reply to be had.
+        """
+        return self._correspond().request(plugin, data, frame_type, flags, timeout)
 
     def connect(self, host: str, port: int, timeout: float = 10.0) -> socket:
         """Connect to a host that the policy's ``network`` allows; the socket has this ``timeout`` (0.001 to 3600 s).
@@ -152,6 +193,14 @@ class Context:
     def http(self) -> Http:
         """Requests over HTTP and HTTPS to hosts that the policy's ``network`` allows: ``ctx.http.get(url).body``."""
         return self._reach().http
+
+    def _correspond(self) -> Peers:
+        with self._making:
+            if self._peers is None:
+                if self._make_peers is None:
+                    raise RuntimeError("this context reaches no other plugin: it was made without a runtime")
+                self._peers = self._make_peers()
+            return self._peers
 
     def _reach(self) -> Outside:
         with self._making:

@@ -15,13 +15,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from nyx_plugins import FrameType, OutcomeKind, PluginHeader, PluginSystem, PolicyRefused, Settings
+from nyx_plugins import DependentsLoaded, FrameType, OutcomeKind, PluginHeader, PluginSystem, PolicyRefused, Settings
 from nyx_plugins.plugins.worker.jail.level import enforcement
 
 MakeSystem = Callable[..., PluginSystem]
 THUMBNAILS = Path(__file__).parents[1] / "examples" / "thumbnails"
 CONFIGURATION = THUMBNAILS / "nyx-plugins.toml"
 ID = 626205
+VISITS = THUMBNAILS.with_name("visits")
+VISITS_ID = 734212
 
 needs_full = pytest.mark.skipif(
     enforcement().level != "full",
@@ -99,9 +101,27 @@ def test_the_ceiling_has_to_list_the_package(make_system: MakeSystem) -> None:
         make_system(Settings()).load(THUMBNAILS)
 
 
-def test_its_document_shows_its_configuration() -> None:
+def test_visits_are_counted_in_another_plugin(make_system: MakeSystem) -> None:
+    """The configuration loads both in the order of what they need; one stays as long as the other."""
+    system = make_system(VISITS / "nyx-plugins.toml")
+    visits, store = system.load_configured()
+    assert not isinstance(visits, Exception) and not isinstance(store, Exception)
+    assert [system.request(FrameType.DATA, PluginHeader(VISITS_ID, 0, b"Ada"), 30.0) for _ in range(3)] == [
+        b"1",
+        b"2",
+        b"3",
+    ]
+    with pytest.raises(DependentsLoaded, match=r"visits \(734212\)"):
+        system.unload(store.plugin_id)
+    system.unload(store.plugin_id, cascade=True)
+    assert system.loaded_plugins() == []
+
+
+@pytest.mark.parametrize("example", [THUMBNAILS, VISITS], ids=lambda path: path.name)
+def test_its_document_shows_its_configuration(example: Path) -> None:
     """What README.md shows is the file."""
-    assert f"```toml\n{CONFIGURATION.read_text()}```\n" in (THUMBNAILS / "README.md").read_text()
+    configuration = (example / "nyx-plugins.toml").read_text()
+    assert f"```toml\n{configuration}```\n" in (example / "README.md").read_text()
 
 
 # Others' plugins for pytest are of no use here, and some take seconds to import.
@@ -110,17 +130,19 @@ _WITHOUT = [f"-pno:{name}" for name in ("cacheprovider", "hypothesispytest", "an
 
 # The half with workers in two parts: on a busy machine each start of a system takes seconds.
 @pytest.mark.parametrize(
-    ("where", "which"),
+    ("example", "where", "which"),
     [
-        ("inline", ""),
-        pytest.param("unix", "test_a_", marks=needs_full),
-        pytest.param("unix", "not test_a_", marks=needs_full),
+        (THUMBNAILS, "inline", ""),
+        pytest.param(THUMBNAILS, "unix", "test_a_", marks=needs_full),
+        pytest.param(THUMBNAILS, "unix", "not test_a_", marks=needs_full),
+        (VISITS, "inline", ""),
+        (VISITS, "unix", ""),
     ],
 )
-def test_its_own_tests_pass(tmp_path: Path, runtime_base: Path, where: str, which: str) -> None:
-    """An author's tests can use packages: the fixture grants what the manifest asks for."""
-    folder = tmp_path / "thumbnails"
-    shutil.copytree(THUMBNAILS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+def test_its_own_tests_pass(tmp_path: Path, runtime_base: Path, example: Path, where: str, which: str) -> None:
+    """An author's tests can use packages and other plugins: the fixture grants and loads what there has to be."""
+    folder = tmp_path / example.name
+    shutil.copytree(example, folder, ignore=shutil.ignore_patterns("__pycache__"))
     command = [sys.executable, "-m", "pytest", *_WITHOUT, "-q", "-W", "error", "--nyx-transport", where, "-k", which]
     with (tmp_path / "output").open("w+") as output:
         done = subprocess.run(

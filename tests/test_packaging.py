@@ -17,7 +17,16 @@ from nyx_plugins import __version__
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("actors", "config", "load_tests", "plugins")
-DATA = ("py.typed", "defaults.toml", "data/*", "data/template/*", "static/*", "*/plugin.toml", "*/plugin.py")
+DATA = (
+    "py.typed",
+    "defaults.toml",
+    "data/*",
+    "data/stub/*",
+    "data/template/*",
+    "static/*",
+    "*/plugin.toml",
+    "*/plugin.py",
+)
 
 
 def _listed_packages() -> dict[str, Path]:

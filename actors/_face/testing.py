@@ -5,7 +5,8 @@ ready; a test that takes it runs twice, in this process and with a worker. ``loa
 one otherwise.
 
 ``@pytest.mark.nyx_plugin(...)`` says how: ``bundle`` (a path from the test's folder, or ``builtin:NAME``),
-``transport`` ("inline" or "unix"), ``settings`` (:class:`Settings`, or the path of a configuration), and what
+``transport`` ("inline" or "unix"), ``settings`` (:class:`Settings`, or the path of a configuration), what the plugin
+depends on, as ``companions`` (bundles) or ``stubs`` (by name: what to reply to which data), and what
 :meth:`PluginSystem.load` takes, such as ``config`` and ``permissions``. ``--nyx-transport inline`` runs one half.
 """
 
@@ -31,7 +32,7 @@ LoadPlugin = Callable[..., "PluginUnderTest"]
 
 TRANSPORTS = ("inline", "unix")
 _MARKER = "nyx_plugin"
-_OF_THE_SYSTEM = {"transport", "settings"}
+_OF_THE_SYSTEM = {"transport", "settings", "companions", "stubs"}
 _OF_THE_PLUGIN = {"bundle", "plugin_id", "capacity", "capacity_bytes", "permissions", "config"}
 _BUILTIN = "builtin:"
 
@@ -132,11 +133,27 @@ def _loader(bench: Workbench, wishes: Mapping[str, Any], folder: Path) -> LoadPl
     usual = {name: value for name, value in wishes.items() if name in _OF_THE_PLUGIN - {"bundle"}}
 
     def load(bundle: str | os.PathLike[str] | None = None, **options: Any) -> PluginUnderTest:
-        if bundle is None:
-            return bench.load(_located(wishes.get("bundle"), folder), **{**usual, **options})
-        return bench.load(_located(bundle, folder), **options)
+        if bundle is not None:
+            return bench.load(_located(bundle, folder), **options)
+        own = _located(wishes.get("bundle"), folder)
+        bench.start(own)
+        _load_companions(bench, wishes, folder, own)
+        return bench.load(own, **{**usual, **options})
 
     return load
+
+
+def _load_companions(bench: Workbench, wishes: Mapping[str, Any], folder: Path, own: str | Path) -> None:
+    """Load, once, what the test's own plugin depends on."""
+    from .plugins.bundle import read_manifest
+    from .stubs import stub_version
+
+    if bench.companions:
+        return
+    for bundle in wishes.get("companions", ()):
+        bench.companion(_located(bundle, folder))
+    for name, replies in wishes.get("stubs", {}).items():
+        bench.stub(name, replies, stub_version(read_manifest(own), name) or "1.0.0")
 
 
 def _located(bundle: str | os.PathLike[str] | None, folder: Path) -> str | Path:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import tempfile
 from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ from .plugins.bundle import read_manifest
 from .plugins.errors import PluginFailed
 from .plugins.permissions import known_permissions
 from .plugins.wire import FrameType, PluginHeader
+from .stubs import Replies, stub_config, write_stub
 
 KEPT = 10_000
 """How many log lines, emitted frames and events are kept of one trial; beyond, the oldest go."""
@@ -96,6 +98,9 @@ class Workbench:
         self._transport = transport
         self._system: PluginSystem | None = None
         self._log = LogBook()
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self.companions: dict[str, PluginUnderTest] = {}
+        """What was loaded with :meth:`stub` and :meth:`companion`, by name."""
 
     def __enter__(self) -> Workbench:
         return self
@@ -140,7 +145,25 @@ class Workbench:
         except BaseException:
             notices.close()
             raise
-        return PluginUnderTest(system, info, self._log, notices)
+        return PluginUnderTest(system, info, self._log, notices, self.companions)
+
+    def companion(self, bundle: str | Path) -> PluginUnderTest:
+        """Load a plugin on which another one depends."""
+        plugin = self.load(bundle)
+        self.companions[plugin.info.name] = plugin
+        return plugin
+
+    def stub(self, name: str, replies: Replies, version: str = "1.0.0") -> PluginUnderTest:
+        """Load a plugin that stands for one on which another depends.
+
+        It replies as ``replies`` says, and nothing to other data; ``emitted`` has what it was sent. Raises
+        :class:`TypeError` for replies that are none.
+        """
+        config = stub_config(replies)
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="nyx-stubs-")
+        self.companions[name] = self.load(write_stub(Path(self._folder.name), name, version), config=config)
+        return self.companions[name]
 
     def logs(self, plugin_id: int) -> list[LogLine]:
         """Return what a plugin has said, one that could not be loaded too; complete once the bench is closed."""
@@ -151,16 +174,27 @@ class Workbench:
         if self._system is not None:
             self._system.close(timeout)
         self._log.close()
+        if self._folder is not None:
+            self._folder.cleanup()
 
 
 class PluginUnderTest:
     """A loaded plugin: send it frames, then look at what it has replied, emitted and logged."""
 
-    def __init__(self, system: PluginSystem, info: PluginInfo, log: LogBook, notices: Subscription) -> None:
+    def __init__(
+        self,
+        system: PluginSystem,
+        info: PluginInfo,
+        log: LogBook,
+        notices: Subscription,
+        companions: Mapping[str, PluginUnderTest] | None = None,
+    ) -> None:
         self.system = system
         """The system that it runs in."""
         self.info = info
         """What it was when it was loaded: id, name, version, digest, permissions, policy."""
+        self.companions = {} if companions is None else companions
+        """The plugins that were loaded for it, stubs and others, by name."""
         self._log = log
         self._notices = notices
         self._kept: deque[Notice] = deque(maxlen=KEPT)

@@ -11,6 +11,15 @@ from ...config.settings import Settings
 from ...plugins.manifest import Manifest
 from ...plugins.policy import Policy
 from .._thespian import Address
+from .to_session import (
+    Accepted,
+    CreditGranted,
+    CreditRecalled,
+    Rejected,
+    RoutesChanged,
+    Settled,
+    SystemStopping,
+)
 from .values import (
     DeliverySeen,
     DropDeadLetters,
@@ -154,4 +163,11 @@ PluginMessage: TypeAlias = (
     | SessionJoined
     | SessionLeft
     | DeliverySeen
+    | RoutesChanged
+    | CreditGranted
+    | CreditRecalled
+    | Rejected
+    | Accepted
+    | Settled
+    | SystemStopping
 )

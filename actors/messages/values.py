@@ -124,6 +124,8 @@ class SessionJoined:
     """What it wants to be told of its own accord."""
     sends: bool = True
     """Whether it is to have room in mailboxes before it asks for some."""
+    plugin_id: int | None = None
+    """The plugin whose frames for other plugins these are: it needs the permission ``inter_plugin``."""
 
 
 @attrs.frozen

@@ -14,7 +14,7 @@ from typing import Any
 
 from thespian.actors import ActorExitRequest, ActorSystem
 
-from .._thespian import Address, keep_no_log_file
+from .._thespian import RUN_ALL, Address, keep_no_log_file
 
 
 class Endpoint:
@@ -30,6 +30,7 @@ class Endpoint:
         self._outgoing: deque[tuple[Address, Any]] = deque()
         self._running = False
         self._on_message: Callable[[Any], None] = lambda _: None
+        setattr(self._system._systemBase, RUN_ALL, self._run_all)
         self.address: Address = self._system._systemBase.actorRegistry["System:ExternalRequester"].address
         self.supervisor: Address = self._system.createActor(supervisor)
 
@@ -51,6 +52,15 @@ class Endpoint:
                     self._receive()
             finally:
                 self._running = False
+
+    def _run_all(self) -> None:
+        """Let actors and session go on while one of the actors waits, below on the stack."""
+        with self._turn:
+            self._system._systemBase._runSends()
+            self._receive()
+            while self._outgoing:
+                self._system.tell(*self._outgoing.popleft())
+                self._receive()
 
     def close(self) -> None:
         """End the actors, so that they let go of what they hold, and forget them. Idempotent."""

@@ -86,6 +86,18 @@ class Open(NamedTuple):
     flags: int
 
 
+class Send(NamedTuple):
+    """The plugin has a frame for another, named by name or id; ``timeout_ms`` of ``None`` is the host's choice."""
+
+    request_id: int
+    plugin: str | int
+    frame_type: int
+    flags: int
+    data: bytes
+    timeout_ms: int | None
+    wants_reply: bool
+
+
 class SnapshotPart(NamedTuple):
     """A piece of the plugin's state, which the host passes on and never looks into."""
 
@@ -112,7 +124,7 @@ class SwapFailed(NamedTuple):
 
 Request: TypeAlias = Connect | Open
 SwapAnswer: TypeAlias = SnapshotPart | SnapshotDone | Restored | SwapFailed
-Answer: TypeAlias = Ready | StartFailed | Done | Emit | Log | Stopped | Request | SwapAnswer
+Answer: TypeAlias = Ready | StartFailed | Done | Emit | Log | Stopped | Request | Send | SwapAnswer
 
 
 def check_from_worker(message: list[Any], *, max_reply_bytes: int, max_results: int) -> Answer:
@@ -134,6 +146,8 @@ def check_from_worker(message: list[Any], *, max_reply_bytes: int, max_results: 
             return Log(tuple(map(_log_line, lines)))
         case [protocol.CONNECT | protocol.OPEN, *_]:
             return check_request(message)
+        case [protocol.SEND, *_]:
+            return check_send(message, max_reply_bytes=max_reply_bytes)
         case [protocol.SNAPSHOT_PART | protocol.SNAPSHOT_DONE | protocol.RESTORED | protocol.SWAP_FAILED, *_]:
             return _swap_answer(message)
         case _:
@@ -174,6 +188,33 @@ def check_request(message: list[Any]) -> Request:
             _check_flags(flags)
             return Open(request_id, path, flags)
     raise ProtocolError(f"request of {len(message)} items that begins with {_shown(message[0])}")
+
+
+def check_send(message: list[Any], *, max_reply_bytes: int) -> Send:
+    """Turn a frame for another plugin into a typed value, every field checked. Raises :class:`ProtocolError`."""
+    if len(message) != 8:
+        raise ProtocolError(f"frame for another plugin of {len(message)} items")
+    _, request_id, plugin, frame_type, flags, data, timeout_ms, wants_reply = message
+    _check_range(request_id, _MAX_INDEX, "request id")
+    if type(plugin) is int:
+        _check_range(plugin, _MAX_FLAGS, "plugin id")
+    else:
+        _check_text(plugin, protocol.MAX_PEER_CHARS, "plugin")
+    _check_range(frame_type, 0xFF, "frame type")
+    _check_range(flags, 0xFF, "flags")
+    _check_data(data, max_reply_bytes, "frame")
+    if timeout_ms is not None:
+        _check_range(timeout_ms, protocol.MAX_TIMEOUT_MS, "timeout")
+    if type(wants_reply) is not bool:
+        raise ProtocolError(f"wants_reply is {_shown(wants_reply)}")
+    return Send(request_id, plugin, frame_type, flags, data, timeout_ms, wants_reply)
+
+
+def _check_data(data: Any, max_bytes: int, what: str) -> None:
+    if type(data) is not bytes:
+        raise ProtocolError(f"{what} data is {_shown(data)}")
+    if len(data) > max_bytes:
+        raise ProtocolError(f"{what} of {len(data):,} bytes: the limit is {max_bytes:,}")
 
 
 def _check_piece(piece: Any) -> None:
@@ -239,10 +280,7 @@ def _emitted(frame: Any, max_bytes: int) -> Emitted:
     frame_type, flags, data = frame
     _check_range(frame_type, 0xFF, "frame type")
     _check_range(flags, 0xFF, "flags")
-    if type(data) is not bytes:
-        raise ProtocolError(f"emitted data is {_shown(data)}")
-    if len(data) > max_bytes:
-        raise ProtocolError(f"emit of {len(data):,} bytes: the limit is {max_bytes:,}")
+    _check_data(data, max_bytes, "emit")
     return Emitted(frame_type, flags, data)
 
 

@@ -8,7 +8,7 @@ from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, MSG_CTRUNC, socket
 from _thread import allocate_lock
 
 from . import protocol
-from .protocol import GRANTED, REFUSED, MessageReader, ProtocolError
+from .protocol import GRANTED, REFUSED, REPLIED, UNDELIVERED, MessageReader, ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _CONTROL_BYTES = CMSG_SPACE(_FD_BYTES)
 # The plugin's configuration may be nested; everything else is flat.
 _MAX_DEPTH = 100
 NO_DESCRIPTOR = -1
+_REPLIES = frozenset({GRANTED, REFUSED, REPLIED, UNDELIVERED})
 
 
 class Inbox:
@@ -146,7 +147,7 @@ class Inbox:
         if flags & MSG_CTRUNC:
             self._descriptors.append(NO_DESCRIPTOR)
         for message in self._reader.feed(data):
-            if message[0] in (GRANTED, REFUSED):
+            if message[0] in _REPLIES:
                 self._take_reply(message)
             else:
                 self._messages.append(message)
@@ -172,6 +173,10 @@ def _answered(message: Message) -> int:
     """Return the id of the request that a reply answers."""
     match message:
         case [protocol.GRANTED, int(request_id)] | [protocol.REFUSED, int(request_id), int(), int(), str()]:
+            return request_id
+        case [protocol.REPLIED, int(request_id), bytes() | None]:
+            return request_id
+        case [protocol.UNDELIVERED, int(request_id), str(), str(), dict()]:
             return request_id
     raise ProtocolError(f"reply of {len(message)} items has not the fields that it should have")
 

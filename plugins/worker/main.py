@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any, NoReturn
 
+    from .line import Line
     from .outside import Outside
+    from .peers import Peers
 
 _WATCH_STACK_BYTES = 65_536
 
@@ -35,6 +37,7 @@ class Worker:
         self._inbox = Inbox(fd)
         self._outbox = Outbox(fd)
         self._runner: Runner | None = None
+        self._asking: Line | None = None
         self._standby = False
         self._max_snapshot_bytes = 0
         self._describe: Callable[[BaseException], list[str]] = protocol.describe
@@ -96,15 +99,31 @@ class Worker:
             max_emit_bytes=max_reply_bytes,
             scratch=fields["scratch"],
             outside=lambda: self._outside(fields["plugin_id"]),
+            peers=lambda: self._peers(max_reply_bytes),
         )
         self._standby, self._max_snapshot_bytes = fields["standby"], fields["max_snapshot_bytes"]
         plugin = load_plugin(fields["bundle"], fields["entry_point"], ctx, standby=self._standby)
         return Runner(plugin, max_reply_bytes, self._describe)
 
     def _outside(self, plugin_id: int) -> Outside:
-        from .outside import Line, Outside
+        from .outside import Outside, descriptor_of
 
-        return Outside(plugin_id, Line(self._inbox, self._outbox).ask)
+        ask = self._line().ask
+        return Outside(plugin_id, lambda *fields: descriptor_of(ask(*fields)))
+
+    def _peers(self, max_data_bytes: int) -> Peers:
+        from .peers import Peers
+
+        ask = self._line().ask
+        return Peers(lambda *fields: ask(*fields)[0], max_data_bytes)
+
+    def _line(self) -> Line:
+        """The one way to ask, for all threads; whoever makes it holds the context's lock."""
+        if self._asking is None:
+            from .line import Line
+
+            self._asking = Line(self._inbox, self._outbox)
+        return self._asking
 
     def _log_traceback(self) -> None:
         import traceback

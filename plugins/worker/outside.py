@@ -8,11 +8,10 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from _queue import SimpleQueue
 from typing import IO, Any, NamedTuple
 
 from ..errors import SandboxViolation
-from .inbox import NO_DESCRIPTOR, Inbox
+from .inbox import NO_DESCRIPTOR
 from .protocol import (
     BY_POLICY,
     BY_RESOLVER,
@@ -21,7 +20,6 @@ from .protocol import (
     GRANTED,
     MAX_HOST_CHARS,
     MAX_PATH_BYTES,
-    MAX_REQUESTS,
     MAX_TIMEOUT_MS,
     OPEN,
 )
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .http import Http
-    from .outbox import Outbox
+    from .protocol import Message
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -50,36 +48,12 @@ TOO_MANY = Refusal(BY_SYSTEM, errno.ETOOMANYREFS, os.strerror(errno.ETOOMANYREFS
 """The kernel lets no more descriptors of this user travel."""
 
 
-class Line:
-    """Asks the plugin actor over the worker's socket, from any thread; waits while ``MAX_REQUESTS`` are under way."""
-
-    def __init__(self, inbox: Inbox, outbox: Outbox) -> None:
-        self._inbox = inbox
-        self._outbox = outbox
-        # Not of threading, which takes the thread that loads it for the main thread.
-        self._slots: SimpleQueue[None] = SimpleQueue()
-        for _ in range(MAX_REQUESTS):
-            self._slots.put(None)
-
-    def ask(self, kind: int, *fields: Any) -> int | Refusal:
-        """Return the descriptor that is granted, or why none is."""
-        self._slots.get()
-        try:
-            message, fd = self._answer(kind, fields)
-        finally:
-            self._slots.put(None)
-        if message[0] == GRANTED:
-            return NO_ROOM if fd == NO_DESCRIPTOR else fd
-        return Refusal(*message[2:])
-
-    def _answer(self, kind: int, fields: tuple[Any, ...]) -> tuple[list[Any], int]:
-        request_id = self._inbox.expect()
-        try:
-            self._outbox.request([kind, request_id, *fields])
-            return self._inbox.reply(request_id)
-        except BaseException:
-            self._inbox.forget(request_id)
-            raise
+def descriptor_of(answer: tuple[Message, int]) -> int | Refusal:
+    """Return the descriptor that an answer grants, or why it grants none."""
+    message, fd = answer
+    if message[0] == GRANTED:
+        return NO_ROOM if fd == NO_DESCRIPTOR else fd
+    return Refusal(*message[2:])
 
 
 class Outside:

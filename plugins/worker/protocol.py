@@ -10,6 +10,8 @@ REFUSED        ``[5, request_id, cause, errno, text]``: ``cause`` is one of ``BY
 SNAPSHOT       ``[6]``: answered by SNAPSHOT_PARTs and SNAPSHOT_DONE, or by SWAP_FAILED
 RESTORE        ``[7, version, state | null]``: take over from another worker, with this state (CBOR, as bytes) or with
                none; answered by RESTORED or SWAP_FAILED
+REPLIED        ``[8, request_id, reply | null]``
+UNDELIVERED    ``[9, request_id, error_class, text, {attribute: value}]``
 READY          ``[11]``
 START_FAILED   ``[12, error_type, text]``: the worker ends
 DONE           ``[13, first_index, [result, ...]]``: a result is null, reply bytes, or ``[error_type, text]``
@@ -22,6 +24,9 @@ SNAPSHOT_PART  ``[19, piece]``: up to ``FLUSH_BYTES`` of the plugin's state, whi
 SNAPSHOT_DONE  ``[20, version | null]``: that was all, and of this version; null when the plugin has no state
 RESTORED       ``[21]``: ``restore`` and ``on_ready`` have run; the worker takes batches
 SWAP_FAILED    ``[22, step, error_type, text]``: one of ``SWAP_STEPS`` raised; the worker goes on
+SEND           ``[23, request_id, plugin, frame_type, flags, data, timeout_ms | null, wants_reply]``: a frame for a
+               plugin (its name or id) that the manifest names; answered by REPLIED, as soon as the frame is accepted or
+               with the reply that is wanted, or else by UNDELIVERED
 =============  ==============================================================================================
 
 ``[3]`` is ``00 00 00 02 81 03``. Both sides use this module; :mod:`.answers` checks what a worker says.
@@ -43,9 +48,9 @@ if TYPE_CHECKING:
     Message: TypeAlias = list[Any]
     Result: TypeAlias = bytes | list[str] | None
 
-START, BATCH, STOP, GRANTED, REFUSED, SNAPSHOT, RESTORE = 1, 2, 3, 4, 5, 6, 7
+START, BATCH, STOP, GRANTED, REFUSED, SNAPSHOT, RESTORE, REPLIED, UNDELIVERED = 1, 2, 3, 4, 5, 6, 7, 8, 9
 READY, START_FAILED, DONE, EMIT, LOG, STOPPED, CONNECT, OPEN = 11, 12, 13, 14, 15, 16, 17, 18
-SNAPSHOT_PART, SNAPSHOT_DONE, RESTORED, SWAP_FAILED = 19, 20, 21, 22
+SNAPSHOT_PART, SNAPSHOT_DONE, RESTORED, SWAP_FAILED, SEND = 19, 20, 21, 22, 23
 
 SWAP_STEPS = ("snapshot", "restore", "on_ready")
 """What a plugin does when one version takes another's place."""
@@ -66,6 +71,7 @@ MAX_REQUESTS = 32
 MAX_HOST_CHARS = 255
 MAX_PATH_BYTES = 4_096
 MAX_TIMEOUT_MS = 3_600_000
+MAX_PEER_CHARS = 64
 FLUSH_BYTES = 262_144
 """A worker sends what it holds as soon as it amounts to this."""
 _SLACK_BYTES = 65_536

@@ -105,6 +105,46 @@ def test_a_name_is_printed_on_one_line(fault: Callable[..., Path], driven: Plugi
 # Each of several plugins.
 
 
+@pytest.fixture
+def chain(fault: Callable[..., Path], driven: PluginSystem) -> PluginSystem:
+    """Return a system with a plugin 1 that requires a plugin 2 that requires echo."""
+    driven.load("builtin:echo")
+    driven.load(fault("obedient_plugin", '[requires]\necho = ">=1,<2"\n', plugin_id=2))
+    driven.load(fault("raising_plugin", '[requires]\nobedient_plugin = ""\n[optional]\nkv = ">=2"\n', plugin_id=1))
+    return driven
+
+
+def test_what_is_required_is_not_unloaded_alone(chain: PluginSystem, invoke: Invoke) -> None:
+    """Those that require it are named; it goes after those that were named before it."""
+    refused = "Error: plugin 1002 is required by raising_plugin (1), obedient_plugin (2): unload them first, or with it"
+    result = invoke("unload", "echo")
+    assert (result.exit_code, result.stdout) == (1, "") and result.stderr == f"{refused} (cascade)\n"
+    result = invoke("unload", "1", "2", "echo")
+    assert [line.split()[1] for line in result.stdout.splitlines()] == ["raising_plugin", "obedient_plugin", "echo"]
+
+
+def test_all_that_went_along_are_named(chain: PluginSystem, invoke: Invoke) -> None:
+    """With ``--cascade``; one that is named besides has gone already."""
+    result = invoke("unload", "--cascade", "echo", "1")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == "unloaded echo (1002)"
+    assert sorted(result.stdout.split()[2::3]) == ["(1)", "(1002)", "(2)"]
+    assert chain.loaded_plugins() == []
+
+
+def test_programs_are_told_who_depends_on_whom(chain: PluginSystem, answer: Answer) -> None:
+    """With each plugin: what it requires, what it uses, and who requires it."""
+    [went, along, asked] = answer("unload", "--cascade", "echo")
+    assert [item["plugin_id"] for item in (went, along, asked)] == [1, 2, 1002]
+    assert {item["error"] for item in (went, along, asked)} == {None}
+
+
+def test_a_plugin_is_shown_with_its_relations(chain: PluginSystem, answer: Answer) -> None:
+    """The command that changes a permission prints all that is known."""
+    plugin = answer("revoke", "2", "control")
+    assert (plugin["requires"], plugin["optional"], plugin["dependents"]) == ({"echo": ">=1,<2"}, {}, [1])
+
+
 def test_plugins_are_named_by_id_or_by_name(driven: PluginSystem, invoke: Invoke) -> None:
     """Both mean the same plugin, and a plugin that is named twice is done once."""
     driven.load("builtin:kv")

@@ -93,6 +93,10 @@ class Writer:
             lambda: [protocol.SNAPSHOT_DONE, self._random.choice([None, number()])],
             lambda: [protocol.RESTORED],
             lambda: [protocol.SWAP_FAILED, self._random.choice([*protocol.SWAP_STEPS, text()]), text(), text()],
+            lambda: [
+                *(protocol.SEND, number(), self._random.choice([text(), number()]), number(), number(), self.octets()),
+                *(self._random.choice([None, number()]), self._random.choice([Raw(b"\xf4"), Raw(b"\xf5"), number()])),
+            ],
         ]
         return self._random.choice(messages)()
 
@@ -107,6 +111,8 @@ class Writer:
             lambda: [protocol.REFUSED, number(), number(), number(), text()],
             lambda: [protocol.SNAPSHOT],
             lambda: [protocol.RESTORE, number(), self._random.choice([None, self.octets()])],
+            lambda: [protocol.REPLIED, number(), self._random.choice([None, self.octets()])],
+            lambda: [protocol.UNDELIVERED, number(), text(), text(), Raw(b"\xa0")],
         ]
         return self._random.choice(messages)()
 

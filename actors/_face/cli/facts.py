@@ -145,11 +145,23 @@ def _print_status(
 
 
 def _status_table(plugins: Sequence[PluginInfo]) -> Table:
-    made = tables.table(("id", "right"), "plugin", "version", "state", ("mailbox", "right"), "permissions")
+    related = any(info.requires or info.optional for info in plugins)
+    made = tables.table(
+        *(("id", "right"), "plugin", "version", "state", ("mailbox", "right"), "permissions"),
+        *(("depends on", "required by") if related else ()),
+    )
     for info in plugins:
         state, permissions = tables.state_cell(info.state), tables.joined(info.permissions)
-        tables.add(made, str(info.plugin_id), info.name, info.version, state, info.capacity, permissions)
+        relations = (_dependencies(info), tables.joined(info.dependents)) if related else ()
+        tables.add(made, str(info.plugin_id), info.name, info.version, state, info.capacity, permissions, *relations)
     return made
+
+
+def _dependencies(info: PluginInfo) -> str:
+    """Name what a plugin requires, and in brackets what it uses if it is there."""
+    required = [f"{name} {wanted}" for name, wanted in sorted(info.requires.items())]
+    optional = [f"({name} {wanted})" for name, wanted in sorted(info.optional.items())]
+    return ", ".join(required + optional) or "-"
 
 
 def _print_stats(found: Sequence[PluginFacts], dispatch: DispatchStats) -> None:

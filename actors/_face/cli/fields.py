@@ -35,6 +35,9 @@ def info_fields(info: PluginInfo) -> dict[str, Any]:
         **{field.name: getattr(info, field.name) for field in attrs.fields(type(info))},
         "requested": sorted(info.requested),
         "permissions": sorted(info.permissions),
+        "requires": dict(info.requires),
+        "optional": dict(info.optional),
+        "dependents": list(info.dependents),
         "policy": None if info.policy is None else attrs.asdict(info.policy),
     }
 

@@ -95,13 +95,37 @@ def for_each(
 ) -> None:
     """Do something to each plugin in turn, and print what became of it: one that fails hinders no other."""
     known = system.plugins()
-    results = [_try(known, plugin, act) for plugin in dict.fromkeys(plugins)]
+    _tell([_try(known, plugin, act) for plugin in dict.fromkeys(plugins)], past, json_wanted)
+
+
+def _tell(results: Sequence[Done], past: str, json_wanted: bool) -> None:
     if json_wanted:
         print_json([_done_fields(result) for result in results])
     for result in results if not json_wanted else ():
         if result.error is None and result.plugin_id is not None:
             click.echo(f"{past} {described(result.plugin_id, result.name)}")
     finish([result.error for result in results if result.error is not None], json_wanted)
+
+
+def unload_each(
+    system: PluginSystem, plugins: Iterable[int | str], timeout: float | None, cascade: bool, json_wanted: bool
+) -> None:
+    """Unload each in turn, and print all that went, those first that went because they required another."""
+    known = system.plugins()
+    results: list[Done] = []
+    for plugin in dict.fromkeys(plugins):
+        result = _try(known, plugin, lambda plugin_id: system.unload(plugin_id, timeout, cascade=cascade))
+        if result.error is None and cascade:
+            here = {*(info.plugin_id for info in system.plugins()), result.plugin_id}
+            results += _gone(known, here, results)
+        if not any(done.error is None and done.plugin_id == result.plugin_id for done in results):
+            results.append(result)
+    _tell(results, "unloaded", json_wanted)
+
+
+def _gone(known: Iterable[PluginInfo], others: set[int | None], told: Iterable[Done]) -> list[Done]:
+    there: set[int | None] = others | {done.plugin_id for done in told}
+    return [Done(info.plugin_id, info.plugin_id, info.name) for info in known if info.plugin_id not in there]
 
 
 def change_permissions(

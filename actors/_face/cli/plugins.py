@@ -90,13 +90,19 @@ def load(system: PluginSystem, bundles: tuple[str, ...], json_wanted: bool, **wa
 @click.command(short_help="Finish the frames in hand and remove plugins.")
 @_plugins
 @timeout_option("How long the frames in hand may take; what is not finished then is dead-lettered.")
+@click.option("--cascade", is_flag=True, help="Unload before it all that require it.")
 @_json
 @connected
-def unload(system: PluginSystem, plugins: tuple[int | str, ...], timeout: float | None, json_wanted: bool) -> None:
-    """Take no more frames for each PLUGIN (an id or a name), finish those accepted, and remove it."""
-    from .managing import for_each
+def unload(
+    system: PluginSystem, plugins: tuple[int | str, ...], timeout: float | None, cascade: bool, json_wanted: bool
+) -> None:
+    """Take no more frames for each PLUGIN (an id or a name), finish those accepted, and remove it.
 
-    for_each(system, plugins, "unloaded", lambda plugin_id: system.unload(plugin_id, timeout), json_wanted)
+    A plugin that others require stays, unless they are unloaded before: named before it, or with --cascade.
+    """
+    from .managing import unload_each
+
+    unload_each(system, plugins, timeout, cascade, json_wanted)
 
 
 @click.command(short_help="Run a plugin in more workers, or fewer.")

@@ -15,8 +15,9 @@ import pytest
 from nyx_plugins.plugins import SandboxViolation
 from nyx_plugins.plugins.sdk import Context
 from nyx_plugins.plugins.worker.inbox import Inbox
+from nyx_plugins.plugins.worker.line import Line
 from nyx_plugins.plugins.worker.outbox import Outbox
-from nyx_plugins.plugins.worker.outside import Line, Outside, Refusal
+from nyx_plugins.plugins.worker.outside import Outside, Refusal, descriptor_of
 from nyx_plugins.plugins.worker.protocol import (
     BY_POLICY,
     BY_RESOLVER,
@@ -205,7 +206,8 @@ def test_no_more_requests_are_under_way_than_an_actor_bears(both_ends: BothEnds)
     line = Line(inbox, outbox)
     answers: list[Any] = []
     threads = [
-        threading.Thread(target=lambda: answers.append(line.ask(CONNECT, "h", 80, 1))) for _ in range(MAX_REQUESTS + 8)
+        threading.Thread(target=lambda: answers.append(descriptor_of(line.ask(CONNECT, "h", 80, 1))))
+        for _ in range(MAX_REQUESTS + 8)
     ]
     for thread in threads:
         thread.start()

@@ -1,0 +1,113 @@
+"""Plugins that send frames to plugins: what arrives, what is refused and how, and what may end meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nyx_plugins import PluginHeader, PluginSystem
+from nyx_plugins.config.settings import PluginSettings
+from nyx_plugins.plugins.errors import PluginFailed
+
+ASKER, STORE = 1, 2
+
+STORE_CODE = """
+from nyx_plugins.plugins import Plugin
+
+
+class P(Plugin):
+    def on_load(self, ctx):
+        self.seen = []
+
+    def on_data(self, frame):
+        word, _, rest = frame.data.partition(b" ")
+        if word == b"raise":
+            raise ValueError("as told")
+        if word == b"exit":
+            import os
+            os._exit(3)
+        if word == b"all":
+            return b",".join(self.seen)
+        self.seen.append(frame.data)
+        return None if word == b"quiet" else b"got " + frame.data
+
+    def on_control(self, frame):
+        return b"flags %d" % frame.flags
+"""
+
+ASKER_CODE = '''
+import cbor2
+
+from nyx_plugins.plugins import Plugin
+
+
+class P(Plugin):
+    """Does what the frame says: [send or request, plugin, data, options]."""
+
+    def on_data(self, frame):
+        verb, plugin, data, options = cbor2.loads(frame.data)
+        try:
+            answer = getattr(self.ctx, verb)(plugin, data, **options)
+        except Exception as error:
+            state = {key: value for key, value in vars(error).items()}
+            return cbor2.dumps([type(error).__name__, str(error), state])
+        return cbor2.dumps(answer)
+'''
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Callable[..., PluginSettings]:
+    """Return a function that makes a bundle of this code, with these lines in its manifest."""
+
+    def make(name: str, plugin_id: int, code: str, tables: str = "", permissions: str = "") -> PluginSettings:
+        folder = tmp_path / f"{name}-{plugin_id}"
+        folder.mkdir()
+        (folder / "plugin.py").write_text(code)
+        (folder / "plugin.toml").write_text(
+            f'id = {plugin_id}\nname = "{name}"\nversion = "1.0"\napi_version = 1\nentry_point = "plugin:P"\n'
+            f'permissions = ["data_access", "control"{permissions}]\n{tables}'
+        )
+        return PluginSettings(str(folder))
+
+    return make
+
+
+@pytest.fixture
+def pair(system: PluginSystem, bundle: Callable[..., PluginSettings]) -> PluginSystem:
+    """Return a system with a plugin that asks and a store that it may ask."""
+    tables = '[requires]\nstore = ">=1"\n[optional]\nmaps = ">=2"\n'
+    results = system.load_many(
+        [bundle("asker", ASKER, ASKER_CODE, tables, ', "inter_plugin"'), bundle("store", STORE, STORE_CODE)]
+    )
+    assert [result.plugin_id for result in results] == [ASKER, STORE]  # type: ignore[union-attr]
+    return system
+
+
+def asked(system: PluginSystem, verb: str, plugin: str | int, data: bytes, **options: object) -> object:
+    """Let the asker ask, and return what it got."""
+    import cbor2
+
+    reply = system.request(0x52, PluginHeader(ASKER, 0, cbor2.dumps([verb, plugin, data, options])), timeout=20.0)
+    assert reply is not None
+    return cbor2.loads(reply)
+
+
+def test_frames_arrive_in_order_and_replies_come_back(pair: PluginSystem) -> None:
+    """By name or by id, of any type, with flags; ``send`` returns when the frame is accepted."""
+    assert asked(pair, "request", "store", b"one") == b"got one"
+    assert asked(pair, "request", STORE, b"two") == b"got two"
+    assert asked(pair, "request", "store", b"quiet") is None
+    assert asked(pair, "send", "store", b"three") is None
+    assert asked(pair, "request", "store", b"", frame_type=0x53, flags=8) == b"flags 8"
+    assert asked(pair, "request", "store", b"all") == b"one,two,quiet,three"
+    assert pair.plugin_stats(STORE).messages_processed == 6
+
+
+def test_a_handler_that_fails_is_the_askers_error_and_not_its_end(pair: PluginSystem) -> None:
+    """The error is that of an application."""
+    name, text, state = asked(pair, "request", "store", b"raise")  # type: ignore[misc]
+    assert (name, state["plugin_id"], state["step"]) == ("PluginFailed", STORE, "failed")
+    assert text == str(PluginFailed(STORE, "ValueError: as told", "failed"))
+    assert asked(pair, "send", "store", b"raise") is None
