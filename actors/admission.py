@@ -24,6 +24,7 @@ from ..plugins.errors import (
 )
 from ..plugins.header import split_header
 from ..plugins.negotiation import Agreement, Disagreement, negotiate
+from ..plugins.permissions import INTER_PLUGIN
 from .frame_rules import FrameRules
 from .mailbox import NewFrame
 from .messages import Route
@@ -89,14 +90,29 @@ def _introduction(route: Route, frame_type: int, data: bytes, introduced: Contai
     return None
 
 
+def check_sender(routes: Mapping[int, Route], plugin_id: int, frame_type: int) -> None:
+    """Raise :class:`PermissionDenied` if this plugin may not send frames to other plugins, or nobody knows of it."""
+    route = routes.get(plugin_id)
+    if route is None or INTER_PLUGIN not in route.permissions:
+        raise PermissionDenied(plugin_id, INTER_PLUGIN, frame_type)
+
+
 def admit_all(
-    routes: Mapping[int, Route], frames: Iterable[tuple[int, int, bytes]], rules: FrameRules
+    routes: Mapping[int, Route],
+    frames: Iterable[tuple[int, int, bytes]],
+    rules: FrameRules,
+    sender: int | None = None,
 ) -> tuple[list[NewFrame], list[Rejection]]:
-    """Check frames, each with its number in front: those that pass, as mailboxes take them, and all others."""
+    """Check frames, each with its number in front: those that pass, as mailboxes take them, and all others.
+
+    ``sender`` is the plugin that has sent them, if one has.
+    """
     passed: list[NewFrame] = []
     rejected: list[Rejection] = []
     for seq, frame_type, header in frames:
         try:
+            if sender is not None:
+                check_sender(routes, sender, frame_type)
             admitted = admit(routes, frame_type, header, rules, None)
         except NyxPluginError as error:
             rejected.append((seq, error))

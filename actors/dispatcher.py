@@ -22,6 +22,7 @@ from ._thespian import ActorProcess, Address
 from .admission import ACCEPTING, Rejection, admit_all
 from .credit import CreditLedger, Grant, Recall
 from .dead_letters import Bounds, DeadLetters
+from .dependencies import wants
 from .dispatch_counts import DispatchCounts
 from .frame_rules import FrameRules
 from .letter_office import answer, find
@@ -51,6 +52,8 @@ class Dispatcher(ActorProcess):
         self._sessions: dict[int, Address] = {}
         self._onlookers: set[int] = set()
         """Sessions that are not going to send, and get credit only when they ask for it."""
+        self._plugins: dict[int, int] = {}
+        """The sessions of plugins, and the ids of these."""
         self._awaited: dict[int, m.SessionJoined] = {}
         """Sessions that were there before this dispatcher, and have not rejoined."""
         self._early: list[m.SessionJoined] = []
@@ -141,7 +144,7 @@ class Dispatcher(ActorProcess):
             # A batch of an older epoch is sent again by its session, which is about to learn of the new one.
 
     def _route_batch(self, session: int, batch: m.Batch, target: Target) -> None:
-        passed, rejected = admit_all(self._book.routes, batch.frames, self._rules)
+        passed, rejected = admit_all(self._book.routes, batch.frames, self._rules, self._plugins.get(session))
         known_until = self._counts.last_passed(session, batch.plugin_id)
         if passed:
             self._counts.passed(session, batch.plugin_id, passed)
@@ -222,7 +225,7 @@ class Dispatcher(ActorProcess):
         if message.route.state in ACCEPTING or message.actor is None:
             self.send(sender, answer)
         else:
-            self._raise_fence(target, sender, answer)
+            self._raise_fence(target, Promise(message.route.plugin_id, sender, answer))
 
     def _open(self, message: m.SetRoute) -> Target:
         route = message.route
@@ -307,15 +310,28 @@ class Dispatcher(ActorProcess):
         answer: Answer = m.Reply(message.request_id, version=self._version)
         if message.swap_id:
             answer = m.PermissionsInForce(message.swap_id, self._version)
-        if target is None or target.actor is None:
-            self.send(message.reply_to, answer)
-        else:
-            self._raise_fence(target, message.reply_to, answer)
+        self._answer_behind((message.plugin_id, *self._reached_by(message.plugin_id)), message.reply_to, answer)
+
+    def _reached_by(self, plugin_id: int) -> list[int]:
+        """The plugins to which this one may have frames under way."""
+        route = self._book.routes.get(plugin_id)
+        if route is None or plugin_id not in self._plugins.values():
+            return []
+        return [other for other, target in self._targets.items() if target.route.name in wants(route)]
 
     # Fences: an answer waits until all that was let through before has reached the mailbox.
 
-    def _raise_fence(self, target: Target, to: Address, answer: Answer) -> None:
-        token = self._promises.add(Promise(target.route.plugin_id, to, answer))
+    def _answer_behind(self, plugin_ids: Sequence[int], to: Address, answer: Answer | None) -> None:
+        """Answer once all that was let through to these plugins has reached their mailboxes, one after the other."""
+        for place, plugin_id in enumerate(plugin_ids, 1):
+            target = self._targets.get(plugin_id)
+            if target is not None and target.actor is not None:
+                self._raise_fence(target, Promise(plugin_id, to, answer, then=tuple(plugin_ids[place:])))
+                return
+        self.send(to, answer)
+
+    def _raise_fence(self, target: Target, promise: Promise) -> None:
+        token = self._promises.add(promise)
         self.send(target.actor, m.Fence(token, dispatcher_epoch=self._epoch))
 
     def _fence_passed(self, token: int) -> None:
@@ -323,7 +339,7 @@ class Dispatcher(ActorProcess):
         if promise is None:
             return
         if promise.detached is None:
-            self.send(promise.to, promise.answer)
+            self._answer_behind(promise.then, promise.to, promise.answer)
         elif (target := self._targets.get(promise.plugin_id)) is not None:
             ledger = target.ledger
             self._move_credit(target, ledger.drained(promise.detached) if promise.detached else ledger.settled())
@@ -357,6 +373,8 @@ class Dispatcher(ActorProcess):
         self._counts.join(joined.session)
         if not joined.sends:
             self._onlookers.add(joined.session)
+        if joined.plugin_id is not None:
+            self._plugins[joined.session] = joined.plugin_id
 
     def _rejoin(self, message: m.Rejoin) -> None:
         joined = self._awaited.pop(message.session, None)
@@ -385,6 +403,7 @@ class Dispatcher(ActorProcess):
 
     def _leave(self, session: int) -> None:
         self._onlookers.discard(session)
+        self._plugins.pop(session, None)
         self._early = [joined for joined in self._early if joined.session != session]
         was_awaited = self._awaited.pop(session, None) is not None
         if self._sessions.pop(session, None) is not None or was_awaited:

@@ -21,6 +21,8 @@ class Promise:
     answer: Answer | None = None
     detached: int | None = None
     """The session that has gone, whose lease is free again then; 0: those that are not known any more."""
+    then: tuple[int, ...] = ()
+    """The plugins that fences have to travel to after this one, before the answer is due."""
 
     @property
     def settled(self) -> bool:

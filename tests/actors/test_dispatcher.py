@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from nyx_plugins import PluginFailed, PluginHeader, PluginNotRegistered
+from nyx_plugins import PermissionDenied, PluginFailed, PluginHeader, PluginNotRegistered
 from nyx_plugins.actors import messages as m
 from nyx_plugins.actors.dispatcher import Dispatcher
 from nyx_plugins.actors.frame_rules import FrameRules
@@ -172,3 +172,67 @@ def test_nobody_waits_for_a_plugin_that_was_given_up_with_its_plugin_actor(dispa
     dispatcher.tell("session", m.GetPluginStats(3, "asker", 7))
     [answer] = dispatcher.told("asker", m.Reply)
     assert isinstance(answer.error, PluginFailed)
+
+
+# Frames of plugins for other plugins.
+
+SENDER = m.Route(
+    9, "road", "1.0.0", "ready", frozenset({"inter_plugin"}), Policy(), 100, 1 << 20, 2, requires={"echo": ">=1"}
+)
+PLUGINS_SESSION = 13
+
+
+@pytest.fixture
+def between(dispatcher: Probe) -> Probe:
+    """Return a dispatcher that knows the session of a plugin that requires the other one."""
+    dispatcher.tell("supervisor", m.SetRoute(2, SENDER, "sender"))
+    dispatcher.tell("supervisor", m.SessionJoined(PLUGINS_SESSION, "sender", (), False, 9))
+    dispatcher.sent.clear()
+    return dispatcher
+
+
+def send_between(dispatcher: Probe, seq: int) -> None:
+    """Let the plugin send a frame to the other one."""
+    dispatcher.tell("sender", m.Submit(PLUGINS_SESSION, (m.Batch(7, 1, ((seq, *FRAME),)),), ()))
+
+
+def test_a_plugin_needs_a_permission_to_send(between: Probe) -> None:
+    """With it the frame passes; without it, it is refused, and counted as a violation of the sender."""
+    send_between(between, 1)
+    assert len(between.told("actor", m.Enqueue)) == 1
+    between.tell("registry", m.PermissionsChanged(9, frozenset(), 1, "asker"))
+    send_between(between, 2)
+    assert len(between.told("actor", m.Enqueue)) == 1
+    [rejected] = between.told("sender", m.Rejected)
+    [(seq, error)] = rejected.frames
+    assert (seq, type(error), error.plugin_id, error.permission) == (2, PermissionDenied, 9, "inter_plugin")
+    assert between.told("sender", m.NoteViolations) == [m.NoteViolations(1)]
+    assert between.told("actor", m.NoteViolations) == []
+
+
+def test_nobody_sends_for_a_plugin_that_is_gone(between: Probe) -> None:
+    """The session of a plugin whose route is dropped sends nothing any more."""
+    between.tell("supervisor", m.DropRoute(2, 9, True))
+    send_between(between, 1)
+    assert between.told("actor", m.Enqueue) == []
+
+
+def test_a_senders_revoke_waits_for_what_it_has_under_way(between: Probe) -> None:
+    """It is answered when a fence has passed the sender, and then those whom it may have sent frames to."""
+    between.tell("registry", m.PermissionsChanged(9, frozenset(), 1, "asker"))
+    [first] = between.told("sender", m.Fence)
+    assert between.told("actor", m.Fence) == []
+    between.tell("sender", m.FencePassed(first.token))
+    [second] = between.told("actor", m.Fence)
+    assert between.told("asker", m.Reply) == []
+    between.tell("actor", m.FencePassed(second.token))
+    assert len(between.told("asker", m.Reply)) == 1
+
+
+def test_a_senders_revoke_does_not_wait_for_who_is_gone(between: Probe) -> None:
+    """The end of the plugin actor that a fence has travelled to lets it go on."""
+    between.tell("registry", m.PermissionsChanged(9, frozenset(), 1, "asker"))
+    [first] = between.told("sender", m.Fence)
+    between.tell("supervisor", m.DropRoute(1, 7, True))
+    between.tell("sender", m.FencePassed(first.token))
+    assert len(between.told("asker", m.Reply)) == 1

@@ -111,3 +111,88 @@ def test_a_handler_that_fails_is_the_askers_error_and_not_its_end(pair: PluginSy
     assert (name, state["plugin_id"], state["step"]) == ("PluginFailed", STORE, "failed")
     assert text == str(PluginFailed(STORE, "ValueError: as told", "failed"))
     assert asked(pair, "send", "store", b"raise") is None
+
+
+def test_a_revoke_is_in_force_when_it_returns(pair: PluginSystem) -> None:
+    """The sender is denied, and it is its violation; a grant lets it through again."""
+    pair.revoke(ASKER, "inter_plugin")
+    name, text, state = asked(pair, "send", "store", b"one")  # type: ignore[misc]
+    assert (name, state["plugin_id"], state["permission"]) == ("PermissionDenied", ASKER, "inter_plugin")
+    assert "sending to other plugins needs" in text
+    assert pair.plugin_stats(STORE).accepted == 0
+    assert pair.plugin_stats(ASKER).permission_violations == 1
+    pair.grant(ASKER, "inter_plugin")
+    assert asked(pair, "request", "store", b"two") == b"got two"
+
+
+def test_what_is_not_declared_or_not_there_is_told_apart(pair: PluginSystem) -> None:
+    """So is the plugin itself, which it can't reach."""
+    for plugin, expected in (
+        ("other", "DependencyUndeclared"),
+        (ASKER, "DependencyUndeclared"),
+        ("asker", "DependencyUndeclared"),
+        (4711, "DependencyUndeclared"),
+        ("maps", "DependencyMissing"),
+    ):
+        name, *_ = asked(pair, "request", plugin, b"")  # type: ignore[misc]
+        assert name == expected
+
+
+def test_the_receivers_permission_counts_too(pair: PluginSystem) -> None:
+    """It is the receiver that lacks it then."""
+    pair.revoke(STORE, "control")
+    name, _, state = asked(pair, "request", "store", b"", frame_type=0x53)  # type: ignore[misc]
+    assert (name, state["plugin_id"], state["permission"]) == ("PermissionDenied", STORE, "control")
+
+
+def test_a_full_mailbox_makes_the_sender_wait_in_vain(pair: PluginSystem) -> None:
+    """A paused plugin takes what it has room for; then it is a timeout, and no frame is lost or doubled."""
+    pair.pause(STORE)
+    answers = [asked(pair, "send", "store", b"%d" % number, timeout=0.05) for number in range(53)]
+    # The other half of its room is the application's.
+    assert answers[:50] == [None] * 50
+    assert [answer[0] for answer in answers[50:]] == ["DispatchTimeout"] * 3  # type: ignore[index]
+    pair.resume(STORE)
+    everything = asked(pair, "request", "store", b"all")
+    assert everything == b",".join(b"%d" % number for number in range(50))
+
+
+@pytest.mark.needs_worker(reason="the worker of the dependency ends")
+def test_a_dependency_that_crashes_fails_the_request_and_serves_the_next(pair: PluginSystem) -> None:
+    """The frame is dead-lettered as anybody's would be."""
+    name, text, state = asked(pair, "request", "store", b"exit")  # type: ignore[misc]
+    assert (name, state["step"]) == ("PluginFailed", "dead_lettered")
+    assert "crash" in text
+    assert asked(pair, "request", "store", b"again", timeout=20.0) == b"got again"
+
+
+@pytest.mark.needs_worker(reason="the worker of the sender ends")
+def test_what_a_sender_has_sent_is_processed_though_it_crashes(
+    system: PluginSystem, bundle: Callable[..., PluginSettings]
+) -> None:
+    """Each accepted frame has one outcome, and the sender's next worker goes on."""
+    code = ASKER_CODE.replace(
+        "        return cbor2.dumps(answer)",
+        '        if data == b"last":\n            __import__("os")._exit(3)\n        return cbor2.dumps(answer)',
+    )
+    tables = '[requires]\nstore = ">=1"\n'
+    system.load_many([bundle("asker", ASKER, code, tables, ', "inter_plugin"'), bundle("store", STORE, STORE_CODE)])
+    import cbor2
+
+    last = cbor2.dumps(["send", "store", b"last", {}])
+    assert str(system.dispatch(0x52, PluginHeader(ASKER, 0, last)).outcome(20.0).kind) == "dead_lettered"
+    assert asked(system, "request", "store", b"all") == b"last"
+    stats = system.plugin_stats(STORE)
+    assert (stats.accepted, stats.processed, stats.dead_lettered) == (2, 2, 0)
+
+
+def test_nothing_is_sent_before_the_plugin_is_ready(
+    system: PluginSystem, bundle: Callable[..., PluginSettings]
+) -> None:
+    """What may fail to load must not have had effects elsewhere."""
+    code = "from nyx_plugins.plugins import Plugin\n\n\nclass P(Plugin):\n    def on_load(self, ctx):\n        "
+    early = bundle("early", 3, code + 'ctx.send("store", b"")\n', '[requires]\nstore = ""\n', ', "inter_plugin"')
+    _, error = system.load_many([bundle("store", STORE, STORE_CODE), early])
+    assert isinstance(error, PluginFailed)
+    assert "PluginNotLoaded: plugin 3 is not loaded: its state is 'starting'" in error.reason
+    assert system.plugin_stats(STORE).accepted == 0
