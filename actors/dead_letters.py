@@ -22,8 +22,9 @@ FOLDER = "dead-letters"
 MAX_REASON = 1000
 # The file may have this many bytes that are out of date before it is written anew.
 STALE_BYTES = 1 << 18
-# Somebody who only looks has the lock for milliseconds.
-_PATIENCE_S = 2.0
+# Somebody who only looks has the lock for milliseconds; where it was in vain, it is not tried again for a while.
+PATIENCE_S = 0.2
+IMPATIENT_S = 5.0
 
 
 @attrs.frozen
@@ -55,6 +56,7 @@ class DeadLetters:
         *,
         incarnation: int = 0,
         durable: bool = False,
+        patience_s: float = PATIENCE_S,
         tell: Callable[[str], None] | None = None,
     ) -> None:
         self.plugin_id = plugin_id
@@ -63,6 +65,8 @@ class DeadLetters:
         self._incarnation = incarnation
         self._durable = durable
         self._tell = tell
+        self._patience_s = patience_s
+        self._not_before = 0.0
         self._book = LetterBook()
         self._journal: Journal | None = None
         self._lock = -1
@@ -232,11 +236,13 @@ class DeadLetters:
             self._lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise JournalFailed(name, error.strerror or str(error)) from None
-        deadline = time.monotonic() + _PATIENCE_S
+        now = time.monotonic()
+        deadline = now + (self._patience_s if now >= self._not_before else 0.0)
         while not self._try_lock():
             if time.monotonic() >= deadline:
+                self._not_before = now + IMPATIENT_S
                 self.close()
-                raise JournalFailed(str(self._path), "another system has it in use")
+                raise JournalFailed(str(self._path), "another process has it in use")
             time.sleep(0.01)
 
     def _try_lock(self) -> bool:

@@ -432,5 +432,5 @@ class Dispatcher(ActorProcess):
         if target is not None and target.actor is not None:
             self.send(target.actor, question)
             return
-        with DeadLetters(self._letters, question.plugin_id, Bounds(0, 0)) as letters:
+        with DeadLetters(self._letters, question.plugin_id, Bounds(0, 0), patience_s=0.0) as letters:
             self.send(question.reply_to, answer(letters, question))
