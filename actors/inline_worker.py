@@ -119,6 +119,10 @@ class InlineWorker:
     def exceeded(self) -> None:
         """Nothing is limited here."""
 
+    def halt(self) -> None:
+        """Let go of the plugin."""
+        self._runner = None
+
     def kill(self) -> None:
         """Let go of the plugin."""
         self._runner = None

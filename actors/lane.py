@@ -421,6 +421,8 @@ class Lane:
     def settle_suspects(self, reason: str) -> None:
         """Exactly the frames that the worker had started are suspect; those before them are done, those after go on."""
         if self.worker is not None:
+            # One that lives could go on between a look at its mark and its end.
+            self.worker.halt()
             mark = self.worker.mark()
             for tray in self.trays:
                 self._finish(tray, tray.verdicts(mark, reason))

@@ -586,8 +586,7 @@ class PluginActor(ActorProcess):
                 lane.settle_suspects(self._draining.reason)
                 lane.drop_worker()
             else:
-                lane.drop_worker()
-                lane.dead_letter_all(self._draining.reason)
+                lane.condemn(self._draining.reason)
         self._drained(None)
 
     def _drained(self, error: str | None) -> None:

@@ -132,6 +132,9 @@ class Worker(Protocol):
     def exceeded(self) -> Death | None:
         """Why the worker has to be ended now; ``None`` when it holds no more than its policy allows."""
 
+    def halt(self) -> None:
+        """End it now; what it has started can still be told. Idempotent; ``worker_gone`` is not called."""
+
     def kill(self) -> None:
         """End it now and release everything. Idempotent; ``worker_gone`` is not called."""
 
@@ -269,6 +272,10 @@ class WorkerLink:
     def exceeded(self) -> Death | None:
         """Look at what the worker holds."""
         return None if self._consumption is None else self._consumption.exceeded()
+
+    def halt(self) -> None:
+        """Kill the worker's process group, and reap it."""
+        self._end()
 
     def kill(self) -> None:
         """Kill the worker's process group, reap it, close everything."""

@@ -6,7 +6,7 @@ import click
 
 from nyx_plugins.load_tests.chaos.command import chaos
 from nyx_plugins.load_tests.recovery import recovery
-from nyx_plugins.load_tests.swapping import swap
+from nyx_plugins.load_tests.swap import main as swap
 
 
 @click.group()
@@ -16,7 +16,7 @@ def main() -> None:
 
 main.add_command(chaos)
 main.add_command(recovery)
-main.add_command(swap)
+main.add_command(swap, "swap")
 
 if __name__ == "__main__":
     main()

@@ -12,9 +12,7 @@ from nyx_plugins.actors.processes import ACTOR_PREFIX, children, parent, process
 WORKER, PLUGIN_ACTOR, CLIENT = "worker", "plugin actor", "client"
 DISPATCHER, REGISTRY, GUARD = "dispatcher", "registry", "guard"
 ROLES = (WORKER, PLUGIN_ACTOR, CLIENT, DISPATCHER, REGISTRY, GUARD)
-"""Who can be killed. The Supervisor, the admin and the host are not: nothing outlives them."""
-SURVIVED = (WORKER, PLUGIN_ACTOR, CLIENT, REGISTRY, GUARD)
-"""Whose deaths the system survives."""
+"""Who is killed. The Supervisor, the admin and the host are not: nothing outlives them."""
 _NAMES = {
     f"{ACTOR_PREFIX}PluginActor": PLUGIN_ACTOR,
     f"{ACTOR_PREFIX}Dispatcher": DISPATCHER,

@@ -15,7 +15,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 
@@ -194,15 +193,9 @@ def _end_of(frame: Line, receipt: Receipt) -> tuple[Told, str]:
 
 def send_nothing_again() -> Callable[[], None]:
     """Break this process's sessions: what was never accepted is not sent again. Returns what mends them."""
-    original: Callable[[Channel, Any], None] = Channel.open
-
-    def open_once(channel: Channel, route: Any) -> None:
-        unsent = list(channel._unsent)
-        original(channel, route)
-        channel._unsent = unsent
-
-    setattr(Channel, "open", open_once)  # noqa: B010
-    return lambda: setattr(Channel, "open", original)
+    original = Channel._send_again
+    setattr(Channel, "_send_again", lambda channel: None)  # noqa: B010
+    return lambda: setattr(Channel, "_send_again", original)
 
 
 def _await_end(stop: threading.Event) -> None:

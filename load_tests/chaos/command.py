@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from .census import ROLES, SURVIVED
+from .census import ROLES
 from .run import Options, Report, Run
 
 EXIT_BROKEN = 1
@@ -19,7 +19,7 @@ FIGURES = ("offered", "processed", "failed", "dead_lettered", "refused", "handle
 @click.option("--seconds", default=30.0, show_default=True, type=click.FloatRange(0.1, 86_400), help="Of trouble.")
 @click.option("--clients", default=3, show_default=True, type=click.IntRange(1, 32), help="Processes that send.")
 @click.option("--rate", default=2000.0, show_default=True, type=click.FloatRange(1), help="Frames/s of each client.")
-@click.option("--role", "roles", multiple=True, type=click.Choice(ROLES), default=SURVIVED, help="Kill only these.")
+@click.option("--role", "roles", multiple=True, type=click.Choice(ROLES), default=ROLES, help="Kill only these.")
 @click.option("--drain", default=60.0, show_default=True, type=click.FloatRange(0), help="Seconds for the last frames.")
 @click.option("--without-redelivery", is_flag=True, help="Let sessions not send again what was lost: has to fail.")
 @click.option("--forge-duplicate", is_flag=True, help="Let a client send one frame twice: has to fail.")

@@ -23,20 +23,20 @@ UNLOAD_S = 0.3
 CALM_S = 30.0
 
 
-class Director(threading.Thread):
-    """Carries out deeds until told to stop; each is undone before the next."""
+class Director:
+    """Carries out several plans at a time until told to stop; within a plan each deed is undone before the next."""
 
     def __init__(
         self, system: PluginSystem, faults: Faults, guest: PluginSettings, bundles: Mapping[int, Sequence[Path]]
     ) -> None:
-        super().__init__(name="director", daemon=True)
         self.done: Counter[str] = Counter()
         self.closed: list[Closed] = []
         self.error: BaseException | None = None
         self._system, self._faults, self._guest = system, faults, guest
         self._bundles = bundles
         self._over = threading.Event()
-        self._deeds: Iterator[Deed]
+        self._hospitality = threading.Lock()
+        self._threads: list[threading.Thread] = []
         self.kinds: dict[str, Callable[[Deed], None]] = {
             "revoke": self._revoke,
             "fill": self._fill,
@@ -45,14 +45,14 @@ class Director(threading.Thread):
         }
 
     def follow(self, deeds: Iterator[Deed]) -> None:
-        """Start with these."""
-        self._deeds = deeds
-        self.start()
+        """Begin with one more plan."""
+        thread = threading.Thread(target=self._follow, args=(deeds,), name="director", daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
-    def run(self) -> None:
-        """Do."""
+    def _follow(self, deeds: Iterator[Deed]) -> None:
         try:
-            for deed in self._deeds:
+            for deed in deeds:
                 if self._over.wait(deed.after_s):
                     return
                 self._do(deed)
@@ -62,7 +62,8 @@ class Director(threading.Thread):
     def end(self) -> None:
         """Do no more."""
         self._over.set()
-        self.join()
+        for thread in self._threads:
+            thread.join()
 
     def calm(self, plugins: Sequence[int]) -> None:
         """See to it that the guest is gone, and that all others take frames, and work."""
@@ -105,11 +106,12 @@ class Director(threading.Thread):
 
     def _have_guest(self, deed: Deed) -> None:
         """Load a plugin, and unload it."""
-        [loaded] = self._system.load_many([self._guest])
-        if isinstance(loaded, NyxPluginError):
-            raise loaded
-        self._over.wait(deed.for_s)
-        self._dismiss()
+        with self._hospitality:
+            [loaded] = self._system.load_many([self._guest])
+            if isinstance(loaded, NyxPluginError):
+                raise loaded
+            self._over.wait(deed.for_s)
+            self._dismiss()
 
     def _dismiss(self) -> None:
         if not self._insist(self._unload, GUEST.id):

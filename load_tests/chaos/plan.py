@@ -44,7 +44,7 @@ def strikes(seed: int, roles: Sequence[str]) -> Iterator[Strike]:
 
 def deeds(seed: int, kinds: Sequence[str], plugins: Sequence[int]) -> Iterator[Deed]:
     """Yield deeds without end."""
-    chance = random.Random(f"{seed}:deeds")
+    chance = random.Random(f"{seed}:deeds:{plugins[0]}")
     while True:
         yield Deed(
             chance.uniform(0.05, 0.4),

@@ -21,7 +21,7 @@ from nyx_plugins.config.settings import PluginSettings, SupervisionSettings, Sys
 from . import plan
 from .auditor import Auditor, totals_of
 from .cast import CAST, GUEST, Part, make_bundles, settings_of
-from .census import PLUGIN_ACTOR, SURVIVED, WORKER, Census, descriptors
+from .census import PLUGIN_ACTOR, ROLES, WORKER, Census, descriptors
 from .client import Client, Order, send_nothing_again
 from .clients import GRACE_S, Clients
 from .director import Director
@@ -38,6 +38,8 @@ EMBEDDED = 0
 # descriptor for each death would be hundreds.
 FEW_DESCRIPTORS = len(CAST) + 3
 SETTLE_S = 5.0
+# How many plans for plugins are carried out at the same time, each for some of them.
+DIRECTIONS = 3
 
 
 @attrs.frozen
@@ -49,7 +51,7 @@ class Options:
     clients: int = 3
     rate: float = 2000.0
     """Frames per second of each client."""
-    roles: tuple[str, ...] = SURVIVED
+    roles: tuple[str, ...] = ROLES
     drain_s: float = 60.0
     sends_again: bool = True
     forges: bool = False
@@ -149,7 +151,8 @@ class Run:
                 self._clients.start()
             for thread in (embedded, self._auditor, self._killer):
                 thread.start()
-            self._director.follow(plan.deeds(options.seed, list(self._director.kinds), IDS))
+            for first in range(DIRECTIONS):
+                self._director.follow(plan.deeds(options.seed, list(self._director.kinds), IDS[first::DIRECTIONS]))
             self._wait(system)
             self._calm(system, embedded)
             self._auditor.end()

@@ -78,11 +78,15 @@ class Link:
     def exceeded(self) -> None:
         """Nothing is limited here."""
 
-    def kill(self) -> None:
+    def halt(self) -> None:
         """End it, and hear of it no more."""
         process, self._process = self._process, None
         if process is not None and process.alive:
             self.world.kill(process)
+
+    def kill(self) -> None:
+        """End it, and let go of its page."""
+        self.halt()
         if self._page is not None:
             self._page.close()
             self._page = None

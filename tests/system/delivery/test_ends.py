@@ -51,6 +51,23 @@ def test_unloading_finishes_what_was_accepted(load: Callable[..., PluginSystem],
             call(P)
 
 
+@pytest.mark.needs_worker(reason="inline, an unload waits for the handler that is at work")
+def test_what_was_handled_when_time_is_up_is_no_dead_letter(load: Callable[..., PluginSystem], gate: Any) -> None:
+    """Of a list that a worker has in hand, the frames before the one at which it is killed have run: only the rest is
+    dead-lettered."""
+    system = load(f'[sandbox]\nread_paths = ["{gate.path.parent}"]\n', config={"gate": str(gate.path)})
+    system.pause(P)
+    receipts = [system.dispatch_nowait(*frame) for frame in data_frames(b"before", b"wait", b"after")]
+    for receipt in receipts:
+        receipt.wait_accepted(LONG_S)
+    system.resume(P)
+    with gate:
+        system.unload(P, timeout=0.05)
+    kinds = [str(receipt.outcome(LONG_S).kind) for receipt in receipts]
+    assert kinds == ["processed", "dead_lettered", "dead_lettered"]
+    assert {receipt.outcome().reason for receipt in receipts[1:]} == {"unloaded"}
+
+
 def test_unloading_under_fire_leaves_no_receipt_open(
     load: Callable[..., PluginSystem],
     counted: Callable[..., Any],
