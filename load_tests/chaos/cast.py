@@ -31,6 +31,8 @@ class Part:
     """How often a frame may be handed out; more than once makes it idempotent."""
     instances: int = 1
     spread: str = ""
+    restarts: int = 1_000_000
+    """After how many within a minute it is given up, until somebody resets it."""
     stays: bool = True
     """Whether it is there all the time; who comes and goes takes its counters along."""
 
@@ -51,7 +53,7 @@ CAST = (
     Part(6, 500),
     Part(7, 300),
     Part(8, 300),
-    Part(9, 50),
+    Part(9, 50, restarts=3),
     Part(10, 5000),
 )
 GUEST = Part(11, 200, stays=False)
@@ -64,7 +66,7 @@ def manifest(part: Part, version: str, records: Path) -> str:
     return (
         f'id = {part.id}\nname = "busy-{part.id}"\nversion = "{version}"\napi_version = 1\n'
         f'entry_point = "plugin:Busy"\npermissions = ["data_access", "control"]\ncapacity = {part.capacity}\n'
-        f"{again}[restart]\nmax_restarts = 1000000\n"
+        f"{again}[restart]\nmax_restarts = {part.restarts}\n"
         f'[sandbox]\nwrite_paths = ["{records}"]\n'
     )
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from nyx_plugins import NyxPluginError, PluginNotRegistered, PluginSystem
+from nyx_plugins import NyxPluginError, PluginNotFailed, PluginNotRegistered, PluginSystem
 from nyx_plugins.config.settings import PluginSettings
 
 from .cast import GUEST
@@ -42,6 +42,7 @@ class Director:
             "fill": self._fill,
             "guest": self._have_guest,
             "swap": self._swap,
+            "reset": self._reset_one,
         }
 
     def follow(self, deeds: Iterator[Deed]) -> None:
@@ -69,7 +70,11 @@ class Director:
         """See to it that the guest is gone, and that all others take frames, and work."""
         self._dismiss()
         for plugin in plugins:
-            for what, act in (("granted its permission", self._grant), ("resumed", self._system.resume)):
+            for what, act in (
+                ("reset", self._reset),
+                ("granted its permission", self._grant),
+                ("resumed", self._system.resume),
+            ):
                 if not self._insist(act, plugin):
                     self._faults.note(f"a plugin could not be {what} in the end", f"plugin {plugin}")
 
@@ -103,6 +108,16 @@ class Director:
         """Put another version in its place, or another copy of the same."""
         bundles = self._bundles[deed.plugin]
         self._system.swap(deed.plugin, bundles[deed.choice % len(bundles)])
+
+    def _reset_one(self, deed: Deed) -> None:
+        """Bring back one of those that were given up."""
+        failed = [info.plugin_id for info in self._system.plugins() if info.state == "failed"]
+        if failed:
+            self._system.reset(failed[deed.choice % len(failed)])
+
+    def _reset(self, plugin: int) -> None:
+        with contextlib.suppress(PluginNotFailed):
+            self._system.reset(plugin)
 
     def _have_guest(self, deed: Deed) -> None:
         """Load a plugin, and unload it."""

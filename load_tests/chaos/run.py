@@ -207,7 +207,10 @@ class Run:
             return
         deadline = time.monotonic() + self._options.drain_s
         for plugin in IDS:
-            self._totals[plugin] = _final(system, plugin, deadline)
+            try:
+                self._totals[plugin] = _final(system, plugin, deadline)
+            except NyxPluginError as error:
+                self._faults.note("a plugin does not tell its counters", f"plugin {plugin}: {error}")
         for role in (WORKER, PLUGIN_ACTOR):
             if len(self._census.of(role)) != len(IDS):
                 self._faults.note("plugins and processes are not one to one", f"{role}: {self._census.of(role)}")
