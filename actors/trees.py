@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 _BLOCK_BYTES = 512
+# Whoever is about to end may still make a file while others are removed.
+_ATTEMPTS = 3
 _LEAST_BYTES = 4096
 """Every entry counts as this much at least, so that a limit on bytes is one on entries."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -21,9 +23,11 @@ def make_empty(path: Path) -> Path:
 
 def remove(path: str | Path) -> None:
     """Remove the directory and all that is in it; if that fails, what is left is left."""
-    with contextlib.suppress(OSError):
-        clear(path)
-        os.rmdir(path)
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(OSError):
+            clear(path)
+            os.rmdir(path)
+            return
 
 
 def clear(path: str | Path) -> None:

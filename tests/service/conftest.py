@@ -65,6 +65,10 @@ class FakeSystem:
         """Note it."""
         self._note("pause", plugin_id)
 
+    def reset(self, plugin_id: int) -> None:
+        """Bring back."""
+        self._note("reset", plugin_id)
+
     def resume(self, plugin_id: int) -> None:
         """Note it."""
         self._note("resume", plugin_id)

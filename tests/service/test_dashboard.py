@@ -235,6 +235,7 @@ def test_what_a_browser_says_of_other_pages_is_believed(fake: Any, serve: Serve,
     [
         ("7/pause", None, ("pause", 7)),
         ("7/resume", {}, ("resume", 7)),
+        ("7/reset", {}, ("reset", 7)),
         ("4294967295/unload", None, ("unload", 4294967295)),
         ("7/grant", {"permission": "control"}, ("grant", 7, "control")),
         ("7/revoke", {"permission": "data_access"}, ("revoke", 7, "data_access")),
@@ -291,7 +292,7 @@ def test_actions_are_posted(fake: Any, serve: Serve, method: str) -> None:
         ("4294967296/pause", None, "A plugin's id is a number from 0 to 4,294,967,295."),
         ("9" * 5000 + "/pause", None, "A plugin's id is a number from 0 to 4,294,967,295."),
         ("%D9%A7/pause", None, "A plugin's id is a number from 0 to 4,294,967,295."),
-        ("7/close", None, "There is no such action: pause, resume, unload, grant, revoke are all."),
+        ("7/close", None, "There is no such action: pause, resume, reset, unload, grant, revoke are all."),
         (
             "7/grant",
             None,

@@ -35,7 +35,12 @@ _ENDS = frozenset({signal.SIGTERM, signal.SIGINT})
 # The last is sent by the service to itself, when the system has ended.
 _SIGNALS = _ENDS | {signal.SIGHUP, signal.SIGUSR1}
 _IDLE_S = 3600.0
-_GRAVE = frozenset({EventKind.CRASHED, EventKind.FAILED, EventKind.VIOLATION})
+_GRAVE = frozenset(
+    {
+        *(EventKind.CRASHED, EventKind.FAILED, EventKind.VIOLATION),
+        *(EventKind.ACTOR_ENDED, EventKind.SET_ASIDE, EventKind.SYSTEM_FAILED),
+    }
+)
 
 
 class Server:

@@ -28,6 +28,9 @@ class Managed(Protocol):
     def resume(self, plugin_id: int) -> None:
         """Go on."""
 
+    def reset(self, plugin_id: int) -> None:
+        """Bring the plugin back that was given up."""
+
     def unload(self, plugin_id: int) -> None:
         """Drain and remove the plugin."""
 
@@ -47,7 +50,7 @@ def action_of(system: Managed, plugin_id: str, action: str, permission: object) 
     if not _ID.fullmatch(plugin_id) or int(plugin_id) > MAX_PLUGIN_ID:
         raise BadAction(f"A plugin's id is a number from 0 to {MAX_PLUGIN_ID:,}.")
     number = int(plugin_id)
-    plain = {"pause": system.pause, "resume": system.resume, "unload": system.unload}
+    plain = {"pause": system.pause, "resume": system.resume, "reset": system.reset, "unload": system.unload}
     if action in plain:
         return lambda: plain[action](number)
     changes = {"grant": system.grant, "revoke": system.revoke}

@@ -77,9 +77,12 @@ export class Details {
 
   #actions(plugin) {
     const isPaused = plugin.state === "paused";
-    const toggle = element("button", { type: "button", text: isPaused ? "Resume" : "Pause", "data-action": "pause" });
-    toggle.disabled = !["ready", "paused"].includes(plugin.state);
-    toggle.addEventListener("click", () => this.#act(isPaused ? "resume" : "pause"));
+    const isGivenUp = ["failed", "quarantined"].includes(plugin.state);
+    const action = isGivenUp ? "reset" : isPaused ? "resume" : "pause";
+    const text = { reset: "Reset", resume: "Resume", pause: "Pause" }[action];
+    const toggle = element("button", { type: "button", text, "data-action": "pause" });
+    toggle.disabled = !isGivenUp && !["ready", "paused"].includes(plugin.state);
+    toggle.addEventListener("click", () => this.#act(action));
     const unload = element("button", { type: "button", className: "danger", text: "Unload…", "data-action": "unload" });
     unload.addEventListener("click", () => this.#unload());
     return [toggle, unload];
