@@ -145,15 +145,19 @@ class PluginLife:
     # Running.
 
     def worker_crashed(
-        self, reason: str, restart_in_s: float | None, restarts: tuple[float, ...] = ()
+        self, reason: str, restart_in_s: float | None, restarts: tuple[float, ...] = (), given_up: str = ""
     ) -> list[Directive]:
-        """The worker ended; its plugin actor starts it again, or has given up. ``restarts`` are the recent ones."""
+        """The worker ended; its plugin actor starts it again, or has given up, for this reason if it has one.
+
+        ``restarts`` are the recent ones.
+        """
         self.restarts = restarts or self.restarts
         crashed = Publish(EventKind.CRASHED, reason)
         if self.stage in LOADING or self.stage in ENDING or self.stage is Stage.QUARANTINED:
             return [crashed]
         if restart_in_s is None:
-            return [crashed, *self._fail(f"worker not restarted: {reason}")]
+            why = f" ({given_up})" if given_up else ""
+            return [crashed, *self._fail(f"worker not restarted: {reason}{why}")]
         self.stage = Stage.RESTARTING
         return [crashed, Do.NOTE_STATE]
 

@@ -40,7 +40,7 @@ from .processes import become_subreaper, sweep
 from .remarks import Remarks
 from .retiring import Retiring
 from .scaling import Scaling
-from .supervision import Restart, decide
+from .supervision import GiveUp, Restart, Stay, Verdict, decide
 from .swapping import Swapping, Switch
 from .tray import HandOut, Settled
 from .worker_link import Worker
@@ -301,8 +301,10 @@ class PluginActor(ActorProcess):
             self._rescale()
             return
         reason, self._is_down = f"worker {death}", True
-        after_s = None if self._given_up else self._restart_after(death.normal)
-        self.send(self._parent, m.WorkerCrashed(self.plan.load_id, reason, after_s, self._restarts))
+        verdict = Stay() if self._given_up else self._verdict(death.normal)
+        after_s = verdict.after_s if isinstance(verdict, Restart) else None
+        why = verdict.reason if isinstance(verdict, GiveUp) else ""
+        self.send(self._parent, m.WorkerCrashed(self.plan.load_id, reason, after_s, self._restarts, why))
         if after_s is None:
             self._given_up = self._given_up or reason
             for each in self._all:
@@ -315,10 +317,10 @@ class PluginActor(ActorProcess):
             if self._swapping is not None:
                 self._swapping.lane_crashed(lane, death)
 
-    def _restart_after(self, normal: bool) -> float | None:
+    def _verdict(self, normal: bool) -> Verdict:
         spec = child_spec("worker", self.plan.settings, self.plan.manifest.restart)
         self._restarts, verdict = decide(spec, self._restarts, time.monotonic(), normal, random.random())
-        return verdict.after_s if isinstance(verdict, Restart) else None
+        return verdict
 
     def lane_went_on(self, lane: Lane) -> None:
         """Answer who has waited for the end of what was in hand."""

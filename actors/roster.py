@@ -134,7 +134,7 @@ class Roster:
             case m.PluginStartFailed():
                 return life.restart_failed(_as_ours(life.plugin_id, message.error))
             case m.WorkerCrashed():
-                return life.worker_crashed(message.reason, message.restart_in_s, message.restarts)
+                return life.worker_crashed(message.reason, message.restart_in_s, message.restarts, message.given_up)
             case m.ThresholdPassed():
                 return life.threshold_passed(message.reason)
             case m.PluginDrained():

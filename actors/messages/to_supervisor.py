@@ -214,6 +214,8 @@ class WorkerCrashed:
     restart_in_s: float | None
     restarts: tuple[float, ...] = ()
     """When the worker and its actor were restarted lately (monotonic seconds), this time included."""
+    given_up: str = ""
+    """Why it does not start again."""
 
 
 @attrs.frozen

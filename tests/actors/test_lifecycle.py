@@ -292,6 +292,13 @@ def test_restarts_of_the_worker_count_for_its_actor_and_the_other_way_round() ->
     )
 
 
+def test_why_a_worker_is_not_restarted_is_told() -> None:
+    """How it ended, and which limit forbids another start."""
+    said = life_at(Stage.READY).worker_crashed("worker exited", None, given_up="restarted 5 times within 60 s")
+    reason = "worker not restarted: worker exited (restarted 5 times within 60 s)"
+    assert said[-1] == Publish(EventKind.FAILED, reason)
+
+
 def failed_life(alive: bool) -> PluginLife:
     """Return a life that was given up, with its plugin actor there or gone."""
     life = life_at(Stage.READY, max_restarts=1)
