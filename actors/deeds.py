@@ -155,7 +155,7 @@ class Deeds:
 
     def _stop_actor(self, load_id: int, plugin: Plugin) -> None:
         self._root.stop_child(plugin.actor)
-        self._root.alarm(("kill", load_id), GRACE_S)
+        self._root.alarm(("kill", load_id), plugin.life.child.shutdown_s)
 
     def _drop_route(self, load_id: int, plugin: Plugin) -> None:
         life = plugin.life

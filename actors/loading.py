@@ -87,7 +87,7 @@ class Loading:
         self.bundle_done(plugin.order)
         life = plugin.life
         directives = life.bundle_prepared(message.manifest, message.digest, message.signed_by)
-        life.child = plans.child_spec("plugin actor", self._root.boot.settings, message.manifest.restart)
+        life.child = plans.plugin_actor_spec(self._root.boot.settings, message.manifest.restart)
         rival = self._plugins.named(life.plugin_id, besides=load_id)
         if rival is not None:
             return life.step_failed(AlreadyLoaded(life.plugin_id, rival.life.state))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
+
 from ..config.settings import LimitSettings, Settings
 from ..plugins.manifest import Manifest, RestartRequest
 from ..plugins.negotiation import HandshakeOffer
@@ -13,6 +15,9 @@ from .dead_letters import FOLDER
 from .lifecycle import PluginLife
 from .root import Root
 from .supervision import Backoff, ChildSpec, Intensity
+
+# So long may a plugin actor take to end that was asked to, in seconds, before it is killed.
+STOP_ACTOR_S = 2.0
 
 
 def child_spec(name: str, settings: Settings, wanted: RestartRequest | None = None) -> ChildSpec:
@@ -28,6 +33,11 @@ def child_spec(name: str, settings: Settings, wanted: RestartRequest | None = No
         ),
         Backoff(common.backoff_initial_s, common.backoff_max_s, common.jitter),
     )
+
+
+def plugin_actor_spec(settings: Settings, wanted: RestartRequest) -> ChildSpec:
+    """How a plugin actor is restarted and stopped: once its plugin has stopped, there is nothing left for it to do."""
+    return attrs.evolve(child_spec("plugin actor", settings, wanted), shutdown_s=STOP_ACTOR_S)
 
 
 def registration(life: PluginLife) -> m.Registration:

@@ -43,7 +43,7 @@ class Supervisor(ActorProcess):
         self._outlet: Outlet[int, Event]
         self._stop: m.StopSystem | None = None
         self._stopped = False
-        self._up = self._failed = False
+        self._up = self._failed = self._is_over = False
 
     def receive(self, message: m.SupervisorMessage, sender: Address) -> None:
         """Handle one message; facts about a plugin go to the roster."""
@@ -180,7 +180,7 @@ class Supervisor(ActorProcess):
 
     def on_child_exit(self, child: Address) -> None:
         """Tell the essential actors' ends and those of others apart."""
-        if not self._essentials.exited(child):
+        if not self._is_over and not self._essentials.exited(child):
             self._roster.child_exited(child)
 
     def on_exit(self) -> None:
@@ -189,6 +189,7 @@ class Supervisor(ActorProcess):
         All other actors end for the same reason: it is told before their ends are.
         """
         if not self.is_broken and not self._stopped:
+            self._is_over = True
             self._say_goodbye(ADMIN_ENDED)
             self._exit()
 

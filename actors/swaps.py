@@ -256,7 +256,7 @@ class Swaps:
         assert new.manifest is not None and new.policy is not None
         old.become(new.bundle, new.directory, new.manifest, new.digest, new.signed_by, new.policy)
         old.restarts = ()
-        old.child = plans.child_spec("plugin actor", self._root.boot.settings, new.manifest.restart)
+        old.child = plans.plugin_actor_spec(self._root.boot.settings, new.manifest.restart)
 
     def _record(self, swap_id: int, swap: Swap) -> None:
         self._ask(swap, "registry", m.ReplaceRegistration(swap_id, _row(swap)))

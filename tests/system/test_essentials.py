@@ -211,6 +211,8 @@ def test_the_registry_of_a_run_without_a_state_directory_is_a_file_too(
     """It lies in the runtime directory, and goes with it."""
     system = make_system(Settings())
     system.load("builtin:echo")
+    # Asking is behind what the registry was told.
+    assert system.plugin_info(ECHO).state == "ready"
     [path] = runtime_base.glob("*/registry.sqlite")
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
         assert database.execute("SELECT plugin_id, state FROM plugins").fetchall() == [(ECHO, "ready")]
