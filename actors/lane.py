@@ -34,7 +34,6 @@ from ..plugins.worker.answers import (
 )
 from ..plugins.worker.protocol import ProtocolError
 from . import messages as m
-from .deadline import Deadline
 from .deaths import Cause, Death
 from .home import Home
 from .inline_worker import InlineWorker
@@ -42,10 +41,8 @@ from .lane_files import CONTROL, DATA, mailbox_path, mark_path, open_mailbox
 from .letter_office import dead_frames
 from .results import DeadLetter, Failed, Result
 from .tray import BATCH_FRAMES, BATCHES_UNDER_WAY, HandOut, Tray
+from .vigil import Vigil
 from .worker_link import Owner, Worker, WorkerLink, WorkerPlan
-
-# How often a worker's memory, threads and scratch directory are looked at, in seconds.
-LOOK_S = 0.5
 
 OnSnapshot: TypeAlias = Callable[[SnapshotPart | SnapshotDone | SwapFailed], None]
 
@@ -64,8 +61,8 @@ class Lane:
         self._home = home
         self._directory = Path(home.plan.directory)
         self._marks = Path(home.plan.durable or home.plan.directory)
-        self._deadline = Deadline(home.plan.policy.wall_time_s, BATCH_FRAMES)
-        self._is_watching = self._is_pumping = self._is_stopping = False
+        self._vigil = Vigil(self, home)
+        self._is_pumping = self._is_stopping = False
         self._unsent = 0
         """Batches that the worker is about to be given."""
         self._trays: dict[int, Tray] = {}
@@ -95,6 +92,11 @@ class Lane:
     def restarts(self) -> int:
         """How often its worker was started again."""
         return self.data.box.restarts
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether the worker has not been sent yet what is under way: what keeps frames has to be on the disk first."""
+        return self._unsent > 0
 
     @property
     def is_under_way(self) -> bool:
@@ -210,10 +212,11 @@ class Lane:
 
     def drop_worker(self) -> None:
         """Kill the worker, if there is one; there is none from now on."""
-        self.is_ready = self._is_stopping = self._is_watching = False
+        self.is_ready = self._is_stopping = False
         self._snapshots.clear()
         self._rewind()
-        for kind in ("start", "tick", "look", "stop", "restart"):
+        self._vigil.end()
+        for kind in ("start", "stop", "restart"):
             self._home.cancel_alarm((kind, self.number))
         worker, self.worker = self.worker, None
         if worker is not None:
@@ -281,12 +284,10 @@ class Lane:
         return old
 
     def _begin_anew(self) -> None:
-        self._home.cancel_alarm(("tick", self.number))
-        self._is_watching, self.is_ready = False, True
-        self._deadline = Deadline(self._home.plan.policy.wall_time_s, BATCH_FRAMES)
+        self.is_ready = True
         for tray in self.trays:
             tray.max_deliveries = self._max_deliveries
-        self._check_consumption()
+        self._vigil.renew()
 
     def remove_standby_mark(self) -> None:
         """The worker beside the present one is gone."""
@@ -349,7 +350,7 @@ class Lane:
             return
         self.is_ready = True
         self._home.lane_ready(self)
-        self._check_consumption()
+        self._vigil.check_consumption()
         self.pump()
 
     def _done(self, message: Done) -> None:
@@ -397,7 +398,7 @@ class Lane:
         was_idle = tray is not None and not tray.is_under_way
         batch = None if tray is None else tray.take(now_ms)
         if batch is not None:
-            self._watch_deadline(was_idle)
+            self._vigil.begin(was_idle)
         return batch
 
     def _next_tray(self) -> Tray | None:
@@ -450,14 +451,14 @@ class Lane:
         """Something has not happened in time, or is due now."""
         match kind:
             case "tick":
-                self._check_deadline()
+                self._vigil.check_deadline()
             case "start":
                 timeout = self._home.plan.settings.system.load_timeout_s
                 self._start_failed(f"its worker was not ready within {timeout:g} s")
             case "restart":
                 self.start()
             case "look":
-                self._check_consumption()
+                self._vigil.check_consumption()
             case "expire":
                 self.pump()
             case "stop":
@@ -465,38 +466,6 @@ class Lane:
 
     def _alarm(self, kind: str, after_s: float) -> None:
         self._home.alarm((kind, self.number), after_s)
-
-    def _watch_deadline(self, was_idle: bool) -> None:
-        if was_idle:
-            self._deadline.begin(time.monotonic())
-        if not self._is_watching:
-            self._is_watching = True
-            self._alarm("tick", self._deadline.interval_s)
-
-    def _check_deadline(self) -> None:
-        self._is_watching = False
-        tray = next((tray for tray in self.trays if tray.is_under_way), None)
-        if tray is None or self.worker is None:
-            return
-        in_hand = tray.in_hand(self.worker.mark())
-        if self._unsent:
-            # It is no fault of the worker that it has not begun.
-            self._deadline.begin(time.monotonic())
-        allowed = self._deadline.exceeded(*in_hand, tray.box.finished, time.monotonic())
-        if allowed is not None:
-            self.end_worker(Death(Cause.DEADLINE, f"exceeded its wall time of {allowed:g} s per frame"))
-            return
-        self._is_watching = True
-        self._alarm("tick", self._deadline.interval_s)
-
-    def _check_consumption(self) -> None:
-        if not self.is_ready or self.worker is None:
-            return
-        death = self.worker.exceeded()
-        if death is None:
-            self._alarm("look", LOOK_S)
-        else:
-            self.end_worker(death)
 
 
 def _ignore(message: object) -> None:

@@ -17,7 +17,7 @@ from .home import Home
 from .lane import Lane
 from .lane_files import CONTROL, DATA, lanes_on_disk, read_assigned, write_assigned
 from .latency import LatencyHistogram, total
-from .mailbox import NEVER, Held, MailboxStatistics, NewFrame, Recalled
+from .mailbox import NEVER, NOTHING_HELD, Held, MailboxStatistics, NewFrame, Recalled
 from .tray import Tray
 
 Share = tuple[Tray, Sequence[NewFrame]]
@@ -147,6 +147,8 @@ class Lanes:
         return frames if frames[0][0] > last else [frame for frame in frames if frame[0] > last]
 
     def _beside(self, tray: Tray) -> Held:
+        if len(self._lanes) == 1 and len(self._lanes[0].trays) == 1:
+            return NOTHING_HELD
         held = self.held()
         return Held(held.frames - tray.box.depth, held.bytes - tray.box.bytes_held)
 

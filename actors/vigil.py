@@ -1,0 +1,79 @@
+"""Looks at a lane's worker now and then: how long it has been at a frame, and what it holds."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from .deadline import Deadline
+from .deaths import Cause, Death
+from .home import Home
+from .tray import BATCH_FRAMES
+
+if TYPE_CHECKING:
+    from .lane import Lane
+
+# How often a worker's memory, threads and scratch directory are looked at, in seconds.
+LOOK_S = 0.5
+
+
+class Vigil:
+    """Ends the worker of its lane when it takes too long or holds too much; sets the alarms ``tick`` and ``look``."""
+
+    def __init__(self, lane: Lane, home: Home) -> None:
+        self._lane = lane
+        self._home = home
+        self._is_watching = False
+        self._deadline = self._of_policy()
+
+    def _of_policy(self) -> Deadline:
+        return Deadline(self._home.plan.policy.wall_time_s, BATCH_FRAMES)
+
+    def renew(self) -> None:
+        """Another worker is in its place, with a policy of its own."""
+        self.end()
+        self._deadline = self._of_policy()
+        self.check_consumption()
+
+    def end(self) -> None:
+        """There is no worker any more."""
+        self._is_watching = False
+        for kind in ("tick", "look"):
+            self._home.cancel_alarm((kind, self._lane.number))
+
+    def begin(self, was_idle: bool) -> None:
+        """The worker has frames in hand; ``was_idle``: it had none before."""
+        if was_idle:
+            self._deadline.begin(time.monotonic())
+        if not self._is_watching:
+            self._watch()
+
+    def _watch(self) -> None:
+        self._is_watching = True
+        self._home.alarm(("tick", self._lane.number), self._deadline.interval_s)
+
+    def check_deadline(self) -> None:
+        """End the worker if its frame has taken too long."""
+        self._is_watching = False
+        tray = next((tray for tray in self._lane.trays if tray.is_under_way), None)
+        if tray is None or self._lane.worker is None:
+            return
+        in_hand = tray.in_hand(self._lane.worker.mark())
+        if self._lane.holds_back:
+            # It is no fault of the worker that it has not begun.
+            self._deadline.begin(time.monotonic())
+        allowed = self._deadline.exceeded(*in_hand, tray.box.finished, time.monotonic())
+        if allowed is None:
+            self._watch()
+        else:
+            self._lane.end_worker(Death(Cause.DEADLINE, f"exceeded its wall time of {allowed:g} s per frame"))
+
+    def check_consumption(self) -> None:
+        """End the worker if it holds more than its policy allows."""
+        if not self._lane.is_ready or self._lane.worker is None:
+            return
+        death = self._lane.worker.exceeded()
+        if death is None:
+            self._home.alarm(("look", self._lane.number), LOOK_S)
+        else:
+            self._lane.end_worker(death)
