@@ -17,7 +17,6 @@ from .backlog import Backlog, FrameName, KeptFrame
 from .committer import Commit, Committer, Watching
 from .dead_letters import DeadLetters
 from .incarnation import incarnation_of
-from .journal import private_folder
 from .letter_office import bounds
 from .results import Result
 from .segments import Segments
@@ -98,10 +97,9 @@ class OnDisk:
 
     def __init__(self, plan: m.StartPlugin, tell: Callable[[str], None], watching: Watching | None) -> None:
         folder = Path(plan.durable)
-        private_folder(folder.parent)
-        self._segments = Segments(folder)
         self._lock = inheritance.claim(folder)
         try:
+            self._segments = Segments(folder)
             self.left = self._inherited(plan, tell)
             self._segments.begin(self.left)
         except BaseException:
@@ -141,6 +139,7 @@ class OnDisk:
         """Leave nothing where nothing is left."""
         if is_empty and self._committer.is_idle:
             self._segments.remove()
+            inheritance.remove(self._segments.folder)
         self._committer.close()
         os.close(self._lock)
 

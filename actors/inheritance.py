@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -17,10 +15,13 @@ from . import messages as m
 from .backlog import Backlog, Holder, KeptFrame, Marks, Verdict, judge
 from .dead_letters import DeadLetters
 from .incarnation import incarnation_of
+from .journal import private_folder
 from .letter_book import DeadFrame
 from .segments import Segments
+from .transports.unix import directory
 
 FOLDER = "durable"
+LOCK = "lock"
 # The session of frames whose senders are gone with their system. Those of senders are odd.
 INHERITED = 2
 REASON = "crash: the system ended while its worker may have had it in hand"
@@ -61,23 +62,36 @@ def _marks_in(folder: Path) -> Iterator[tuple[int, tuple[int, int]]]:
 
 
 def claim(folder: Path) -> int:
-    """Be the only one that uses this folder; returns the descriptor that says so, until it is closed."""
-    name = str(folder / "lock")
-    try:
-        lock = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise JournalFailed(name, error.strerror or str(error)) from None
+    """Be the only one that uses this folder, which is made; returns the descriptor that says so, until it is closed.
+
+    Raises :class:`JournalFailed`.
+    """
     deadline = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                os.close(lock)
-                raise JournalFailed(str(folder), "another system has it in use") from None
-            time.sleep(0.01)
-        else:
-            return lock
+    while (held := _try_lock(folder)) is None:
+        if time.monotonic() >= deadline:
+            raise JournalFailed(str(folder), "another system has it in use")
+        time.sleep(0.01)
+    return held
+
+
+def _try_lock(folder: Path) -> int | None:
+    private_folder(folder.parent)
+    private_folder(folder)
+    try:
+        return directory.try_lock(str(folder / LOCK))
+    except FileNotFoundError:
+        # Who had it until now has just removed it.
+        return None
+    except OSError as error:
+        raise JournalFailed(str(folder / LOCK), error.strerror or str(error)) from None
+
+
+def remove(folder: Path) -> None:
+    """Remove the folder that was claimed: nothing is left to be kept."""
+    with contextlib.suppress(OSError):
+        for path in [*folder.glob("mark-*"), folder / LOCK]:
+            path.unlink()
+        folder.rmdir()
 
 
 def read(segments: Segments, plan: m.StartPlugin, tell: Callable[[str], None]) -> Backlog:
