@@ -143,7 +143,12 @@ class Channel:
             taken = [sent for sent in taken if sent[0] in self._unaccepted]
         self._count_sent(taken)
         extras = {seq: self._extras[seq] for seq, _, _ in taken if seq in self._extras} if self._extras else {}
-        return Batch(self.plugin_id, self.route.epoch, tuple(taken), extras)
+        return Batch(self.plugin_id, self.route.epoch, tuple(taken), extras, self.settled_until)
+
+    @property
+    def settled_until(self) -> int:
+        """Up to which number every frame has come to its end."""
+        return next(iter(self._receipts), self._last_seq + 1) - 1
 
     @property
     def sent_seq(self) -> int:

@@ -148,7 +148,8 @@ class Dispatcher(ActorProcess):
         known_until = self._counts.last_passed(session, batch.plugin_id)
         if passed:
             self._counts.passed(session, batch.plugin_id, passed)
-            self.send(target.actor, m.Enqueue(session, tuple(passed), batch.extras, self._epoch))
+            enqueue = m.Enqueue(session, tuple(passed), batch.extras, batch.settled_until, self._epoch)
+            self.send(target.actor, enqueue)
         if rejected:
             self._reject(session, target, rejected, known_until)
 

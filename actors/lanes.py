@@ -18,6 +18,7 @@ from .lane import Lane
 from .lane_files import CONTROL, DATA, lanes_on_disk, read_assigned, write_assigned
 from .latency import LatencyHistogram, total
 from .mailbox import NEVER, NOTHING_HELD, Held, MailboxStatistics, NewFrame, Recalled
+from .outcome_keeper import OutcomeKeeper
 from .tray import Tray
 
 Share = tuple[Tray, Sequence[NewFrame]]
@@ -30,14 +31,17 @@ class Intake(NamedTuple):
     """Accepted, now or before."""
     refused: list[int]
     """There was no room for them."""
+    again: list[int]
+    """Not newer than what was accepted of this session before: they were accepted, or refused and nobody said so."""
 
 
 class Lanes:
     """The capacity is that of all mailboxes together, so that no lane has too little while there is room."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, keeper: OutcomeKeeper) -> None:
         self._home = home
         self._plan = home.plan
+        self.keeper = keeper
         self._directory = Path(home.plan.directory)
         self.assigned = read_assigned(self._directory)
         """Among how many lanes frames are spread; those after these are kept for their counters."""
@@ -118,28 +122,35 @@ class Lanes:
 
     def accept(self, message: m.Enqueue) -> Intake:
         """Take what is not known yet, as far as there is room."""
-        known: list[int] = []
-        refused: list[int] = []
+        intake = Intake([], [], [])
         expiries = _expiries(message)
         shares = self._shares(message)
         for tray, frames in shares:
             fresh = self._fresh(tray, message.session, frames)
-            room = tray.accept(message.session, fresh, expiries, self._beside(tray)) if fresh else 0
-            count = len(frames) - len(fresh) + room
-            known += [frame[0] for frame in frames[:count]]
-            refused += [frame[0] for frame in frames[count:]]
-        return Intake(known, refused) if len(shares) == 1 else Intake(sorted(known), sorted(refused))
+            room = self._take(tray, message.session, fresh, expiries) if fresh else 0
+            old = len(frames) - len(fresh)
+            intake.again.extend(frame[0] for frame in frames[:old])
+            intake.known.extend(frame[0] for frame in frames[old : old + room])
+            intake.refused.extend(frame[0] for frame in frames[old + room :])
+        return intake if len(shares) == 1 else Intake(*map(sorted, intake))
+
+    def _take(self, tray: Tray, session: int, frames: Sequence[NewFrame], expiries: Mapping[int, int]) -> int:
+        self.keeper.make_way(tray.box, len(frames))
+        room = tray.accept(session, frames, expiries, self._beside(tray))
+        if room:
+            self.keeper.accepted(tray.box, session, frames[room - 1][0])
+        return room
 
     def check(self, message: m.Enqueue) -> Intake:
         """Tell the frames that were accepted before from those that were not; take none."""
-        known: list[int] = []
+        again: list[int] = []
         refused: list[int] = []
         for tray, frames in self._shares(message):
             fresh = self._fresh(tray, message.session, frames)
             count = len(frames) - len(fresh)
-            known += [frame[0] for frame in frames[:count]]
+            again += [frame[0] for frame in frames[:count]]
             refused += [frame[0] for frame in frames[count:]]
-        return Intake(sorted(known), sorted(refused))
+        return Intake([], sorted(refused), sorted(again))
 
     @staticmethod
     def _fresh(tray: Tray, session: int, frames: Sequence[NewFrame]) -> Sequence[NewFrame]:
@@ -201,7 +212,9 @@ class Lanes:
     def recall(self, session: int) -> Recalled:
         """What is known of a session's frames."""
         parts = [tray.box.recall(session) for tray in self._trays()]
-        finished = sorted((outcome for part in parts for outcome in part.finished), key=lambda outcome: outcome[0])
+        outcomes = dict(self.keeper.kept(session))
+        outcomes.update(outcome for part in parts for outcome in part.finished)
+        finished = sorted(outcomes.items(), key=lambda outcome: outcome[0])
         return Recalled(finished, sorted(seq for part in parts for seq in part.unfinished))
 
     def accepted(self) -> Mapping[object, int]:

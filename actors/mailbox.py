@@ -282,6 +282,16 @@ class Mailbox:
         rows = self._file.frames.get(index, count)
         return list(zip(rows[::FRAME_WORDS], rows[1::FRAME_WORDS], strict=True))
 
+    @property
+    def oldest_known(self) -> int:
+        """Ring index of the oldest frame that `origins` knows."""
+        return self._file.oldest_known
+
+    def outcomes(self, index: int, count: int) -> list[tuple[tuple[int, int], Result]]:
+        """Origin and result of ``count`` finished frames from ``index`` on; IndexError as with `origins`."""
+        origins = self.origins(index, count)
+        return list(zip(origins, self._get_results(index, range(count)), strict=True)) if count else []
+
     def finish(self, results: Sequence[Result]) -> None:
         """Give the oldest unfinished frames their results, with one commit; ValueError for more results than frames."""
         if len(results) > self.depth:

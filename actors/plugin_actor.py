@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, assert_never
 
 import attrs
 
 from ..config.errors import NyxPluginError
-from ..plugins.errors import MailboxFull, PluginFailed, PluginNotLoaded, PluginQuarantined, SwapFailed
+from ..plugins.errors import MailboxFull, PluginFailed, PluginNotLoaded, PluginQuarantined, RefusalLost, SwapFailed
 from ..plugins.policy import Policy
 from ..plugins.worker.answers import Connect, Emit, Log, Open, Send
 from ..plugins.worker.protocol import MAX_REQUESTS, ProtocolError
@@ -35,6 +36,7 @@ from .lane_files import CONTROL
 from .lanes import Lanes
 from .letter_book import DeadFrame
 from .letter_office import LetterOffice
+from .outcome_keeper import OutcomeKeeper
 from .plans import child_spec
 from .processes import become_subreaper, sweep
 from .remarks import Remarks
@@ -72,6 +74,7 @@ class PluginActor(ActorProcess):
         self._stop_error: str | None = None
         self._answers: Answers
         self._scaling: Scaling
+        self._keeper: OutcomeKeeper
         self._swapping: Swapping | None = None
         self._retiring: Retiring | None = None
         self._swap_id = 0
@@ -166,15 +169,17 @@ class PluginActor(ActorProcess):
         self._broker = Broker(self)
         self._office = LetterOffice(plan, self._remarks.trouble)
         self._correspondence = Correspondence(plan.plugin_id, plan.manifest, plan.settings, self)
+        self._keeper = OutcomeKeeper(Path(plan.directory, "outcomes"))
         for session in plan.sessions:
             self._join(session)
+        self._keeper.forget_others()
         try:
             self._store = durability(plan, self._remarks.trouble, self)
         except NyxPluginError as error:
             self.send(sender, m.PluginStartFailed(plan.load_id, error))
             return
         self.plan = room_for(plan, self._store.left)
-        self._lanes = Lanes(self)
+        self._lanes = Lanes(self, self._keeper)
         self._scaling = Scaling(self._lanes, plan.instances, self._scaled)
         if self._lanes.is_recovered:
             self._recover()
@@ -437,15 +442,35 @@ class PluginActor(ActorProcess):
             self._accept(message)
 
     def _accept(self, message: m.Enqueue, unkept: NyxPluginError | None = None) -> None:
+        self._keeper.knows(message.session, message.settled_until)
         takes = unkept is None and not self._given_up
-        known, refused = self._all.accept(message) if takes else self._all.check(message)
-        self._answers.accepted(message.session, known)
+        intake = self._all.accept(message) if takes else self._all.check(message)
+        self._answers.accepted(message.session, intake.known)
+        if intake.again:
+            lost = RefusalLost(self.plan.plugin_id)
+            self._answer_again(message.session, dict.fromkeys(intake.again, lost))
         if unkept is not None:
-            self._overflow(message.session, refused, unkept)
-        elif refused:
-            self._store.forget(message.session, refused, lambda: self._overflow(message.session, refused))
+            self._overflow(message.session, intake.refused, unkept)
+        elif intake.refused:
+            self._store.forget(
+                message.session, intake.refused, lambda: self._overflow(message.session, intake.refused)
+            )
         self._settle_claims(message)
         self._all.pump()
+
+    def _answer_again(self, session: int, errors: Mapping[int, BaseException]) -> None:
+        """Say what became of frames that were sent before, once that is kept; refuse, for these errors, the others."""
+        self._store.after(lambda: self._answer_now(session, errors))
+
+    def _answer_now(self, session: int, errors: Mapping[int, BaseException]) -> None:
+        known = self._all.recall(session)
+        results, unfinished, told = dict(known.finished), {*known.unfinished}, self._keeper.known_until(session)
+        self._answers.accepted(session, [seq for seq in errors if seq in results or seq in unfinished])
+        self._answers.settled(session, [(seq, results[seq]) for seq in errors if seq in results])
+        lost = [seq for seq in errors if seq not in results and seq not in unfinished and seq > told]
+        if lost:
+            frames = tuple((seq, errors[seq]) for seq in lost)
+            self.send(self.plan.dispatcher, m.Overflowed(session, self.plan.plugin_id, frames))
 
     def _overflow(self, session: int, seqs: Iterable[int], unkept: NyxPluginError | None = None) -> None:
         plugin_id, held = self.plan.plugin_id, self._all.held()
@@ -464,12 +489,7 @@ class PluginActor(ActorProcess):
     def _refuse(self, message: m.Refuse) -> None:
         """Refuse what is not in the mailbox; what is stays accepted, whatever has changed since."""
         self._let_in()
-        known = self._all.recall(message.session)
-        accepted = {*known.unfinished, *(seq for seq, _ in known.finished)}
-        self._answers.accepted(message.session, [seq for seq, _ in message.frames if seq in accepted])
-        refused = tuple(frame for frame in message.frames if frame[0] not in accepted)
-        if refused:
-            self.send(self.plan.dispatcher, m.Overflowed(message.session, self.plan.plugin_id, refused))
+        self._answer_again(message.session, dict(message.frames))
 
     # Dead letters.
 
@@ -618,6 +638,7 @@ class PluginActor(ActorProcess):
                 lane.close()
             self._office.close()
             self._store.close(is_empty)
+            self._keeper.close()
             self._broker.close()
             self._lanes = None
 
@@ -635,12 +656,14 @@ class PluginActor(ActorProcess):
 
     def _join(self, message: m.SessionJoined) -> None:
         self._answers.join(message.session, message.address)
+        self._keeper.join(message.session)
         if message.plugin_id == self.plan.plugin_id and same(message.address, self.myAddress):
             self._correspondence.join(message.session, self.plan.dispatcher, self.plan.dispatcher_epoch)
         self._remarks.join(message)
 
     def _leave(self, session: int) -> None:
         self._answers.leave(session)
+        self._keeper.leave(session)
         self._remarks.leave(session)
 
     def _seen(self, message: m.DeliverySeen) -> None:

@@ -182,6 +182,17 @@ class MailboxFull(NyxPluginError):
         super().__init__(f"mailbox of plugin {plugin_id} is full: {depth} of {capacity} {unit} taken")
 
 
+class RefusalLost(NyxPluginError, ConnectionError):
+    """The frame was refused, and who had refused it ended before it could say why: dispatch the frame again."""
+
+    def __init__(self, plugin_id: int) -> None:
+        self.plugin_id = plugin_id
+        super().__init__(
+            f"plugin {plugin_id} has not accepted the frame; why is not known any more, because an actor ended before"
+            " it could say so: dispatch the frame again"
+        )
+
+
 class DispatchTimeout(NyxPluginError, TimeoutError):
     """``what`` did not happen within ``timeout`` seconds. ``receipt`` is set when the frame is already on its way."""
 

@@ -79,6 +79,8 @@ class Enqueue:
     frames: tuple[tuple[int, int, bytes, int], ...]
     extras: Mapping[int, Extra] = attrs.field(factory=dict)
     """By sequence number, for those that have any."""
+    settled_until: int = 0
+    """Up to this number the session knows what became of its frames."""
     dispatcher_epoch: int = 1
     """What an older dispatcher than the present one has let through does not reach the mailbox any more."""
 

@@ -97,6 +97,8 @@ class Batch:
     frames: tuple[tuple[int, int, bytes], ...]
     extras: Mapping[int, Extra] = attrs.field(factory=dict)
     """By sequence number, for those that have any."""
+    settled_until: int = 0
+    """Up to this number the session knows what became of its frames."""
 
 
 @attrs.frozen
