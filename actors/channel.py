@@ -67,12 +67,7 @@ class Channel:
         return 0 if self._lease is None else self._lease.rejoin()
 
     def _send_again(self) -> None:
-        self._unsent = [sent for seq, sent in self._unaccepted.items() if seq not in self._of_old_lease]
-
-    @property
-    def orphans(self) -> list[int]:
-        """The frames under way to a plugin that is gone, of which nobody has told yet whether it has accepted them."""
-        return [seq for seq in self._unaccepted if seq in self._of_old_lease]
+        self._unsent = list(self._unaccepted.values())
 
     def close(self) -> tuple[list[Receipt], list[Receipt]]:
         """The plugin is gone: return the receipts of frames that are not on their way, and those of all others."""

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from .count_file import CountFile, Key
 from .events import DispatchStats
-from .mailbox import NewFrame
 
 _DISPATCHED = "dispatched"
 _LOADED, _UNLOADED = "loaded", "unloaded"
@@ -31,8 +30,8 @@ class DispatchCounts:
 
     def __init__(self, path: Path | None) -> None:
         self._file = CountFile(path)
-        self._passed: dict[int, dict[int, int]] = {}
-        """Of each session that is there, per plugin the last number that was passed on."""
+        self._seen: dict[int, dict[int, int]] = {}
+        """Of each session that is there, per plugin the last number that was counted."""
 
     def statistics(self) -> DispatchStats:
         """All counts."""
@@ -49,14 +48,14 @@ class DispatchCounts:
 
     def join(self, session: int) -> None:
         """The session is there. Nothing happens when it was."""
-        self._passed.setdefault(session, {})
+        self._seen.setdefault(session, {})
 
     def rejoin(self, session: int, dispatched: int, refused: Mapping[str, int], sent: Mapping[int, int]) -> None:
         """This is what the session knows; what was counted for it before may be more, or less.
 
         ``sent`` has the last number of each plugin's frames among the ``dispatched``.
         """
-        self._passed[session] = dict(sent)
+        self._seen[session] = dict(sent)
         owner = self._owner(session)
         values = {key: value for key, value in self._file.items().items() if key[0] != owner}
         values[owner, _DISPATCHED] = dispatched
@@ -65,22 +64,22 @@ class DispatchCounts:
 
     def leave(self, session: int) -> None:
         """The session has gone: what was counted for it stands."""
-        self._passed.pop(session, None)
+        self._seen.pop(session, None)
         self._add_up({_of_session(session)})
 
-    def last_passed(self, session: int, plugin_id: int) -> int:
+    def last_seen(self, session: int, plugin_id: int) -> int:
         """The last number among the frames for this plugin that were counted; 0 if there is none."""
-        return self._passed.get(session, {}).get(plugin_id, 0)
+        return self._seen.get(session, {}).get(plugin_id, 0)
 
-    def passed(self, session: int, plugin_id: int, frames: Sequence[NewFrame]) -> None:
-        """These are passed on, in ascending order; a frame that is sent again is not counted again."""
-        last, known = frames[-1][0], self._passed.get(session)
+    def seen(self, session: int, plugin_id: int, seqs: Sequence[int]) -> None:
+        """Frames with these ascending numbers are passed on, or will be; one that comes again is not counted again."""
+        known = self._seen.get(session)
         if known is None:
             return
         before = known.get(plugin_id, 0)
-        fresh = len(frames) if frames[0][0] > before else sum(1 for frame in frames if frame[0] > before)
+        fresh = len(seqs) if seqs[0] > before else sum(1 for seq in seqs if seq > before)
         self.dispatched(session, fresh)
-        known[plugin_id] = max(before, last)
+        known[plugin_id] = max(before, seqs[-1])
 
     def dispatched(self, session: int, frames: int) -> None:
         """So many frames were passed on, or (below 0) were taken for passed on and are refused now."""
@@ -92,7 +91,7 @@ class DispatchCounts:
         self._file.add(self._owner(session), f"{_REFUSED}{cause}", frames)
 
     def _owner(self, session: int) -> int:
-        return _of_session(session) if session in self._passed else _ENDED
+        return _of_session(session) if session in self._seen else _ENDED
 
     # Plugins.
 

@@ -141,13 +141,15 @@ class Dispatcher(ActorProcess):
                 self._reject_unknown(session, batch)
             elif target.route.epoch == batch.epoch:
                 self._route_batch(session, batch, target)
-            # A batch of an older epoch is sent again by its session, which is about to learn of the new one.
+            else:
+                # It is sent again by its session, which is about to learn of the new epoch and then counts it as sent.
+                self._counts.seen(session, batch.plugin_id, [seq for seq, _, _ in batch.frames])
 
     def _route_batch(self, session: int, batch: m.Batch, target: Target) -> None:
         passed, rejected = admit_all(self._book.routes, batch.frames, self._rules, self._plugins.get(session))
-        known_until = self._counts.last_passed(session, batch.plugin_id)
+        known_until = self._counts.last_seen(session, batch.plugin_id)
         if passed:
-            self._counts.passed(session, batch.plugin_id, passed)
+            self._counts.seen(session, batch.plugin_id, [frame[0] for frame in passed])
             enqueue = m.Enqueue(session, tuple(passed), batch.extras, batch.settled_until, self._epoch)
             self.send(target.actor, enqueue)
         if rejected:
@@ -163,7 +165,7 @@ class Dispatcher(ActorProcess):
 
     def _reject_unknown(self, session: int, batch: m.Batch) -> None:
         error = PluginNotRegistered(batch.plugin_id)
-        known_until = self._counts.last_passed(session, batch.plugin_id)
+        known_until = self._counts.last_seen(session, batch.plugin_id)
         self._refuse(session, batch.plugin_id, [(seq, error) for seq, _, _ in batch.frames], known_until)
 
     def _overflowed(self, message: m.Overflowed, sender: Address) -> None:

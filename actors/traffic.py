@@ -173,10 +173,6 @@ class Traffic:
     def _resume(self, channel: Channel) -> None:
         if channel.waiting:
             self._ask_for_credit(channel)
-        if orphans := channel.orphans:
-            # No plugin has had this epoch: they are refused, unless it turns out that they were accepted.
-            batch = m.Batch(channel.plugin_id, 0, tuple((seq, 0, b"") for seq in orphans))
-            self.outbox.to_dispatcher(m.Submit(self._session, (batch,), ()))
         if channel.unsent_count:
             self.outbox.note_frames(channel)
 
@@ -273,15 +269,18 @@ class Traffic:
             self.outbox.note_frames(channel)
 
     def _close(self, channel: Channel, drained: bool) -> None:
-        """Refuse what was not sent. Of what was, the drained plugin actor or the dispatcher tells; else nobody will."""
+        """Refuse what is not accepted: a drained plugin actor has told of all that is, and of any other nobody will.
+
+        What a drained one has accepted comes to its outcome, which may still be on its way.
+        """
         self.outbox.forget_frames(channel)
         error = PluginNotRegistered(channel.plugin_id)
         unsent, under_way = channel.close()
         for receipt in unsent:
             receipt._refuse(error)
             self.outbox.refuse(error, channel.plugin_id, submitted=channel.was_sent(receipt))
-        if not drained:
-            for receipt in under_way:
+        for receipt in under_way:
+            if not (drained and receipt.accepted):
                 self._abandon(channel, receipt, error)
 
     def _abandon(self, channel: Channel, receipt: Receipt, error: PluginNotRegistered) -> None:
