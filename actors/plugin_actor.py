@@ -452,9 +452,7 @@ class PluginActor(ActorProcess):
         if unkept is not None:
             self._overflow(message.session, intake.refused, unkept)
         elif intake.refused:
-            self._store.forget(
-                message.session, intake.refused, lambda: self._overflow(message.session, intake.refused)
-            )
+            self._store.forget(message.session, intake.refused, lambda: self._overflow(message.session, intake.refused))
         self._settle_claims(message)
         self._all.pump()
 
