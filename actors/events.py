@@ -28,10 +28,10 @@ class EventKind(enum.StrEnum):
     UNLOADED = "unloaded"
     VIOLATION = "violation"
     QUARANTINED = "quarantined"
-    ACTOR_ENDED = "actor_ended"
-    ACTOR_RESTARTED = "actor_restarted"
     SWAPPED = "swapped"
     SWAP_FAILED = "swap_failed"
+    ACTOR_ENDED = "actor_ended"
+    ACTOR_RESTARTED = "actor_restarted"
     SET_ASIDE = "set_aside"
     SYSTEM_FAILED = "system_failed"
 

@@ -99,7 +99,10 @@ class SwapLife:
         if self.step is not Step.PREPARING:
             return []
         assert self.plugin.manifest is not None
-        self.manifest, self.digest, self.signed_by = manifest, digest, signed_by
+        old = self.plugin.manifest
+        # Where the frames in the mailboxes are follows from these.
+        self.manifest = attrs.evolve(manifest, instances=old.instances, balance=old.balance)
+        self.digest, self.signed_by = digest, signed_by
         if manifest.name != self.plugin.manifest.name:
             reason = UNCHANGED_ID.format(new=manifest.name, old=self.plugin.manifest.name)
             return self.failed(SwapRefused(self.plugin_id, (reason,)))

@@ -22,6 +22,7 @@ from nyx_plugins import (
     PluginNotRegistered,
     PolicyRefused,
     Settings,
+    SwapFailed,
     testing,
 )
 from nyx_plugins.testing import LoadPlugin, LogLine, PluginUnderTest
@@ -141,6 +142,44 @@ def test_unloading_tells_what_went_wrong(load_plugin: LoadPlugin, fault: Fault) 
     assert plugin.events[-1].kind is EventKind.UNLOADED
     with pytest.raises(PluginNotRegistered):
         plugin.request(b"x")
+
+
+COUNTER = """
+from nyx_plugins.plugins import Plugin
+
+class P(Plugin):
+    count = 0
+
+    def on_data(self, frame):
+        self.count += 1
+        return b"%d" % self.count
+
+    def snapshot(self):
+        return self.count
+
+    def restore(self, state, version):
+        BODY
+"""
+
+
+def test_a_swap_shows_whether_state_survives(load_plugin: LoadPlugin, tmp_path: Path) -> None:
+    """Without another bundle the plugin is swapped for its own, as that is now; a swap that fails says where."""
+    (tmp_path / "plugin.toml").write_text(
+        'id = 7\nname = "p"\nversion = "1.0"\napi_version = 1\nentry_point = "plugin:P"\n'
+        'permissions = ["data_access"]\n'
+    )
+    (tmp_path / "plugin.py").write_text(COUNTER.replace("BODY", "self.count = state"))
+    plugin = load_plugin(tmp_path)
+    before = plugin.info
+    assert plugin.request() == b"1"
+    (tmp_path / "plugin.py").write_text(COUNTER.replace("BODY", "self.count = state + 10"))
+    assert plugin.swap().state_carried
+    assert plugin.request() == b"12"
+    assert plugin.info.digest != before.digest
+    (tmp_path / "plugin.py").write_text(COUNTER.replace("BODY", "raise ValueError('no')"))
+    with pytest.raises(SwapFailed, match="restore"):
+        plugin.swap()
+    assert plugin.request() == b"13"
 
 
 @echo

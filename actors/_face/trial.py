@@ -20,6 +20,7 @@ from .actors.events import Emitted, Event, EventKind, Notice, PluginStats
 from .actors.log_lines import PLUGINS
 from .actors.receipt import Outcome
 from .actors.subscription import Subscription
+from .actors.swap_report import SwapReport
 from .actors.system import PluginInfo, PluginSystem
 from .config.errors import NyxPluginError
 from .config.sandbox import Ceiling, SandboxRequest
@@ -145,7 +146,7 @@ class Workbench:
         except BaseException:
             notices.close()
             raise
-        return PluginUnderTest(system, info, self._log, notices, self.companions)
+        return PluginUnderTest(system, info, self._log, notices, bundle, self.companions)
 
     def companion(self, bundle: str | Path) -> PluginUnderTest:
         """Load a plugin on which another one depends."""
@@ -187,14 +188,16 @@ class PluginUnderTest:
         info: PluginInfo,
         log: LogBook,
         notices: Subscription,
+        bundle: str | Path,
         companions: Mapping[str, PluginUnderTest] | None = None,
     ) -> None:
         self.system = system
         """The system that it runs in."""
         self.info = info
-        """What it was when it was loaded: id, name, version, digest, permissions, policy."""
+        """What it was when it was loaded or swapped last: id, name, version, digest, permissions, policy."""
         self.companions = {} if companions is None else companions
         """The plugins that were loaded for it, stubs and others, by name."""
+        self._bundle = bundle
         self._log = log
         self._notices = notices
         self._kept: deque[Notice] = deque(maxlen=KEPT)
@@ -254,6 +257,15 @@ class PluginUnderTest:
         policy, settings = self.info.policy, self.system.settings
         wall_time_s = settings.limits.wall_time_s if policy is None else policy.wall_time_s
         return wall_time_s + settings.limits.dispatch_timeout_s
+
+    def swap(
+        self, bundle: str | Path | None = None, *, allow_widen: bool = True, timeout: float | None = None
+    ) -> SwapReport:
+        """Put another version in its place, by default the same bundle, as it is now; see :meth:`PluginSystem.swap`."""
+        place = self._bundle if bundle is None else bundle
+        report = self.system.swap(self.plugin_id, place, allow_widen=allow_widen, timeout=timeout)
+        self.info = self.system.plugin_info(self.plugin_id)
+        return report
 
     def unload(self, timeout: float | None = None) -> None:
         """Unload it; raises :class:`PluginFailed` when ``on_unload`` raised or did not end in time."""

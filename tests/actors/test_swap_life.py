@@ -137,6 +137,13 @@ def test_a_dry_run_reports_and_does_nothing(allow_widen: bool) -> None:
     assert (swap.report.differences, swap.report.swapped) == ((GAIN,), False)
 
 
+def test_instances_are_kept() -> None:
+    """How many instances there are, and how frames are shared out, is not changed by a swap."""
+    swap = swap_at(Step.PREPARING)
+    swap.prepared(attrs.evolve(NEW, instances=3, balance="by_key"), "digest", "")
+    assert swap.manifest == NEW
+
+
 def test_another_plugin_is_no_version() -> None:
     """A bundle of another name is refused: those that depend on the plugin know it by that."""
     swap = swap_at(Step.PREPARING)

@@ -17,10 +17,11 @@ class World:
         self.seen: Look = {"plugin.py": (1, 10, 1)}
         self.now = 0.0
         self.watch = Watch("bundle", lambda _: dict(self.seen), lambda: self.now)
+        assert self.watch.is_due()
 
 
 def test_a_bundle_is_due_once_it_has_settled() -> None:
-    """Nothing is due before a change, nor while somebody writes; then it is, once."""
+    """What was there at first is due once; then nothing before a change, nor while somebody writes."""
     world = World()
     assert not world.watch.is_due()
     for size in (11, 12, 13):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import sleep
 from typing import Any
 
 import attrs
@@ -13,6 +16,7 @@ from ..actors.arguments import located_bundle
 from ..actors.swap_report import SwapReport
 from ..actors.system import PluginSystem
 from ..config.errors import NyxPluginError
+from ..plugins.bundle import remove_staged, stage_bundle
 from ..plugins.errors import PluginNotLoaded
 from .failure import EXIT_STOPPED, Failure, exit_code_of, failure_of, one_line
 from .fields import error_fields, print_json, print_json_line
@@ -47,9 +51,9 @@ def swap_once(system: PluginSystem, plugin: int | str, wish: Wish) -> None:
 
 
 def follow(system: PluginSystem, plugin: int | str, wish: Wish) -> None:
-    """Swap each time that the bundle has changed, until the service ends.
+    """Swap each time that the bundle is another one than the plugin's, until the service ends.
 
-    A version that is no good is told of, and the one in its place goes on.
+    A version that is no good is told of, and the one in its place goes on. One that has failed is brought back first.
     """
     if wish.bundle.startswith("builtin:"):
         raise Failure(f"{wish.bundle} does not change: --watch is for a folder or a zip file")
@@ -57,23 +61,44 @@ def follow(system: PluginSystem, plugin: int | str, wish: Wish) -> None:
     name = system.plugin_info(plugin_id).name
     watch = Watch(located_bundle(wish.bundle))
     click.echo(f"watching {one_line(wish.bundle)} for {described(plugin_id, name)}", err=True)
+    told = ""
     while True:
-        time.sleep(INTERVAL_S)
+        sleep(INTERVAL_S)
         if watch.is_due():
-            _try(system, plugin_id, name, wish, watch)
+            told = _try(system, plugin_id, name, wish, watch, told)
 
 
-def _try(system: PluginSystem, plugin_id: int, name: str, wish: Wish, watch: Watch) -> None:
+def _try(system: PluginSystem, plugin_id: int, name: str, wish: Wish, watch: Watch, told: str) -> str:
+    """Swap, tell what came of it unless it was ``told`` last, and return that."""
     try:
-        report = _swapped(system, plugin_id, wish)
+        if _digest(wish.bundle) != system.plugin_info(plugin_id).digest:
+            _tell(_swapped(system, plugin_id, wish), name, wish)
     except NyxPluginError as error:
         if exit_code_of(error) == EXIT_STOPPED:
             raise
         if isinstance(error, PluginNotLoaded):
+            _bring_back(system, error)
             watch.again(AGAIN_S)
-        _tell_failure(error, wish)
-    else:
-        _tell(report, name, wish)
+        if str(error) != told:
+            _tell_failure(error, wish)
+        return str(error)
+    return ""
+
+
+def _digest(bundle: str) -> str:
+    with TemporaryDirectory() as folder:
+        target = Path(folder, "bundle")
+        try:
+            return stage_bundle(bundle, target).digest
+        finally:
+            remove_staged(target)
+
+
+def _bring_back(system: PluginSystem, error: PluginNotLoaded) -> None:
+    """Start a plugin that has failed once more, whatever comes of it: a version that is mended can take over then."""
+    if error.state == "failed":
+        with suppress(NyxPluginError):
+            system.reset(error.plugin_id)
 
 
 def _swapped(system: PluginSystem, plugin_id: int, wish: Wish) -> SwapReport:

@@ -47,7 +47,7 @@ def _paths(bundle: str) -> Iterator[str]:
 
 
 class Watch:
-    """One bundle, as it was when this was made: :meth:`is_due` says once of each change that it is complete."""
+    """One bundle: :meth:`is_due` says once of what is there at first, and of each change, that it is complete."""
 
     def __init__(
         self, bundle: str, look: Callable[[str], Look] = look, clock: Callable[[], float] = time.monotonic
@@ -55,7 +55,8 @@ class Watch:
         self._bundle = bundle
         self._look = look
         self._clock = clock
-        self._handled = self._last = look(bundle)
+        self._handled: Look | None = None
+        self._last = look(bundle)
         self._again_at: float | None = None
 
     def is_due(self) -> bool:

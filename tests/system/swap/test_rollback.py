@@ -181,14 +181,22 @@ def test_an_unload_ends_a_swap(
 @pytest.mark.needs_worker(reason="what hangs on inline hangs the caller")
 @pytest.mark.parametrize("step", ["on_load(self, ctx)", "restore(self, state, version)"])
 def test_the_death_of_the_old_worker(
-    system: PluginSystem, version: MakeVersion, pipe: Pipe, aside: Aside, traces: Traces, step: str
+    system: PluginSystem,
+    version: MakeVersion,
+    pipe: Pipe,
+    aside: Aside,
+    traces: Traces,
+    wait_event: Callable[..., object],
+    step: str,
 ) -> None:
     """If the old version's worker dies once its state is taken, or before it is asked, the new one takes its place."""
     system.load(version("1.0"))
     [old] = traces.workers()
-    swapping = aside(lambda: system.swap(P, version("1.1", f"def {step}:\n    self.last = -1\n    {pipe.stop}")))
-    pipe.await_stop()
-    os.kill(old, signal.SIGKILL)
+    with system.subscribe() as notices:
+        swapping = aside(lambda: system.swap(P, version("1.1", f"def {step}:\n    self.last = -1\n    {pipe.stop}")))
+        pipe.await_stop()
+        os.kill(old, signal.SIGKILL)
+        wait_event(notices, "crashed", P)
     pipe.let_go()
     assert swapping().new_version == "1.1"
     assert ask(system, 0) == b"1.1 0"
