@@ -337,7 +337,7 @@ def test_a_test_without_a_bundle_is_told_how_to_name_one(tmp_path: Path) -> None
     [
         (
             "bundel='x'",
-            "takes bundle, capacity, capacity_bytes, config, permissions, plugin_id, settings, transport by",
+            "takes bundle, capacity, capacity_bytes, companions, config, permissions, plugin_id, settings, stubs,",
         ),
         ("'builtin:echo'", "by name, not 'builtin:echo'"),
         ("transport='pigeon'", "transport must be inline or unix, not 'pigeon'"),

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..actors.system import PluginInfo, PluginSystem
 from ..config.errors import NyxPluginError
 from ..config.settings import PluginSettings
-from ..plugins.errors import PluginNotLoaded, PluginNotRegistered
+from ..plugins.errors import DependentsLoaded, PluginNotLoaded, PluginNotRegistered
 from .reload import compare_plugins
 
 _log = logging.getLogger("nyx_plugins.service")
@@ -39,8 +39,7 @@ class ConfiguredPlugins:
     def follow(self, entries: Sequence[PluginSettings]) -> None:
         """Make the plugins those of a changed configuration; one that could not be loaded before is tried again."""
         changes = compare_plugins(self._entries, entries)
-        for entry in changes.unload:
-            self._forget(entry)
+        self._forget_all(changes.unload)
         for entry in changes.permit:
             self._permit(entry)
         if changes.load:
@@ -48,17 +47,34 @@ class ConfiguredPlugins:
         if changes.after_reload:
             _log.warning("until the plugin is unloaded and loaded again: %s", ", ".join(changes.after_reload))
 
-    def _forget(self, entry: PluginSettings) -> None:
-        plugin_id = self._ids.pop((entry.bundle, entry.id))
-        self._entries = tuple(other for other in self._entries if other is not entry)
+    def _forget_all(self, entries: Sequence[PluginSettings]) -> None:
+        """Unload these, those that others of them require after them; who is required besides stays."""
+        refused: dict[int, DependentsLoaded] = {}
+        left = list(entries)
+        while left:
+            refused = {place: error for place, entry in enumerate(left) if (error := self._forget(entry)) is not None}
+            if len(refused) == len(left):
+                break
+            left = [left[place] for place in refused]
+        for error in refused.values():
+            _log.error("it stays until the configuration is read again: %s", error)
+
+    def _forget(self, entry: PluginSettings) -> DependentsLoaded | None:
+        """Unload one, unless others require it."""
+        plugin_id = self._ids[entry.bundle, entry.id]
         try:
             self._system.unload(plugin_id)
             _log.info("plugin %d (%s) is unloaded", plugin_id, entry.bundle)
         except (PluginNotRegistered, PluginNotLoaded):
             # Somebody has unloaded it by hand.
             _log.info("plugin %d (%s) was not loaded any more", plugin_id, entry.bundle)
+        except DependentsLoaded as error:
+            return error
         except NyxPluginError as error:
             _log.error("plugin %d (%s) can't be unloaded: %s", plugin_id, entry.bundle, error)
+        del self._ids[entry.bundle, entry.id]
+        self._entries = tuple(other for other in self._entries if other is not entry)
+        return None
 
     def _permit(self, entry: PluginSettings) -> None:
         plugin_id = self._ids[entry.bundle, entry.id]
