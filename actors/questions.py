@@ -39,6 +39,7 @@ ANSWER_S = 5.0
 AGAIN_S = 1.0
 # Dead letters are fetched so many at a time.
 PAGE_LETTERS = 100
+NEEDS_STATE_DIR = 'must be "memory" where there is no state directory (system.state_dir), not "disk"'
 
 
 @attrs.frozen
@@ -97,8 +98,7 @@ def load(settings: Settings, plugins: Sequence[PluginSettings]) -> Ask:
 def _check_durability(settings: Settings, plugin: PluginSettings) -> None:
     wanted = plugin.durability or settings.limits.durability
     if wanted == "disk" and not settings.system.state_dir:
-        reason = 'must be "memory" where there is no state directory (system.state_dir), not "disk"'
-        raise ConfigError(f"of {shown(plugin.bundle)}", [Fault("durability", reason)])
+        raise ConfigError(f"of {shown(plugin.bundle)}", [Fault("durability", NEEDS_STATE_DIR)])
 
 
 def unload(settings: Settings, plugin_id: int, timeout: float | None, cascade: bool = False) -> Ask:

@@ -123,6 +123,16 @@ def test_what_is_no_toml_is_one_fault_on_one_line(invoke: Invoke, config: Write,
     assert "\x1b" not in fault
 
 
+def test_check_knows_what_durability_needs(invoke: Invoke, config: Write, tmp_path: Path) -> None:
+    """Frames that are to outlive the system need a state directory: for all plugins, and for one."""
+    text = '[limits]\ndurability = "disk"\n[[plugins]]\nbundle = "builtin:echo"\ndurability = "disk"\n'
+    result = invoke("config", "check", config(text))
+    assert result.exit_code == 2
+    for key in ("limits.durability", "plugins[0].durability"):
+        assert f'{key}: must be "memory" where there is no state directory' in result.stderr
+    assert invoke("config", "check", config(f'[system]\nstate_dir = "{tmp_path}"\n{text}')).exit_code == 0
+
+
 def test_check_without_a_file_says_what_is_missing(invoke: Invoke, config: Write, monkeypatch: Any) -> None:
     """The environment may name the file instead."""
     result = invoke("config", "check")

@@ -10,6 +10,7 @@ import attrs
 import click
 
 from ..actors.arguments import load_spec
+from ..actors.questions import NEEDS_STATE_DIR
 from ..config.errors import ConfigError, DocumentError, Fault
 from ..config.lines import line_of
 from ..config.loading import lines_of_file
@@ -56,7 +57,7 @@ def check_configuration(file: str) -> tuple[list[Planned], list[Fault]]:
     """Read all that would be read before anything is started, as far as faults let it be known."""
     found = load_partly(file)
     planned: list[Planned] = []
-    faults = [*found.faults, *_token_faults(found.settings), *_key_faults(found.settings)]
+    faults = [*found.faults, *_token_faults(found.settings), *_key_faults(found.settings), *_durability_faults(found)]
     for plugin in found.plugins:
         known = known_permissions(found.settings.frame_types)
         faults += _entry_faults(plugin, known)
@@ -107,6 +108,16 @@ def _key_faults(settings: Settings) -> Iterator[Fault]:
             public_keys([item])
         except KeyUnusable as error:
             yield Fault(f"ceiling.trusted_keys[{number}]", str(error))
+
+
+def _durability_faults(found: PartialSettings) -> Iterator[Fault]:
+    if "system" not in found.whole or found.settings.system.state_dir:
+        return
+    if "limits" in found.whole and found.settings.limits.durability == "disk":
+        yield Fault("limits.durability", NEEDS_STATE_DIR)
+    for plugin in found.plugins:
+        if plugin.settings.durability == "disk":
+            yield Fault(f"plugins[{plugin.number}].durability", NEEDS_STATE_DIR)
 
 
 def _token_faults(settings: Settings) -> Iterator[Fault]:
