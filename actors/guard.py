@@ -48,6 +48,8 @@ class Guard(ActorProcess):
                 self._quarantined.discard(message.plugin_id)
             case m.ReportViolation():
                 self._report(message)
+                if message.number:
+                    self.send(sender, m.ViolationSeen(message.number))
             case m.Introduce():
                 """Whom it tells does not change."""
             case _:

@@ -145,6 +145,8 @@ class PluginActor(ActorProcess):
                 self._swap(message)
             case m.DrainPlugin():
                 self._store.after(lambda: self._drain(message))
+            case m.ViolationSeen():
+                self._remarks.violation_seen(message.number)
             case m.Introduce():
                 self._introduced(message)
             case _:
@@ -648,7 +650,7 @@ class PluginActor(ActorProcess):
             self.plan = attrs.evolve(self.plan, dispatcher=who.address, dispatcher_epoch=who.epoch)
         elif who.role == "guard":
             self.plan = attrs.evolve(self.plan, guard=who.address)
-            self._remarks.guard = who.address
+            self._remarks.guard_changed(who.address)
 
     # Sessions and statistics.
 

@@ -12,6 +12,9 @@ from .deaths import OVERSTEPPING, Death
 from .denials import Denials
 from .streams import ERROR, INFO, Streams
 
+# While no guard is there, so many violations are kept for the next one; the oldest go first.
+MAX_UNSEEN = 1000
+
 
 class Remarks:
     """Those of one plugin, to the sessions and the guard; sets alarms for :meth:`on_alarm`."""
@@ -25,7 +28,8 @@ class Remarks:
     ) -> None:
         self.violations = 0
         self.last_death: Death | None = None
-        self.guard = plan.guard
+        self._guard = plan.guard
+        self._unseen: dict[int, m.ReportViolation] = {}
         self._plan = plan
         self._source = source
         self._send = send
@@ -81,12 +85,26 @@ class Remarks:
 
     def _report_denied(self, what: str, count: int) -> None:
         # It asked as it should, perhaps for what its sender wanted: nothing to be quarantined for.
-        self._send(self.guard, m.ReportViolation(self._plan.plugin_id, what, count, by_sender=True))
+        self._send(self._guard, m.ReportViolation(self._plan.plugin_id, what, count, by_sender=True))
 
     def violated(self, request: str) -> None:
         """Tell the guard what the worker tried; it decides when that is too much."""
         self.violations += 1
-        self._send(self.guard, m.ReportViolation(self._plan.plugin_id, request, 1))
+        report = m.ReportViolation(self._plan.plugin_id, request, 1, number=self.violations)
+        self._unseen[report.number] = report
+        if len(self._unseen) > MAX_UNSEEN:
+            del self._unseen[next(iter(self._unseen))]
+        self._send(self._guard, report)
+
+    def violation_seen(self, number: int) -> None:
+        """The guard has counted it."""
+        self._unseen.pop(number, None)
+
+    def guard_changed(self, guard: Address) -> None:
+        """Another guard is there: tell it what the one before it may not have counted."""
+        self._guard = guard
+        for report in self._unseen.values():
+            self._send(guard, report)
 
     def note_death(self, death: Death) -> None:
         """Keep, report and log why a worker ended."""

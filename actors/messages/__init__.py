@@ -33,6 +33,7 @@ from .to_plugin import (
     Refuse,
     StartPlugin,
     SwapPlugin,
+    ViolationSeen,
 )
 from .to_services import (
     ChangePermission,
@@ -242,6 +243,7 @@ __all__ = [
     "Unloaded",
     "Unregister",
     "ViolationNoted",
+    "ViolationSeen",
     "WantCredit",
     "WorkerCrashed",
 ]

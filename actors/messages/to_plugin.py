@@ -115,6 +115,13 @@ class NoteViolations:
 
 
 @attrs.frozen
+class ViolationSeen:
+    """Guard to plugin actor: the report of this number was counted."""
+
+    number: int
+
+
+@attrs.frozen
 class Quarantine:
     """Supervisor to plugin actor: end the worker for good, for this reason, and finish what is in the mailbox."""
 
@@ -159,6 +166,7 @@ PluginMessage: TypeAlias = (
     | PausePlugin
     | ScalePlugin
     | Quarantine
+    | ViolationSeen
     | SwapPlugin
     | DrainPlugin
     | Introduce

@@ -179,6 +179,8 @@ class ReportViolation:
     count: int
     by_sender: bool = False
     """Whether its plugin is not to blame: a control frame asked for it, or the plugin did by way of its actor."""
+    number: int = 0
+    """Answered with ViolationSeen, unless it is 0."""
 
 
 LoaderMessage: TypeAlias = PrepareBundle

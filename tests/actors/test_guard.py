@@ -116,3 +116,11 @@ def test_a_plugin_that_is_forgiven_begins_anew(guard: Probe) -> None:
     guard.receive(m.ForgiveViolations(7), "supervisor")
     assert guard.report(2) == []
     assert [passed.load_id for passed in guard.report(1)] == [31]
+
+
+def test_a_report_with_a_number_is_confirmed(guard: Probe) -> None:
+    """Also when there is nothing left to count, so that nobody keeps it for the next guard."""
+    for number in range(1, 6):
+        guard.receive(m.ReportViolation(7, "it", 1, number=number), "actor")
+    seen = [message.number for message in guard.sent if isinstance(message, m.ViolationSeen)]
+    assert seen == [1, 2, 3, 4, 5]
