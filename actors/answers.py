@@ -34,6 +34,8 @@ class _Line:
     outcomes: Outcomes = attrs.field(factory=list)
     sent: int = 0
     under_way: int = 0
+    to_confirm: int = 0
+    """How many of its messages ask for a confirmation that has not come."""
 
 
 class Answers:
@@ -45,9 +47,11 @@ class Answers:
         self._send = send
         self._lines: dict[int, _Line] = {}
 
-    def join(self, session: int, address: Address) -> None:
-        """Answer this session from now on."""
+    def join(self, session: int, address: Address) -> bool:
+        """Answer this session from now on; returns whether it is new."""
+        is_new = session not in self._lines
         self._lines.setdefault(session, _Line(address))
+        return is_new
 
     def leave(self, session: int) -> None:
         """Nobody waits there any more."""
@@ -72,12 +76,21 @@ class Answers:
         line = self._lines.get(session)
         if line is not None:
             line.under_way = max(0, line.under_way - CONFIRMED_TOGETHER)
+            line.to_confirm = max(0, line.to_confirm - 1)
             self._flush(line, WINDOW)
 
     def send_all(self) -> None:
-        """Send what waits, however much is under way: this actor is about to end."""
+        """Send what waits, however much is under way, and ask for a confirmation of the last of it."""
         for line in self._lines.values():
             self._flush(line, window=None)
+            if line.sent % CONFIRMED_TOGETHER:
+                line.sent += CONFIRMED_TOGETHER - line.sent % CONFIRMED_TOGETHER - 1
+                self._post(line, m.Settled, ())
+
+    @property
+    def all_confirmed(self) -> bool:
+        """Whether every session has read all that it was asked to confirm."""
+        return not any(line.to_confirm for line in self._lines.values())
 
     def _flush(self, line: _Line, window: int | None) -> None:
         while (line.ranges or line.outcomes) and (window is None or line.under_way < window):
@@ -92,6 +105,7 @@ class Answers:
         line.sent += 1
         line.under_way += 1
         confirm_to = None if line.sent % CONFIRMED_TOGETHER else self._source
+        line.to_confirm += confirm_to is not None
         self._send(line.address, kind(self._plugin_id, what, confirm_to))
 
 

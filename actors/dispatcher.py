@@ -49,7 +49,7 @@ class Dispatcher(ActorProcess):
         self._epoch = 1
         self._targets: dict[int, Target] = {}
         self._book = RouteBook()
-        self._sessions: dict[int, Address] = {}
+        self._sessions: dict[int, m.SessionJoined] = {}
         self._onlookers: set[int] = set()
         """Sessions that are not going to send, and get credit only when they ask for it."""
         self._plugins: dict[int, int] = {}
@@ -103,6 +103,9 @@ class Dispatcher(ActorProcess):
                 self._rejoin(message)
             case m.StartDispatcher():
                 self._start(message, sender)
+            case m.RoutesTold():
+                # Before, what a session says of its credit could be about plugins that are not known yet.
+                self.send(sender, m.ChildReady("dispatcher"))
             case m.Introduce():
                 self._guard = message.address if message.role == "guard" else self._guard
             case _:
@@ -127,7 +130,8 @@ class Dispatcher(ActorProcess):
                 self._awaited[joined.session] = joined
             else:
                 self._join(joined)
-        self.send(sender, m.ChildReady("dispatcher"))
+        if not message.restarted:
+            self.send(sender, m.ChildReady("dispatcher"))
 
     # Frames.
 
@@ -149,16 +153,24 @@ class Dispatcher(ActorProcess):
         passed, rejected = admit_all(self._book.routes, batch.frames, self._rules, self._plugins.get(session))
         known_until = self._counts.last_seen(session, batch.plugin_id)
         if passed:
+            self._introduce(session, target)
             self._counts.seen(session, batch.plugin_id, [frame[0] for frame in passed])
             enqueue = m.Enqueue(session, tuple(passed), batch.extras, batch.settled_until, self._epoch)
             self.send(target.actor, enqueue)
         if rejected:
             self._reject(session, target, rejected, known_until)
 
+    def _introduce(self, session: int, target: Target) -> None:
+        """What the supervisor tells a plugin actor of a session may come later than the session's first frames."""
+        joined = self._sessions.get(session)
+        if joined is not None and target.introduce(session):
+            self.send(target.actor, joined)
+
     def _reject(self, session: int, target: Target, rejected: list[Rejection], known_until: int) -> None:
         """Refuse frames. Those that were sent before may be in the mailbox: then that stands, as it alone can tell."""
         again = tuple(frame for frame in rejected if frame[0] <= known_until and target.actor is not None)
         if again:
+            self._introduce(session, target)
             self.send(target.actor, m.Refuse(session, again, self._epoch))
         if new := rejected[len(again) :]:
             self._refuse(session, target.route.plugin_id, new, known_until)
@@ -372,7 +384,7 @@ class Dispatcher(ActorProcess):
         self._tell(message.session, self._version, (), {})
 
     def _welcome(self, joined: m.SessionJoined) -> None:
-        self._sessions[joined.session] = joined.address
+        self._sessions[joined.session] = joined
         self._counts.join(joined.session)
         if not joined.sends:
             self._onlookers.add(joined.session)
@@ -411,13 +423,15 @@ class Dispatcher(ActorProcess):
         was_awaited = self._awaited.pop(session, None) is not None
         if self._sessions.pop(session, None) is not None or was_awaited:
             for target in self._targets.values():
+                if target.forget(session):
+                    self.send(target.actor, m.SessionLeft(session))
                 self._move_credit(target, target.ledger.detach(session))
                 self._settle_unknown(target) if was_awaited else self._await_end_of(session, target)
         self._counts.leave(session)
 
     def _to_session(self, session: int, message: Any) -> None:
-        if (address := self._sessions.get(session)) is not None:
-            self.send(address, message)
+        if (joined := self._sessions.get(session)) is not None:
+            self.send(joined.address, message)
 
     def _pass_on(self, message: m.GetPluginStats) -> None:
         target = self._targets.get(message.plugin_id)

@@ -168,6 +168,8 @@ class Essentials:
             if role == "dispatcher" and "guard" in root.essential:
                 root.send(root.essential[role], self._introduction("guard"))
             self._plugins.tell_again(role)
+            if role == "dispatcher" and "registry" in root.essential:
+                root.send(root.essential[role], m.RoutesTold())
 
     def _start_dispatcher(self, again: bool) -> m.StartDispatcher:
         boot = self._root.boot

@@ -49,6 +49,8 @@ from .worker_link import Worker
 
 # How long killing what a plugin left behind may hold up its plugin actor, in seconds.
 SWEEP_S = 1.0
+# How long an unload waits for sessions that do not read what became of their frames, in seconds.
+CONFIRM_S = 1.0
 
 
 class PluginActor(ActorProcess):
@@ -72,6 +74,7 @@ class PluginActor(ActorProcess):
         self._draining: m.DrainPlugin | None = None
         self._lost_before = 0
         self._stop_error: str | None = None
+        self._last_words: m.PluginDrained | None = None
         self._answers: Answers
         self._scaling: Scaling
         self._keeper: OutcomeKeeper
@@ -553,6 +556,8 @@ class PluginActor(ActorProcess):
                 self._give_up_draining()
             case scaling.ALARM:
                 self._rescale()
+            case "confirmed":
+                self._say_last_words(in_time=False)
             case "broker":
                 self._broker.expire()
             case swapping.ALARM if self._swapping is not None:
@@ -622,10 +627,19 @@ class PluginActor(ActorProcess):
         if self._draining is not None:
             self._draining = None
             self._given_up = "it is unloaded"
+            dead_lettered = self._all.statistics().dead_lettered - self._lost_before
+            self._last_words = m.PluginDrained(self.plan.load_id, dead_lettered, error)
             self._answers.send_all()
             self._remarks.finish()
-            dead_lettered = self._all.statistics().dead_lettered - self._lost_before
-            self.send(self._parent, m.PluginDrained(self.plan.load_id, dead_lettered, error))
+            self.alarm("confirmed", CONFIRM_S)
+            self._say_last_words()
+
+    def _say_last_words(self, in_time: bool = True) -> None:
+        """Report once all sessions know what became of their frames, or do not read: nobody will tell them later."""
+        if self._last_words is not None and (self._answers.all_confirmed or not in_time):
+            self.cancel_alarm("confirmed")
+            self.send(self._parent, self._last_words)
+            self._last_words = None
 
     def on_exit(self) -> None:
         """Leave no worker behind."""
@@ -655,7 +669,9 @@ class PluginActor(ActorProcess):
     # Sessions and statistics.
 
     def _join(self, message: m.SessionJoined) -> None:
-        self._answers.join(message.session, message.address)
+        """Both the supervisor and the dispatcher tell of it, since either may come late."""
+        if not self._answers.join(message.session, message.address):
+            return
         self._keeper.join(message.session)
         if message.plugin_id == self.plan.plugin_id and same(message.address, self.myAddress):
             self._correspondence.join(message.session, self.plan.dispatcher, self.plan.dispatcher_epoch)
@@ -665,10 +681,12 @@ class PluginActor(ActorProcess):
         self._answers.leave(session)
         self._keeper.leave(session)
         self._remarks.leave(session)
+        self._say_last_words()
 
     def _seen(self, message: m.DeliverySeen) -> None:
         if message.stream == ANSWERS:
             self._answers.acknowledge(message.session)
+            self._say_last_words()
         else:
             self._remarks.acknowledge(message.session, message.stream)
 

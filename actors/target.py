@@ -25,6 +25,8 @@ class Target:
     first_epoch: int
     """Frames sent under an older one were for another plugin of the same id."""
     _former: list[Address] = attrs.field(factory=list)
+    _introduced: set[int] = attrs.field(factory=set)
+    """The sessions that the actor has been told of from here."""
 
     @classmethod
     def open(cls, message: m.SetRoute, holders: Collection[int] | None) -> Target:
@@ -41,12 +43,25 @@ class Target:
 
     def change_actor(self, actor: Address) -> None:
         """Frames go there from now on; with ``None`` nobody takes any, and nobody has room."""
-        if self.actor is not None and not same(self.actor, actor):
-            self._former = [*self._former, self.actor][-FORMER:]
+        if not same(self.actor, actor):
+            self._introduced.clear()
+            self._former = [*self._former, self.actor][-FORMER:] if self.actor is not None else self._former
         if actor is None:
             # With what they have under way the sessions give up their leases.
             self.ledger = CreditLedger(self.route.capacity)
         self.actor = actor
+
+    def introduce(self, session: int) -> bool:
+        """Whether the actor has to be told of a session before its first frame; only once for each actor."""
+        is_new = session not in self._introduced
+        self._introduced.add(session)
+        return is_new
+
+    def forget(self, session: int) -> bool:
+        """A session has left: whether its actor was told of it from here."""
+        was_there = session in self._introduced
+        self._introduced.discard(session)
+        return was_there
 
     def is_former(self, actor: Address) -> bool:
         """Whether this was its plugin actor: what that has refused is sent to the present one."""

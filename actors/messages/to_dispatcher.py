@@ -60,6 +60,11 @@ class SetRoute:
 
 
 @attrs.frozen
+class RoutesTold:
+    """Supervisor to a dispatcher that it has started again: all routes are told; answered with ChildReady."""
+
+
+@attrs.frozen
 class DropRoute:
     """Supervisor to dispatcher: the plugin is gone; answered with RouteDropped."""
 
@@ -179,6 +184,7 @@ DispatcherMessage: TypeAlias = (
     | SessionJoined
     | SessionLeft
     | SetRoute
+    | RoutesTold
     | DropRoute
     | KnownRegistrations
     | RegistrationForgotten

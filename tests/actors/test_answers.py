@@ -85,6 +85,21 @@ def test_the_end_does_not_wait_for_confirmation() -> None:
     assert session.accepted == list(range(1, 2 * WINDOW + 1))
 
 
+def test_the_last_answer_is_confirmed_by_those_who_had_any() -> None:
+    """An actor knows when everybody has read what became of their frames; who leaves need not."""
+    session = Session()
+    session.answers.join(2, "elsewhere")
+    session.answers.accepted(1, [1])
+    session.answers.send_all()
+    assert not session.answers.all_confirmed
+    session.answers.acknowledge(1)
+    assert session.answers.all_confirmed
+    session.answers.accepted(1, [2])
+    session.answers.send_all()
+    session.answers.leave(1)
+    assert session.answers.all_confirmed
+
+
 def test_sessions_that_are_not_there_are_not_answered() -> None:
     """Nothing is sent to, or kept for, a session that left or never came; joining twice changes nothing."""
     session = Session()

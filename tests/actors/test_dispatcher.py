@@ -139,12 +139,25 @@ def test_a_revoke_is_answered_when_all_that_was_let_through_has_arrived(dispatch
     """The plugin actor passes the fence behind the frames; routes and answer carry the version."""
     dispatcher.submit(1)
     dispatcher.tell("registry", m.PermissionsChanged(7, frozenset(), 5, "asker"))
-    assert [type(message) for to, message in dispatcher.sent if to == "actor"] == [m.Enqueue, m.Fence]
+    sent = [type(message) for to, message in dispatcher.sent if to == "actor"]
+    assert sent == [m.SessionJoined, m.Enqueue, m.Fence]
     assert dispatcher.told("asker", m.Reply) == []
     [fence] = dispatcher.told("actor", m.Fence)
     dispatcher.tell("actor", m.FencePassed(fence.token))
     [answer] = dispatcher.told("asker", m.Reply)
     assert answer.version == dispatcher.told("session", m.RoutesChanged)[-1].version
+
+
+def test_a_plugin_actor_hears_of_a_session_before_its_first_frame(dispatcher: Probe) -> None:
+    """Once for each actor, whatever the supervisor tells it; and that the session has left."""
+    dispatcher.submit(1)
+    dispatcher.submit(2)
+    restart(dispatcher, epoch=2)
+    dispatcher.submit(2, 3, epoch=2)
+    assert [message.session for message in dispatcher.told("actor", m.SessionJoined)] == [SESSION]
+    assert [message.session for message in dispatcher.told("actor 2", m.SessionJoined)] == [SESSION]
+    dispatcher.tell("supervisor", m.SessionLeft(SESSION))
+    assert dispatcher.told("actor 2", m.SessionLeft) == [m.SessionLeft(SESSION)]
 
 
 @pytest.mark.parametrize("actor", ["actor 2", None])

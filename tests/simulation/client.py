@@ -121,7 +121,7 @@ class Client:
         if not self.usable:
             return None
         self._dirty = True
-        asked = Asked(ask, self.session.post(ask.role, ask.make, ask.what), on_done)
+        asked = Asked(ask, self.session.post(ask), on_done)
         self.asked.append(asked)
         if ask.again:
             self._world.set_alarm(self.process, len(self.asked) - 1, AGAIN_S)
@@ -162,7 +162,7 @@ class Client:
         if asked.inquiry.done or self.session.stopped is not None:
             return
         self.session.give_up(asked.inquiry)
-        asked.inquiry = self.session.post(asked.ask.role, asked.ask.make, asked.ask.what)
+        asked.inquiry = self.session.post(asked.ask)
         self._world.set_alarm(self.process, number, AGAIN_S)
 
     def _send_next(self) -> None:

@@ -52,7 +52,7 @@ class Run:
         self._booted = False
         self.changes = 0
         """How often somebody has asked to change a permission."""
-        self.mortal = ("worker", "plugin", "client", "loader", "registry", "guard")
+        self.mortal = ("worker", "plugin", "client", "loader", "registry", "guard", "dispatcher")
         self.host = world.start("host", self._from_supervisor)
         self.supervisor = start_actor(world, Supervisor)
         boot = m.Boot(SETTINGS, str(self.runtime_dir), str(folder / "state"), os.getpid())
