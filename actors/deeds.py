@@ -119,6 +119,10 @@ class Deeds:
         if life.stage is Stage.CLOSING:
             # The answer has to travel through the plugin actor, which may never look at it.
             self._root.alarm(("drain", load_id), self._root.boot.settings.system.stop_timeout_s)
+        if plugin.actor is not None and not plugin.announced:
+            # It may never say that it is ready, and what its predecessor took along is sent again for a new epoch only.
+            plugin.announced = True
+            life.route = self.new_route(life)
         shown = "ready" if life.stage is Stage.OPENING else life.state
         life.route = attrs.evolve(life.route, state=shown)
         self._unanswered.set_route(load_id, plugin, life.route)
@@ -131,10 +135,6 @@ class Deeds:
         if plugin.actor is None:
             return
         self._root.send(plugin.actor, m.Quarantine(plugin.life.quarantine_reason))
-        if not plugin.announced:
-            # It will not say any more that it is ready, and frames for the epoch of the last one would wait for ever.
-            plugin.announced = True
-            plugin.life.route = self.new_route(plugin.life)
 
     def _forgive(self, load_id: int, plugin: Plugin) -> None:
         plugin.violations = ViolationLog()
@@ -165,7 +165,7 @@ class Deeds:
         self._unanswered.ask("registry", plugin, m.Unregister(load_id, plugin.life.plugin_id))
 
     def _forget_policy(self, load_id: int, plugin: Plugin) -> None:
-        self._root.send(self._root.essential["guard"], m.ForgetPolicy(plugin.life.plugin_id))
+        self._root.send(self._root.essential["guard"], m.ForgetPolicy(load_id, plugin.life.plugin_id))
 
     def _remove_files(self, load_id: int, plugin: Plugin) -> None:
         remove(plugin.life.directory)

@@ -40,9 +40,7 @@ class Guard(ActorProcess):
             case m.DecidePolicy():
                 self.send(sender, self._decide(message))
             case m.ForgetPolicy():
-                self._loads.pop(message.plugin_id, None)
-                self._violations.pop(message.plugin_id, None)
-                self._quarantined.discard(message.plugin_id)
+                self._forget(message)
             case m.ForgiveViolations():
                 self._violations.pop(message.plugin_id, None)
                 self._quarantined.discard(message.plugin_id)
@@ -78,6 +76,12 @@ class Guard(ActorProcess):
         if not message.for_swap:
             self._loads[message.plugin_id] = message.load_id
         return m.PolicyDecided(message.load_id, verdict, None)
+
+    def _forget(self, message: m.ForgetPolicy) -> None:
+        if self._loads.get(message.plugin_id) == message.load_id:
+            del self._loads[message.plugin_id]
+            self._violations.pop(message.plugin_id, None)
+            self._quarantined.discard(message.plugin_id)
 
     def _weakness(self, plugin_id: int) -> EnforcementTooWeak | None:
         """Why this machine can't confine the plugin as required. On ``inline`` nobody promises that anything is."""

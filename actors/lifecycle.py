@@ -63,6 +63,8 @@ class PluginLife:
     _resetting: bool = False
     _last_words: str = ""
     _former: str = ""
+    _asked: bool = False
+    """Whether the registry was asked for a row, and has not refused it."""
     _pending: set[_Undo] = attrs.field(factory=set)
 
     @property
@@ -102,13 +104,15 @@ class PluginLife:
             return [Do.FORGET_POLICY]
         self.policy = policy
         self.stage = Stage.REGISTERING
+        self._asked = True
         return [Do.REGISTER]
 
     def registered(self, registration: Registration) -> list[Directive]:
         """The row is in the registry."""
         self.registration = registration
         if self.stage is not Stage.REGISTERING:
-            return [] if self.keep_row else [Do.UNREGISTER]
+            # It is taken back already: that was sent after what is answered now.
+            return []
         self.stage = Stage.STARTING
         self._actor_alive = True
         return [Do.SPAWN_ACTOR]
@@ -135,11 +139,12 @@ class PluginLife:
                 return self._drain()
         return []
 
-    def step_failed(self, error: NyxPluginError) -> list[Directive]:
-        """A step of loading failed: undo all that was done."""
+    def step_failed(self, error: NyxPluginError, refused: bool = False) -> list[Directive]:
+        """A step of loading failed: undo all that was done, and what may yet be unless it was ``refused``."""
         if self.stage not in LOADING:
             return []
         self.error = error
+        self._asked = self._asked and not refused
         return self._undo()
 
     # Running.
@@ -198,7 +203,7 @@ class PluginLife:
         if self.stage is Stage.UNDOING:
             return self._undone(_Undo.ACTOR)
         if self.stage in ENDING:
-            return self._undo()
+            return self._drain_again(now, random)
         if self._resetting and self.stage is Stage.RESTARTING:
             return self.restart_due()
         crashed = Publish(EventKind.CRASHED, "plugin actor ended")
@@ -210,10 +215,10 @@ class PluginLife:
 
     def restart_due(self) -> list[Directive]:
         """The backoff is over."""
-        if self.stage is not Stage.RESTARTING or self._actor_alive:
+        if self.stage not in (Stage.RESTARTING, Stage.CLOSING) or self._actor_alive:
             return []
         self._actor_alive = True
-        return [Do.SPAWN_ACTOR]
+        return [Do.SPAWN_ACTOR] if self.stage is Stage.RESTARTING else [Do.SPAWN_ACTOR, Do.SET_ROUTE]
 
     def restart_failed(self, error: NyxPluginError) -> list[Directive]:
         """The restarted plugin actor could not bring its worker up."""
@@ -271,10 +276,10 @@ class PluginLife:
         if self.stage in LOADING:
             return self._undo()
         self._unloading = True
-        if not self._actor_alive:
+        if not self._actor_alive and self.stage is not Stage.RESTARTING:
             return self._undo()
         self.stage = Stage.CLOSING
-        return [Do.NOTE_STATE, Do.SET_ROUTE]
+        return [Do.NOTE_STATE, *(self.restart_due() or [Do.SET_ROUTE])]
 
     def plugin_drained(self, error: str = "") -> list[Directive]:
         """The worker has stopped, with this error if not as it should, and every frame has its outcome."""
@@ -316,6 +321,14 @@ class PluginLife:
         self.stage = Stage.DRAINING
         return [Do.DRAIN]
 
+    def _drain_again(self, now: float, random: float) -> list[Directive]:
+        """What is in its mailbox has senders who wait to hear of it: another plugin actor finishes that."""
+        self.restarts, verdict = decide(self.child, self.restarts, now, False, random)
+        if not isinstance(verdict, Restart):
+            return self._undo()
+        self.stage = Stage.CLOSING
+        return [Publish(EventKind.CRASHED, "plugin actor ended"), RestartIn(verdict.after_s)]
+
     def _restart(self, now: float, random: float) -> list[Directive]:
         self.restarts, verdict = decide(self.child, self.restarts, now, False, random)
         match verdict:
@@ -334,7 +347,7 @@ class PluginLife:
 
     def _undo(self) -> list[Directive]:
         """Take back what was done, newest first; see :meth:`_undone` for the end."""
-        self.stage = Stage.UNDOING
+        stage, self.stage = self.stage, Stage.UNDOING
         todo = self._reset_done(PluginNotLoaded(self.plugin_id, "draining"))
         if self.route is not None:
             todo.append(Do.DROP_ROUTE)
@@ -342,10 +355,10 @@ class PluginLife:
         if self._actor_alive:
             todo.append(Do.STOP_ACTOR)
             self._pending.add(_Undo.ACTOR)
-        if self.registration is not None and not self.keep_row:
+        if (self.registration is not None or self._asked) and not self.keep_row:
             todo.append(Do.UNREGISTER)
             self._pending.add(_Undo.ROW)
-        if self.policy is not None:
+        if self.policy is not None or stage is Stage.DECIDING:
             todo.append(Do.FORGET_POLICY)
         return todo if self._pending else [*todo, *self._gone()]
 

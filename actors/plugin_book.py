@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import attrs
@@ -11,6 +12,9 @@ from . import messages as m
 from ._thespian import Address
 from .lifecycle import PluginLife
 from .violations import ViolationLog
+
+# So many plugin actors of one plugin are remembered after their end.
+FORMER = 16
 
 
 @attrs.define(eq=False)
@@ -42,6 +46,8 @@ class Plugin:
     """Whether the dispatcher knows of the present plugin actor."""
     session: int = 0
     """That of its plugin actor, if it may send frames to other plugins."""
+    former: deque[Address] = attrs.field(factory=lambda: deque(maxlen=FORMER))
+    """The plugin actors that have ended: what they said last may come after the news of it."""
     drain_s: float = 0.0
     successor: Manifest | None = None
     """What is being put in its place, once nothing is against that: others have to get on with both."""

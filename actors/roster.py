@@ -106,7 +106,7 @@ class Roster:
             self.swaps.note(message, sender)
             return
         plugin = self._plugins.get(message.load_id)
-        if plugin is None:
+        if plugin is None or any(same(sender, former) for former in plugin.former):
             return
         if plugin.actor is not None and isinstance(message, m.PluginStarted):
             plugin.actor = sender
@@ -125,7 +125,7 @@ class Roster:
             case m.StepFailed():
                 if life.stage is Stage.PREPARING:
                     self._loading.bundle_done(plugin.order)
-                return _failed(life, message.error)
+                return life.step_failed(_as_ours(life.plugin_id, message.error), refused=True)
             case m.PluginStarted():
                 if plugin.announced:
                     return life.worker_restarted()
@@ -314,6 +314,7 @@ class Roster:
                 plugin.actor = None
                 self._root.leave(plugin.session)
                 plugin.session = 0
+                plugin.former.append(child)
                 self._root.cancel_alarm(("kill", load_id))
                 self.swaps.actor_exited(load_id)
                 self._obey(load_id, plugin, plugin.life.actor_exited(time.monotonic(), random.random()))

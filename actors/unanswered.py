@@ -15,13 +15,14 @@ from .plugin_book import Plugin, PluginBook
 from .root import Root
 from .stages import Stage
 
-_ANSWERED_BY: dict[type, str] = {
-    m.PolicyDecided: "guard",
-    m.PluginRegistered: "registry",
-    m.StepFailed: "registry",
-    m.PluginUnregistered: "registry",
-    m.RouteSet: "dispatcher",
-    m.RouteDropped: "dispatcher",
+# By whom a question of which kind is answered with what.
+_ANSWERS: dict[type, tuple[str, type]] = {
+    m.PolicyDecided: ("guard", m.DecidePolicy),
+    m.PluginRegistered: ("registry", m.Register),
+    m.StepFailed: ("registry", m.Register),
+    m.PluginUnregistered: ("registry", m.Unregister),
+    m.RouteSet: ("dispatcher", m.SetRoute),
+    m.RouteDropped: ("dispatcher", m.DropRoute),
 }
 
 
@@ -50,11 +51,12 @@ class Unanswered:
 
     def is_answer(self, message: Any, sender: Address, plugin: Plugin) -> bool:
         """Whether it answers what was asked last and comes from who has the role now, if it is an answer at all."""
-        role = _ANSWERED_BY.get(type(message))
-        if role is None or (isinstance(message, m.StepFailed) and plugin.life.stage is Stage.PREPARING):
+        answers = _ANSWERS.get(type(message))
+        if answers is None or (isinstance(message, m.StepFailed) and plugin.life.stage is Stage.PREPARING):
             return True
+        role, kind = answers
         waiting = plugin.waiting.get(role)
-        if waiting is None or not same(sender, self._root.essential[role]):
+        if not isinstance(waiting, kind) or not same(sender, self._root.essential[role]):
             return False
         if isinstance(message, m.RouteSet) and getattr(waiting, "number", None) != message.number:
             return False

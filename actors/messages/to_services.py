@@ -158,8 +158,9 @@ class DecidePolicy:
 
 @attrs.frozen
 class ForgetPolicy:
-    """Supervisor to guard: the plugin is gone."""
+    """Supervisor to guard: this load of the plugin is gone; nothing happens when the policy is that of another."""
 
+    load_id: int
     plugin_id: int
 
 

@@ -84,11 +84,17 @@ def test_denied_control_frames_are_their_senders_fault(guard: Probe) -> None:
 def test_a_plugin_that_is_loaded_anew_begins_anew(guard: Probe) -> None:
     """Unloading forgets what was counted, quarantine included."""
     assert len(guard.report(3)) == 1
-    guard.receive(m.ForgetPolicy(7), "supervisor")
+    guard.receive(m.ForgetPolicy(31, 7), "supervisor")
     assert guard.report(5) == []
     guard.decide(34, 7)
     assert guard.report(2) == []
     assert [passed.load_id for passed in guard.report(1)] == [34]
+
+
+def test_a_load_that_failed_late_takes_no_policy_of_another(guard: Probe) -> None:
+    """What is forgotten is the policy of one load of a plugin."""
+    guard.receive(m.ForgetPolicy(30, 7), "supervisor")
+    assert len(guard.report(3)) == 1
 
 
 def test_a_changed_threshold_counts_at_once(guard: Probe) -> None:

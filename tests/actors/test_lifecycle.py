@@ -37,8 +37,8 @@ STEPS: list[tuple[Stage, Callable[[PluginLife], list[Directive]]]] = [
 UNDO = {
     Stage.PREPARING: [],
     Stage.WAITING: [],
-    Stage.DECIDING: [],
-    Stage.REGISTERING: [Do.FORGET_POLICY],
+    Stage.DECIDING: [Do.FORGET_POLICY],
+    Stage.REGISTERING: [Do.UNREGISTER, Do.FORGET_POLICY],
     Stage.STARTING: [Do.STOP_ACTOR, Do.UNREGISTER, Do.FORGET_POLICY],
     Stage.OPENING: [Do.DROP_ROUTE, Do.STOP_ACTOR, Do.UNREGISTER, Do.FORGET_POLICY],
 }
@@ -114,8 +114,15 @@ def test_an_actor_that_dies_while_loading_fails_the_load(stage: Stage) -> None:
 def test_a_registration_that_arrives_too_late_is_taken_back() -> None:
     """A system that stops while the registry is writing leaves no row."""
     life = life_at(Stage.REGISTERING)
-    life.step_failed(FAILURE)
-    assert life.registered(ROW) == [Do.UNREGISTER]
+    assert Do.UNREGISTER in life.step_failed(FAILURE)
+    assert life.registered(ROW) == []
+    assert life.unregistered()[-1] is Do.FORGET
+
+
+def test_a_registration_that_was_refused_is_not_taken_back() -> None:
+    """The row that is there is another's, or that of an earlier run."""
+    life = life_at(Stage.REGISTERING)
+    assert Do.UNREGISTER not in life.step_failed(FAILURE, refused=True)
 
 
 def test_unloading_closes_the_route_drains_and_undoes() -> None:
@@ -143,11 +150,32 @@ def test_a_system_that_stops_keeps_the_registration() -> None:
 def test_unloading_goes_on_when_the_actor_dies_or_does_not_answer() -> None:
     """Neither a dead nor a silent plugin actor holds up an unload."""
     for silence in (lambda life: life.actor_exited(0.0, 0.5), PluginLife.drain_timed_out):
-        life = life_at(Stage.READY)
+        life = life_at(Stage.READY, max_restarts=0)
         life.unload()
         said = confirm(life, silence(life))
         assert Do.ANSWER_UNLOAD in said
         assert not life.drained
+
+
+@pytest.mark.parametrize("is_draining", [False, True])
+def test_an_actor_that_dies_while_it_is_unloaded_is_followed_by_one_that_finishes(is_draining: bool) -> None:
+    """What is in its mailbox has senders that wait to hear of it."""
+    life = life_at(Stage.READY)
+    life.unload()
+    if is_draining:
+        life.route_set()
+    assert RestartIn(0.0) in life.actor_exited(0.0, 0.5)
+    assert life.restart_due() == [Do.SPAWN_ACTOR, Do.SET_ROUTE]
+    assert life.route_set() == [Do.DRAIN]
+    assert Do.ANSWER_UNLOAD in confirm(life, life.plugin_drained())
+
+
+def test_an_unload_does_not_wait_for_the_backoff() -> None:
+    """The next plugin actor, which was due later, finishes what is there at once."""
+    life = life_at(Stage.READY)
+    life.actor_exited(0.0, 0.5)
+    assert life.unload() == [Do.NOTE_STATE, Do.SPAWN_ACTOR, Do.SET_ROUTE]
+    assert life.restart_due() == []
 
 
 def test_an_actor_is_restarted_at_once_the_first_time_and_then_with_backoff() -> None:
@@ -345,7 +373,7 @@ def test_a_reset_that_fails_again_says_so() -> None:
     life.reset()
     life.actor_exited(4.0, 0.5)
     life.unload()
-    assert Do.ANSWER_RESET in life.actor_exited(5.0, 0.5)
+    assert Do.ANSWER_RESET in life.drain_timed_out()
     assert isinstance(life.reset_error, PluginNotLoaded)
 
 
