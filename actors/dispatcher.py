@@ -312,8 +312,7 @@ class Dispatcher(ActorProcess):
     def _forget(self, message: m.RegistrationForgotten) -> None:
         if self._book.forget_resting(message.plugin_id):
             self._tell_sessions((), {message.plugin_id: True})
-        self.send(message.reply_to, m.Reply(message.request_id, version=self._version))
-        self.send(self._parent, m.Forgotten(message.number))
+        self.send(self._parent, m.Forgotten(message.number, self._version))
 
     def _change_permissions(self, message: m.PermissionsChanged) -> None:
         target = self._targets.get(message.plugin_id)

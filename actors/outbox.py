@@ -32,6 +32,8 @@ class Outbox:
         self._session = session
         self._channels = channels
         self._commands: deque[tuple[Address, Any]] = deque()
+        self._early: list[Any] = []
+        """For a dispatcher that is not known yet."""
         self._unsent: dict[int, Channel] = {}
         self._refusals: Counter[m.Refusal] = Counter()
         """Not reported yet."""
@@ -45,6 +47,7 @@ class Outbox:
         What waits to be sent to the last one is dropped, and so is what it alone could put right.
         """
         old, self.dispatcher = self.dispatcher, dispatcher
+        self._early.clear()
         self._commands = deque(command for command in self._commands if not same(command[0], old))
         self._taken_back.clear()
         refusals, self._refusals = self._refusals, Counter()
@@ -60,9 +63,18 @@ class Outbox:
         self._commands.append((target, message))
 
     def to_dispatcher(self, message: Any) -> None:
-        """Send this to the dispatcher, if there is one."""
+        """Send this to the dispatcher, as soon as it is known."""
         if self.dispatcher is not None:
             self.command(self.dispatcher, message)
+        else:
+            self._early.append(message)
+
+    def join(self, dispatcher: Address) -> None:
+        """Talk to this dispatcher, the first one, which may have lent credit and called it back before it was known."""
+        self.dispatcher = dispatcher
+        for message in self._early:
+            self.command(dispatcher, message)
+        self._early.clear()
 
     def note_frames(self, channel: Channel) -> None:
         """The channel has frames to send."""

@@ -126,14 +126,11 @@ class Registry(ActorProcess):
     def _forget(self, rows: Registrations, message: m.ForgetRegistration) -> None:
         row = rows.find(message.plugin_id)
         if row is None and not message.again:
-            error = PluginNotRegistered(message.plugin_id)
-            self.send(message.reply_to, m.Reply(message.request_id, error=error))
-            self.send(self._parent, m.Forgotten(message.number))
+            self.send(self._parent, m.Forgotten(message.number, error=PluginNotRegistered(message.plugin_id)))
             return
         if row is not None and row.state == AT_REST:
             rows.remove(message.plugin_id)
-        forgotten = m.RegistrationForgotten(message.plugin_id, message.request_id, message.reply_to, message.number)
-        self.send(self._dispatcher, forgotten)
+        self.send(self._dispatcher, m.RegistrationForgotten(message.plugin_id, message.number))
 
     def _answer(self, rows: Registrations, message: m.GetRegistration) -> None:
         try:

@@ -57,7 +57,7 @@ class Supervisor(ActorProcess):
             case m.ChildFailed():
                 self._child_failed(message, sender)
             case m.Forgotten():
-                self._roster.unanswered.forgotten(message.number)
+                self._roster.unanswered.forgotten(message)
             case m.PermissionsNoted():
                 self._roster.note_permissions(message)
             case m.FileSetAside():

@@ -155,7 +155,8 @@ class Traffic:
 
     def join(self, dispatcher: Address, epoch: int) -> None:
         """Talk to this dispatcher, the first one."""
-        self.outbox.dispatcher, self.dispatcher_epoch = dispatcher, epoch
+        self.dispatcher_epoch = epoch
+        self.outbox.join(dispatcher)
 
     def rejoin(self, dispatcher: Address, epoch: int) -> None:
         """The dispatcher was started again: tell it what the last one knew, and send again what may be lost with it."""

@@ -74,9 +74,11 @@ class Unanswered:
         self._forgetting[forget.number] = forget
         self._root.send(self._root.essential["registry"], forget)
 
-    def forgotten(self, number: int) -> None:
-        """It was answered."""
-        self._forgetting.pop(number, None)
+    def forgotten(self, answer: m.Forgotten) -> None:
+        """Pass the answer on: an actor that ends could take its own along."""
+        asked = self._forgetting.pop(answer.number, None)
+        if asked is not None:
+            self._root.send(asked.reply_to, m.Reply(asked.request_id, error=answer.error, version=answer.version))
 
     def forget_again(self) -> None:
         """Ask anew: what it passed through may have been lost."""

@@ -82,12 +82,10 @@ class KnownRegistrations:
 
 @attrs.frozen
 class RegistrationForgotten:
-    """Registry to dispatcher: a plugin at rest is registered no more; answers the session's question."""
+    """Registry to dispatcher: a plugin at rest is registered no more; the supervisor is told once all know."""
 
     plugin_id: int
-    request_id: int
-    reply_to: Address
-    number: int = 0
+    number: int
 
 
 @attrs.frozen

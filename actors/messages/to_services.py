@@ -96,9 +96,9 @@ class ChangePermission(Question):
 
 @attrs.frozen
 class ForgetRegistration(Question):
-    """Supervisor to registry, for a session that unloads what is not loaded; answered by the dispatcher.
+    """Supervisor to registry, for a session that unloads what is not loaded; it or the dispatcher answers: Forgotten.
 
-    Both tell the supervisor, with Forgotten, that it is. ``again``: an earlier one may have done it.
+    ``again``: an earlier one may have done it.
     """
 
     plugin_id: int

@@ -128,9 +128,11 @@ class PermissionsKnown:
 
 @attrs.frozen
 class Forgotten:
-    """Registry or dispatcher to supervisor: the ForgetRegistration of this number was answered."""
+    """Registry or dispatcher to supervisor: the answer to the ForgetRegistration of this number, for its session."""
 
     number: int
+    version: int = 0
+    error: BaseException | None = None
 
 
 @attrs.frozen

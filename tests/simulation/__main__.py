@@ -7,22 +7,23 @@ import multiprocessing
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from .program import Op, make_program
+from .program import OFTEN, Op, make_program
 from .run import Failure, make_bundles, run
 
 
-def program_of(seed: int) -> list[Op]:
+def program_of(seed: int, names: Sequence[str] = OFTEN) -> list[Op]:
     """Return the program that belongs to a seed."""
-    return make_program(Random(seed ^ 0x5EED).randint)
+    return make_program(Random(seed ^ 0x5EED).randint, names=names)
 
 
-def attempt(seed: int, bundles: Path) -> str | None:
+def attempt(seed: int, bundles: Path, names: Sequence[str] = OFTEN) -> str | None:
     """Run one seed; returns what went wrong."""
     try:
-        run(seed, program_of(seed), bundles)
+        run(seed, program_of(seed, names), bundles)
     except Failure as failure:
         return str(failure)
     return None

@@ -87,15 +87,17 @@ class Client:
 
     # What it does.
 
-    def dispatch(self, plugin_id: int, frame_type: int, kind: bytes, wait: bool) -> None:
+    def dispatch(self, plugin_id: int, frame_type: int, kind: bytes, wait: bool, extra: m.Extra | None = None) -> None:
         """Offer one frame; a worker does with it what ``kind`` says."""
         data = b"%s %d.%d" % (kind, self.number, len(self.frames))
         frame = Frame(plugin_id, frame_type, data)
         self.frames.append(frame)
+        if extra is not None:
+            self._truth.extras[data] = extra
         header = PluginHeader(plugin_id, 0, data).encode()
         self._dirty = True
         try:
-            entry = (self.session.enter if wait else self.session.offer)(frame_type, header)
+            entry = (self.session.enter if wait else self.session.offer)(frame_type, header, extra)
         except NyxPluginError as error:
             frame.refused = error
             return

@@ -126,7 +126,7 @@ def kernel_of(world: World, replaced: dict[str, Any]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         patch = stack.enter_context
         patch(mock.patch.object(time, "monotonic", lambda: world.now))
-        patch(mock.patch.object(time, "time", lambda: 1.7e9 + world.now))
+        patch(mock.patch.object(time, "time", world.wall_clock))
         patch(mock.patch.object(secrets, "randbits", lambda _: 2 * next(sessions)))
         patch(mock.patch.object(os, "pidfd_open", lambda pid, flags=0: world.open_pidfd(pid)))
         patch(mock.patch.object(os, "kill", world.kill_pid))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from nyx_plugins.actors import messages as m
 from nyx_plugins.actors import questions
 
 if TYPE_CHECKING:
@@ -68,7 +69,15 @@ def _offer(run: Run, op: Op, wait: bool) -> None:
     for place in range(1 + op.a % 7):
         if client is not None and client.usable:
             number = op.b + 7 * place
-            client.dispatch(op.plugin_id, TYPES[number % len(TYPES)], KINDS[number * 5 % len(KINDS)], wait)
+            kind = KINDS[number * 5 % len(KINDS)]
+            client.dispatch(op.plugin_id, TYPES[number % len(TYPES)], kind, wait, _extra(run, number))
+
+
+def _extra(run: Run, number: int) -> m.Extra | None:
+    """Some frames have a key, some an end of their time, some both."""
+    key = (None, None, b"a", b"b", b"c")[number % 5]
+    expires_at_ms = 0 if number % 7 else run.world.now_ms + (1, 500, 2000)[number % 3]
+    return m.Extra(key, expires_at_ms) if key or expires_at_ms else None
 
 
 def revoke(run: Run, op: Op) -> None:
@@ -100,6 +109,12 @@ def pause(run: Run, op: Op) -> None:
     """Pause a plugin, or let it go on."""
     if (client := run.client(op.who)) is not None:
         client.ask(questions.pause(_settings(), op.plugin_id, op.a % 2 == 0))
+
+
+def reset(run: Run, op: Op) -> None:
+    """Bring a plugin back that was given up."""
+    if (client := run.client(op.who)) is not None:
+        client.ask(questions.reset(_settings(), op.plugin_id))
 
 
 def look(run: Run, op: Op) -> None:
@@ -150,7 +165,7 @@ def kill(run: Run, op: Op) -> None:
 
 Do: dict[str, Callable[[Any, Op], None]] = {
     action.__name__: action
-    for action in (load, unload, dispatch, enter, revoke, grant, pause, look, join, leave, stall, kill)
+    for action in (load, unload, dispatch, enter, revoke, grant, pause, reset, look, join, leave, stall, kill)
 }
 OFTEN = (
     *["load"] * 6,
@@ -159,23 +174,24 @@ OFTEN = (
     *["enter"] * 6,
     *["kill"] * 7,
     *["pause"] * 2,
+    *["reset"] * 2,
     *["look"] * 2,
     *["revoke", "grant", "join", "join", "leave", "stall", "stall"],
 )
 
 
-def make_op(draw: Draw, name: str | None = None) -> Op:
-    """Make an operation of numbers that ``draw`` gives."""
-    name = name or OFTEN[draw(0, len(OFTEN) - 1)]
+def make_op(draw: Draw, names: Sequence[str]) -> Op:
+    """Make one of these operations, of numbers that ``draw`` gives."""
+    name = names[draw(0, len(names) - 1)]
     steps = (0, 1, 3, 8, 20, 60)[draw(0, 5)]
     impatience = (0.0, 0.0, 0.02, 0.3)[draw(0, 3)]
     return Op(name, draw(0, 11), 1 + draw(0, 4) % 3, draw(0, 11), draw(0, 59), steps, impatience)
 
 
-def make_program(draw: Draw, most: int = 40) -> list[Op]:
+def make_program(draw: Draw, most: int = 40, names: Sequence[str] = OFTEN) -> list[Op]:
     """Make a program: it begins with the load of a plugin, most often."""
-    first = [attrs.evolve(make_op(draw, "load"), plugin_id=1, steps=60)] if draw(0, 9) else []
-    return first + [make_op(draw) for _ in range(draw(0, most))]
+    first = [attrs.evolve(make_op(draw, ["load"]), plugin_id=1, steps=60)] if draw(0, 9) else []
+    return first + [make_op(draw, names) for _ in range(draw(0, most))]
 
 
 def _settings() -> Any:

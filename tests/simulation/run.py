@@ -21,7 +21,7 @@ from . import invariants
 from .client import Client
 from .door import kernel_of, start_actor
 from .program import Do, Op
-from .truth import IDEMPOTENT, MAX_DELIVERIES, Truth, watched
+from .truth import BY_KEY, IDEMPOTENT, MAX_DELIVERIES, Truth, watched
 from .worker import Link
 from .world import Violation, World
 
@@ -49,6 +49,8 @@ class Run:
         self.runtime_dir = folder / "runtime"
         (folder / "state").mkdir()
         self.runtime_dir.mkdir()
+        self.given_up: set[str] = set()
+        """Directories of plugins whose plugin actors ended too often: nobody tells of what is in their mailboxes."""
         self._booted = False
         self.changes = 0
         """How often somebody has asked to change a permission."""
@@ -123,6 +125,7 @@ class Run:
         """Nothing is done to it any more: all that was asked for and sent comes to its end."""
         for process in self.world.processes.values():
             process.bomb, process.stalled = None, False
+        self.until(lambda: self.is_whole, "all actors that it needs are there")
         manager = self.manager()
         self.until(lambda: not any(c.open_questions for c in self.listening()), "every question is answered")
         for plugin_id in PLUGINS:
@@ -152,6 +155,11 @@ class Run:
             client = self.join()
             self.until(lambda: client.usable or client.session.stopped is not None, "a new client is attached")
         return client
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all essential actors are there, or the system has given up."""
+        return self.stopped or all(self.world.living(role) for role in ("dispatcher", "registry", "guard"))
 
     @property
     def stopped(self) -> bool:
@@ -202,6 +210,7 @@ def make_bundles(folder: Path) -> Path:
             f'id = {plugin_id}\nname = "p{plugin_id}"\nversion = "1.{plugin_id}.0"\napi_version = 1\n'
             'entry_point = "plugin:P"\npermissions = ["data_access", "control", "error_reporting"]\n'
             + (f"idempotent = true\nmax_deliveries = {MAX_DELIVERIES}\n" if plugin_id in IDEMPOTENT else "")
+            + ('instances = 2\nbalance = "by_key"\n' if plugin_id in BY_KEY else "")
         )
     return folder
 

@@ -15,6 +15,7 @@ from unittest import mock
 import attrs
 
 from nyx_plugins.actors import mailbox_file
+from nyx_plugins.actors import messages as m
 from nyx_plugins.actors.mailbox import Mailbox
 from nyx_plugins.actors.results import DEAD_LETTER, FAILED, NONE, REPLY, REPLY_LOST
 from nyx_plugins.plugins.permissions import PERMISSION_OF_FRAME_TYPE
@@ -31,6 +32,8 @@ OUTCOMES = {
 CONTROL = 0x53
 IDEMPOTENT = frozenset({2})
 MAX_DELIVERIES = 3
+BY_KEY = frozenset({3})
+"""Plugins with two workers: order holds for each key."""
 
 Key = tuple[int, int, int]
 """Plugin id, session, sequence number."""
@@ -71,7 +74,9 @@ class Truth:
         """Which frame carries which data, told by the clients."""
         self.revoked: set[tuple[int, str]] = set()
         """Permissions that nobody has any more: their revoke has returned, and no grant was asked for since."""
-        self._last_run: dict[tuple[int, int, bool], int] = {}
+        self.extras: dict[bytes, m.Extra] = {}
+        """By data: key, and the end of its time."""
+        self._last_run: dict[tuple[int, int, bool, bytes | None], int] = {}
 
     # Mailboxes.
 
@@ -124,7 +129,10 @@ class Truth:
             raise Violation(f"frame {key} is run after it was {entry.outcome}")
         if self.runs[key] > (MAX_DELIVERIES if plugin_id in IDEMPOTENT else 1):
             raise Violation(f"frame {key} is run {self.runs[key]} times")
-        line = (key[0], key[1], frame_type == CONTROL)
+        extra = self.extras.get(data, m.Extra())
+        if plugin_id in BY_KEY and extra.key is None:
+            return
+        line = (key[0], key[1], frame_type == CONTROL, extra.key if plugin_id in BY_KEY else None)
         if self._last_run.get(line, 0) > key[2]:
             raise Violation(f"frame {key} is run after {self._last_run[line]} of the same sender")
         self._last_run[line] = key[2]

@@ -79,13 +79,13 @@ class Link:
         """Nothing is limited here."""
 
     def halt(self) -> None:
-        """End it, and hear of it no more."""
+        """End it, and hear of it no more; its mark can still be read."""
         process, self._process = self._process, None
         if process is not None and process.alive:
             self.world.kill(process)
 
     def kill(self) -> None:
-        """End it, and let go of its page."""
+        """End it, and let go of everything."""
         self.halt()
         if self._page is not None:
             self._page.close()

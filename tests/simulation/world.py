@@ -20,6 +20,7 @@ import attrs
 FIRST_PID = 1 << 24
 """Beyond what Linux gives to real processes."""
 MOST_OF_A_LINE = 300
+EPOCH = 1.7e9
 
 
 class Killed(BaseException):
@@ -99,6 +100,15 @@ class World:
         self._priorities: dict[Any, float] = {}
         self._keenness = self.random.choice([0.0, 0.0, 0.6, 0.95])
         """How often the next step is the one of the highest priority, instead of any."""
+
+    @property
+    def now_ms(self) -> int:
+        """The wall clock, in milliseconds."""
+        return int(1000 * self.wall_clock())
+
+    def wall_clock(self) -> float:
+        """Stand in for :func:`time.time`."""
+        return EPOCH + self.now
 
     # Processes.
 

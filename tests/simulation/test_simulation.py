@@ -1,0 +1,135 @@
+"""The system in a simulated world: every promise holds under many schedules, and what breaks one is found."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+from unittest import mock
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from nyx_plugins.actors import messages as m
+from nyx_plugins.actors.channel import Channel
+from nyx_plugins.actors.dispatcher import Dispatcher
+from nyx_plugins.actors.mailbox import Mailbox
+from nyx_plugins.actors.traffic import Traffic
+from nyx_plugins.actors.tray import Tray
+
+from .__main__ import attempt
+from .program import OFTEN, Op, make_program
+from .run import Failure, make_bundles, run
+
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "240"))
+BLOCK = 40
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder with the bundles that the runs load."""
+    return make_bundles(tmp_path_factory.mktemp("bundles"))
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, BLOCK))
+def test_every_promise_holds_under_these_seeds(first: int, bundles: Path) -> None:
+    """Whatever is done and killed, in whatever order things happen: nothing is lost, doubled, mixed up or left over."""
+    faults = {seed: fault for seed in range(first, first + BLOCK) if (fault := attempt(seed, bundles))}
+    assert not faults, "\n".join(f"{fault}\n  replay with: make simulate SEED={seed}" for seed, fault in faults.items())
+
+
+@st.composite
+def programs(draw: st.DrawFn) -> list[Op]:
+    """Programs that hypothesis can make smaller."""
+    return make_program(lambda low, high: draw(st.integers(low, high)), most=12)
+
+
+@settings(
+    max_examples=25,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
+)
+@given(program=programs(), seed=st.integers(0, 2**20))
+def test_every_promise_holds_for_any_program(bundles: Path, program: list[Op], seed: int) -> None:
+    """What hypothesis finds is a short program and the seed of a schedule."""
+    run(seed, program, bundles)
+
+
+def test_a_seed_does_the_same_each_time(bundles: Path) -> None:
+    """A failing seed can be replayed: its trace is the same to the last step."""
+    traces: list[list[str]] = [[], []]
+    for trace in traces:
+        with contextlib.suppress(Failure):
+            run(7, make_program(Random(7).randint), bundles, trace.append)
+    assert len(traces[0]) > 100
+    assert list(map(_without_paths, traces[0])) == list(map(_without_paths, traces[1]))
+
+
+def _without_paths(line: str) -> str:
+    return " ".join(word for word in line.split() if "nyxsim" not in word and "0x" not in word)
+
+
+# What is broken on purpose has to be found.
+
+
+def _forgetting(box: Mailbox, session: int) -> int:
+    """The last sequence number of a session, as a mailbox says it that knows of none."""
+    return 0
+
+
+def _dropping(route: Callable[..., None]) -> Callable[..., None]:
+    count = iter(range(10**9))
+
+    def call(dispatcher: Dispatcher, session: int, batch: m.Batch, target: Any) -> None:
+        if next(count) % 5 < 4:
+            route(dispatcher, session, batch, target)
+
+    return call
+
+
+def _unfenced(dispatcher: Dispatcher, target: Any, to: Any, answer: Any) -> None:
+    dispatcher.send(to, answer)
+
+
+def _never_sent_again(open_: Callable[..., None]) -> Callable[..., None]:
+    def call(channel: Channel, route: m.Route) -> None:
+        unsent = list(channel._unsent)
+        open_(channel, route)
+        channel._unsent = unsent
+
+    return call
+
+
+BROKEN: dict[str, tuple[Callable[[], Any], str]] = {
+    "a mailbox forgets what it has": (lambda: mock.patch.object(Mailbox, "last_seq", _forgetting), "accepted twice"),
+    "the dispatcher drops a batch": (
+        lambda: mock.patch.object(Dispatcher, "_route_batch", _dropping(Dispatcher._route_batch)),
+        "it never comes that",
+    ),
+    "nothing is ever suspect": (lambda: mock.patch.object(Tray, "verdicts", lambda *_: []), "is run"),
+    "a revoke waits for nobody": (lambda: mock.patch.object(Dispatcher, "_raise_fence", _unfenced), "was revoked"),
+    "a session sends nothing again": (
+        lambda: mock.patch.object(Channel, "open", _never_sent_again(Channel.open)),
+        "it never comes that",
+    ),
+    "credit is not given back": (lambda: mock.patch.object(Traffic, "_give_back", lambda *_: None), "was lent"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_broken_is_found(name: str, bundles: Path) -> None:
+    """Each mutation of the system breaks the promise that it should, within a few hundred seeds."""
+    broken, symptom = BROKEN[name]
+    with broken():
+        assert any(symptom in fault for fault in _faults(bundles, name)), f"nobody notices that {name}"
+
+
+def _faults(bundles: Path, name: str) -> Iterator[str]:
+    for seed in range(600):
+        fault = attempt(seed, bundles, ("dispatch", "revoke", "grant") if "revoke" in name else OFTEN)
+        if fault is not None:
+            yield fault
