@@ -15,6 +15,7 @@ from typing import Any
 from unittest import mock
 
 from nyx_plugins.actors._thespian import ActorProcess
+from nyx_plugins.actors.dead_letters import DeadLetters
 from nyx_plugins.actors.ring_file import Pages
 
 from .world import EXIT, Address, Alarm, Process, World
@@ -127,6 +128,8 @@ def kernel_of(world: World, replaced: dict[str, Any]) -> Iterator[None]:
         patch = stack.enter_context
         patch(mock.patch.object(time, "monotonic", lambda: world.now))
         patch(mock.patch.object(time, "time", world.wall_clock))
+        patch(mock.patch.object(time, "sleep", world.sleep))
+        patch(mock.patch.object(DeadLetters, "_take_lock", _closed_by_kernel(world, DeadLetters._take_lock)))
         patch(mock.patch.object(secrets, "randbits", lambda _: 2 * next(sessions)))
         patch(mock.patch.object(os, "pidfd_open", lambda pid, flags=0: world.open_pidfd(pid)))
         patch(mock.patch.object(os, "kill", world.kill_pid))
@@ -138,6 +141,17 @@ def kernel_of(world: World, replaced: dict[str, Any]) -> Iterator[None]:
                     patch(mock.patch.object(module, name, value))
         yield
     random.setstate(state)
+
+
+def _closed_by_kernel(world: World, method: Callable[[Any], None]) -> Callable[[Any], None]:
+    """A lock that its process does not give back is given back with its end."""
+
+    def take_lock(letters: Any) -> None:
+        if world.current is not None:
+            world.current.held.append(letters.close)
+        method(letters)
+
+    return take_lock
 
 
 def _with_effect(world: World, method: Callable[..., None]) -> Callable[..., None]:

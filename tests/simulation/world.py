@@ -110,6 +110,10 @@ class World:
         """Stand in for :func:`time.time`."""
         return EPOCH + self.now
 
+    def sleep(self, seconds: float) -> None:
+        """Stand in for :func:`time.sleep`: nobody else does anything meanwhile."""
+        self.now += seconds
+
     # Processes.
 
     def start(self, role: str, take: Callable[[Any, Address], None], parent: int = 0) -> Process:
