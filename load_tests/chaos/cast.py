@@ -31,6 +31,7 @@ class Part:
     """How often a frame may be handed out; more than once makes it idempotent."""
     instances: int = 1
     spread: str = ""
+    """How frames are spread over several instances, of which there are more and fewer as time goes by."""
     restarts: int = 1_000_000
     """After how many within a minute it is given up, until somebody resets it."""
     stays: bool = True
@@ -50,9 +51,9 @@ CAST = (
     Part(3, 1000),
     Part(4, 1000, deliveries=3),
     Part(5, 200, deliveries=3),
-    Part(6, 500),
-    Part(7, 300),
-    Part(8, 300),
+    Part(6, 500, instances=3, spread="by_key"),
+    Part(7, 300, instances=2, spread="round_robin"),
+    Part(8, 300, instances=2, spread="least_loaded"),
     Part(9, 50, restarts=3),
     Part(10, 5000),
 )
@@ -63,10 +64,11 @@ GUEST = Part(11, 200, stays=False)
 def manifest(part: Part, version: str, records: Path) -> str:
     """Return the manifest of a plugin that may write its records."""
     again = f"idempotent = true\nmax_deliveries = {part.deliveries}\n" if part.deliveries > 1 else ""
+    several = f'instances = {part.instances}\nbalance = "{part.spread}"\n' if part.spread else ""
     return (
         f'id = {part.id}\nname = "busy-{part.id}"\nversion = "{version}"\napi_version = 1\n'
         f'entry_point = "plugin:Busy"\npermissions = ["data_access", "control"]\ncapacity = {part.capacity}\n'
-        f"{again}[restart]\nmax_restarts = {part.restarts}\n"
+        f"{again}{several}[restart]\nmax_restarts = {part.restarts}\n"
         f'[sandbox]\nwrite_paths = ["{records}"]\n'
     )
 

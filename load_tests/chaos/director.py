@@ -12,13 +12,15 @@ from pathlib import Path
 from nyx_plugins import NyxPluginError, PluginNotFailed, PluginNotRegistered, PluginSystem
 from nyx_plugins.config.settings import PluginSettings
 
-from .cast import GUEST
+from .cast import CAST, GUEST
 from .plan import Deed
 from .verdict import Closed, Faults
 
 PERMISSION = "data_access"
 # What a guest that leaves has in hand must be done within this time, in seconds; the rest is dead-lettered.
 UNLOAD_S = 0.3
+MOST_INSTANCES = 4
+SPREAD = [part.id for part in CAST if part.spread]
 # How long calming down may take for each plugin, in seconds.
 CALM_S = 30.0
 
@@ -43,6 +45,7 @@ class Director:
             "guest": self._have_guest,
             "swap": self._swap,
             "reset": self._reset_one,
+            "scale": self._scale,
         }
 
     def follow(self, deeds: Iterator[Deed]) -> None:
@@ -108,6 +111,11 @@ class Director:
         """Put another version in its place, or another copy of the same."""
         bundles = self._bundles[deed.plugin]
         self._system.swap(deed.plugin, bundles[deed.choice % len(bundles)])
+
+    def _scale(self, deed: Deed) -> None:
+        """Let one of those that have instances have more, or fewer."""
+        plugin = SPREAD[deed.plugin % len(SPREAD)]
+        self._system.scale(plugin, 1 + deed.choice % MOST_INSTANCES)
 
     def _reset_one(self, deed: Deed) -> None:
         """Bring back one of those that were given up."""

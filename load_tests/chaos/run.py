@@ -21,7 +21,7 @@ from nyx_plugins.config.settings import PluginSettings, SupervisionSettings, Sys
 from . import plan
 from .auditor import Auditor, totals_of
 from .cast import CAST, GUEST, Part, make_bundles, settings_of
-from .census import PLUGIN_ACTOR, ROLES, WORKER, Census, descriptors
+from .census import PLUGIN_ACTOR, ROLES, Census, descriptors
 from .client import Client, Order, send_nothing_again
 from .clients import GRACE_S, Clients
 from .director import Director
@@ -211,9 +211,8 @@ class Run:
                 self._totals[plugin] = _final(system, plugin, deadline)
             except NyxPluginError as error:
                 self._faults.note("a plugin does not tell its counters", f"plugin {plugin}: {error}")
-        for role in (WORKER, PLUGIN_ACTOR):
-            if len(self._census.of(role)) != len(IDS):
-                self._faults.note("plugins and processes are not one to one", f"{role}: {self._census.of(role)}")
+        if len(actors := self._census.of(PLUGIN_ACTOR)) != len(IDS):
+            self._faults.note("plugins and plugin actors are not one to one", str(actors))
         for role, before in held.items():
             for more in self._kept(role, before):
                 self._faults.note("descriptors are kept", f"{role}: {more}")

@@ -190,7 +190,7 @@ class Orderly:
 
     def faults_of(self, worker: int, turn: Turn) -> Iterator[str]:
         """Yield what is wrong with the next record."""
-        if self._part.instances == 1 and worker < self._worker:
+        if not self._part.spread and worker < self._worker:
             yield "two workers of one instance at the same time"
         self._worker = max(worker, self._worker)
         before = self._under_way.pop(worker, None)
