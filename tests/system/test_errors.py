@@ -122,8 +122,8 @@ def test_every_error_class_is_provoked_here() -> None:
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, NyxPluginError)
     }
-    # Two that only plugins meet, in their workers, are provoked in tests/plugins/worker/test_http.py.
-    in_workers = {plugin_errors.RedirectRefused, plugin_errors.ResponseTooLarge}
+    # Some only plugins meet, in their workers: see tests/plugins/worker/test_http.py and test_correspondence.py.
+    in_workers = {plugin_errors.RedirectRefused, plugin_errors.ResponseTooLarge, plugin_errors.DependencyUndeclared}
     assert found - PROVOKED == {NyxPluginError, DocumentError} | in_workers
     assert {kind.__name__ for kind in PROVOKED} <= set(nyx_plugins.__all__)
 
@@ -484,14 +484,15 @@ def test_dependency_cycle(live: PluginSystem, fault: Callable[..., Path]) -> Non
 @provokes(DependentsLoaded, RuntimeError)
 def test_dependents_loaded(live: PluginSystem, fault: Callable[..., Path]) -> None:
     """What others require is not unloaded, and they are named."""
-    live.load(fault("obedient_plugin", '[requires]\necho = "<2"\n', plugin_id=2))
+    live.load(fault("raising_plugin", plugin_id=3))
+    live.load(fault("obedient_plugin", '[requires]\nraising_plugin = "<2"\n', plugin_id=2))
     try:
         with pytest.raises(DependentsLoaded) as caught:
-            live.unload(1002)
-        text = "plugin 1002 is required by obedient_plugin (2): unload them first, or with it (cascade)"
-        check(caught.value, DependentsLoaded, text, plugin_id=1002, dependents={2: "obedient_plugin"})
+            live.unload(3)
+        text = "plugin 3 is required by obedient_plugin (2): unload them first, or with it (cascade)"
+        check(caught.value, DependentsLoaded, text, plugin_id=3, dependents={2: "obedient_plugin"})
     finally:
-        live.unload(2)
+        live.unload(3, cascade=True)
 
 
 # Systems that do not start.
