@@ -37,7 +37,7 @@ _SIGNALS = _ENDS | {signal.SIGHUP, signal.SIGUSR1}
 _IDLE_S = 3600.0
 _GRAVE = frozenset(
     {
-        *(EventKind.CRASHED, EventKind.FAILED, EventKind.VIOLATION),
+        *(EventKind.CRASHED, EventKind.FAILED, EventKind.VIOLATION, EventKind.SWAP_FAILED),
         *(EventKind.ACTOR_ENDED, EventKind.SET_ASIDE, EventKind.SYSTEM_FAILED),
     }
 )

@@ -226,12 +226,16 @@ def test_a_system_may_stop_in_the_middle(
     assert isinstance(swapping(), NyxPluginError)
 
 
-def test_a_plugin_that_has_failed_is_not_swapped(system: PluginSystem, version: MakeVersion) -> None:
+def test_a_plugin_that_has_failed_is_not_swapped(
+    system: PluginSystem, version: MakeVersion, wait_event: Callable[..., object]
+) -> None:
     """A plugin that is not at work is told apart from a swap that fails."""
     body = "def on_control(self, frame): raise SystemExit(3)"
     manifest = '[restart]\npolicy = "temporary"'
     system.load(version("1.0", body, manifest, permissions='"data_access", "control"'))
-    system.dispatch(0x53, PluginHeader(P, 0, b"")).outcome(LONG_S)
+    with system.subscribe() as notices:
+        system.dispatch(0x53, PluginHeader(P, 0, b"")).outcome(LONG_S)
+        wait_event(notices, "failed", P)
     with pytest.raises(PluginNotLoaded, match="failed"):
         system.swap(P, version("1.1"))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from nyx_plugins import (
@@ -18,12 +19,17 @@ from nyx_plugins import (
     PluginHeader,
     PluginSystem,
     Settings,
+    SignatureError,
     SwapRefused,
 )
+from nyx_plugins.plugins.keys import PrivateKey
+from nyx_plugins.plugins.packing import sign_bundle
+from nyx_plugins.plugins.signature import sign
 
 from .conftest import DATA, LONG_S, MakeVersion, P, Sender, Traces
 
 CONTROL = 0x53
+KEY = PrivateKey.generate()
 
 
 def ask(system: PluginSystem, number: int) -> bytes | None:
@@ -177,6 +183,27 @@ def test_dependents_are_heard(system: PluginSystem, version: MakeVersion, tmp_pa
     with pytest.raises(NyxPluginError, match="dependent"):
         system.swap(P, version("2.0"))
     assert system.swap(P, version("1.9")).new_version == "1.9"
+
+
+def test_signatures_count_as_for_a_load(
+    make_system: Callable[..., PluginSystem], settings: Settings, version: MakeVersion
+) -> None:
+    """Where keys are trusted, only what one of them has signed takes a plugin's place, and is said to be signed."""
+    ceiling = attrs.evolve(settings.ceiling, trusted_keys=(str(KEY.public),))
+    system = make_system(attrs.evolve(settings, ceiling=ceiling))
+    system.load(signed(version("1.0")))
+    new = version("1.1")
+    with pytest.raises(SignatureError):
+        system.swap(P, new)
+    assert ask(system, 0) == b"1.0 0"
+    system.swap(P, signed(new))
+    assert system.plugin_info(P).signed_by == str(KEY.public)
+
+
+def signed(bundle: Path) -> Path:
+    """Sign a bundle, and return it."""
+    sign_bundle(bundle, lambda staged: sign(staged.digest, KEY))
+    return bundle
 
 
 def test_there_has_to_be_something_to_swap(system: PluginSystem, version: MakeVersion) -> None:
