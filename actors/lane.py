@@ -359,7 +359,8 @@ class Lane:
             self.worker_misbehaved(f"results for frames {message.first_index}.., which were not due")
             self.end_worker(Death(Cause.PROTOCOL, "answered frames that it was not given"))
             return
-        self._finish(tray, [Failed(*item) if isinstance(item, (list, tuple)) else item for item in message.results])
+        results: list[Result] = [Failed(*item) if isinstance(item, (list, tuple)) else item for item in message.results]
+        self._finish(tray, results, message.spent_us / 1e6)
         self._home.lane_went_on(self)
         self.pump()
 
@@ -412,12 +413,12 @@ class Lane:
         chosen, other = (first, data) if first.is_waiting else (data, first)
         return None if other.is_under_way else chosen
 
-    def _finish(self, tray: Tray, results: list[Result]) -> None:
+    def _finish(self, tray: Tray, results: list[Result], spent_s: float | None = None) -> None:
         if results:
             # Before they are finished: who is killed in between finishes them again, and they are kept once.
             for reason, frames in dead_frames(tray.box, tray.ring(self.number), results):
                 self._home.bury(reason, frames)
-            self._home.settled(tray.finish(results))
+            self._home.settled(tray.finish(results, spent_s))
 
     def settle_suspects(self, reason: str) -> None:
         """Exactly the frames that the worker had started are suspect; those before them are done, those after go on."""

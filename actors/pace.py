@@ -9,23 +9,21 @@ FIRST_FRAMES = 8
 
 
 class Pace:
-    """Of one worker and class of frames; told when frames come back, and counts the later ones more."""
+    """Of one worker and class of frames; told what each frame took, and counts the later ones more.
+
+    What a frame took is what its worker says. Seen from here it would be what the machine was at besides: where that is
+    much, batches would become small, and each costs as much again. A worker that lies is given too many or too few.
+    """
 
     def __init__(self, most_frames: int) -> None:
         self._most_frames = most_frames
-        self._since = 0.0
         self._frames = 0.0
         self._seconds = 0.0
 
-    def begin(self, now: float) -> None:
-        """Frames are handed to a worker that had none, at ``now`` (monotonic seconds)."""
-        self._since = now
-
-    def finished(self, frames: int, now: float) -> None:
-        """So many frames have come back since the last ones."""
+    def finished(self, frames: int, seconds: float) -> None:
+        """So many frames took so long."""
         self._frames = self._frames / 2 + frames
-        self._seconds = self._seconds / 2 + max(now - self._since, 0.0)
-        self._since = now
+        self._seconds = self._seconds / 2 + seconds
 
     @property
     def frames(self) -> int:

@@ -87,8 +87,6 @@ class Tray:
         first, frames = self._sent, self.box.read(self._sent, self._pace.frames, BATCH_BYTES, now_ms)
         if not frames:
             return None
-        if not self._ends:
-            self._pace.begin(time.monotonic())
         self._is_alone = was_suspect
         self._sent += len(frames)
         self._ends.append(self._sent)
@@ -113,16 +111,17 @@ class Tray:
         """Whether a worker may answer ``count`` frames from ring index ``first`` (without flag) on now."""
         return first == self.box.finished and first + count <= self._sent
 
-    def finish(self, results: Sequence[Result]) -> Settled:
-        """Give the oldest frames their results."""
+    def finish(self, results: Sequence[Result], spent_s: float | None = None) -> Settled:
+        """Give the oldest frames their results, which took a worker so long, where it was one."""
         first = self.box.finished
         origins = self.box.origins(first, len(results))
         self.box.finish(results)
         self._sent = max(self._sent, self.box.finished)
         now = time.monotonic()
         self.latency.finished(first + len(results), now)
+        if spent_s is not None:
+            self._pace.finished(len(results), spent_s)
         if self._ends:
-            self._pace.finished(len(results), now)
             self._is_alone = False
         while self._ends and self._ends[0] <= self.box.finished:
             self._ends.popleft()

@@ -34,6 +34,8 @@ class Done(NamedTuple):
 
     first_index: int
     results: list[Result]
+    spent_us: int = 0
+    """What the worker says that they took, in microseconds."""
 
 
 class Emitted(NamedTuple):
@@ -133,11 +135,12 @@ def check_from_worker(message: list[Any], *, max_reply_bytes: int, max_results: 
     Raises :class:`ProtocolError` for anything that an honest worker does not send.
     """
     match message:
-        case [protocol.DONE, first_index, list() as results]:
+        case [protocol.DONE, first_index, list() as results, spent_us]:
             _check_range(first_index, _MAX_INDEX, "index")
             _check_count(results, max_results, "results")
             _check_results(results, max_reply_bytes)
-            return Done(first_index, results)
+            _check_range(spent_us, _MAX_INDEX, "time")
+            return Done(first_index, results, spent_us)
         case [protocol.EMIT, list() as frames]:
             _check_count(frames, protocol.MAX_ITEMS, "emitted frames")
             return Emit(tuple(_emitted(frame, max_reply_bytes) for frame in frames))

@@ -36,12 +36,13 @@ class Outbox:
         self._emits: list[list[Any]] = []
         self._logs: list[list[Any]] = []
         self._held_bytes = 0
-        self._due = self._log_due = 0.0
+        self._due = self._log_due = self._since = 0.0
 
     def begin(self, first_index: int) -> None:
         """Start a batch: the next result is that of the frame ``first_index``."""
         self._first_index = first_index
-        self._due = monotonic() + HOLD_S
+        self._since = monotonic()
+        self._due = self._since + HOLD_S
 
     def add(self, result: Result) -> None:
         """Hold the next frame's result, or send all that is held when that is due."""
@@ -68,7 +69,8 @@ class Outbox:
     def flush(self) -> None:
         """Send everything that is held."""
         pieces = []
-        self._due = monotonic() + HOLD_S
+        now = monotonic()
+        self._due = now + HOLD_S
         if self._logs:
             pieces.append(encode([LOG, self._logs]))
             self._logs = []
@@ -77,7 +79,8 @@ class Outbox:
             pieces.append(encode([EMIT, self._emits]))
             self._emits = []
         if self._results:
-            pieces.append(encode([DONE, self._first_index, self._results]))
+            pieces.append(encode([DONE, self._first_index, self._results, int((now - self._since) * 1e6)]))
+            self._since = now
             self._first_index += len(self._results)
             self._results = []
         self._held_bytes = 0

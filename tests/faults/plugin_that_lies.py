@@ -21,7 +21,7 @@ class Fault(Plugin):
         offset, _, count = frame.data.partition(b" ")
         if count:
             first = _index_in_hand() + int(offset)
-            lie = cbor2.dumps([_DONE, first, [b"forged"] * int(count)])
+            lie = cbor2.dumps([_DONE, first, [b"forged"] * int(count), 0])
             os.write(_socket(), len(lie).to_bytes(4, "big") + lie)
         return frame.data
 
