@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from pathlib import Path
 from typing import Any, cast
 
 import attrs
@@ -14,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from nyx_plugins.actors import messages as m
 from nyx_plugins.actors.home import Home
 from nyx_plugins.actors.lanes import Lanes
+from nyx_plugins.actors.outcome_keeper import OutcomeKeeper
 from nyx_plugins.config.settings import Settings
 from nyx_plugins.plugins.manifest import Manifest
 from nyx_plugins.plugins.policy import Policy
@@ -66,20 +68,24 @@ class Spreading(RuleBasedStateMachine):
         self.directory = tempfile.mkdtemp()
         self.balance = balance
         self.plan = plan(self.directory, instances, balance)
-        self.lanes = Lanes(cast("Home", Actor(self.plan)))
+        self.lanes = self._open(instances)
         self.sent = {1: 0, 2: 0, 3: 0}
         self.extras: dict[tuple[int, int], m.Extra] = {}
         self.types: dict[tuple[int, int], int] = {}
         self.accepted: set[tuple[int, int]] = set()
         self.refused: set[tuple[int, int]] = set()
 
+    def _open(self, instances: int) -> Lanes:
+        home = cast("Home", Actor(attrs.evolve(self.plan, instances=instances)))
+        return Lanes(home, OutcomeKeeper(Path(self.directory, "outcomes")))
+
     def _send(self, session: int, seqs: list[int]) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
         frames = tuple((seq, self.types[session, seq], b"h%d" % seq, 1) for seq in seqs)
         extras = {seq: self.extras[session, seq] for seq in seqs if (session, seq) in self.extras}
-        known, refused = self.lanes.accept(m.Enqueue(session, frames, extras))
-        assert sorted(known + refused) == seqs
-        assert known == sorted(known)
-        return {(session, seq) for seq in known}, {(session, seq) for seq in refused}
+        known, refused, again = self.lanes.accept(m.Enqueue(session, frames, extras))
+        assert sorted(known + refused + again) == seqs
+        assert (known, again) == (sorted(known), sorted(again))
+        return {(session, seq) for seq in known + again}, {(session, seq) for seq in refused}
 
     @rule(
         session=SESSIONS, data=st.lists(st.tuples(st.sampled_from([0x51, 0x52, 0x53]), st.integers(-1, 3)), min_size=1)
@@ -131,7 +137,7 @@ class Spreading(RuleBasedStateMachine):
         """Another plugin actor goes on with what is there, whatever it was told to have."""
         before = (self.lanes.statistics(), self.lanes.assigned)
         self._close()
-        self.lanes = Lanes(cast("Home", Actor(attrs.evolve(self.plan, instances=instances))))
+        self.lanes = self._open(instances)
         assert (self.lanes.statistics(), self.lanes.assigned) == before
         assert self.lanes.is_recovered
 
@@ -163,6 +169,7 @@ class Spreading(RuleBasedStateMachine):
     def _close(self) -> None:
         for lane in self.lanes:
             lane.close()
+        self.lanes.keeper.close()
 
     def teardown(self) -> None:
         """Leave nothing behind."""

@@ -14,8 +14,10 @@ from functools import cache
 from typing import Any
 from unittest import mock
 
+from nyx_plugins.actors import journal
 from nyx_plugins.actors._thespian import ActorProcess
 from nyx_plugins.actors.dead_letters import DeadLetters
+from nyx_plugins.actors.journal import Journal
 from nyx_plugins.actors.ring_file import Pages
 
 from .world import EXIT, Address, Alarm, Process, World
@@ -130,8 +132,11 @@ def kernel_of(world: World, replaced: dict[str, Any]) -> Iterator[None]:
         patch(mock.patch.object(time, "time", world.wall_clock))
         patch(mock.patch.object(time, "sleep", world.sleep))
         patch(mock.patch.object(DeadLetters, "_take_lock", _closed_by_kernel(world, DeadLetters._take_lock)))
+        patch(mock.patch.object(Journal, "__init__", _closed_by_kernel(world, Journal.__init__)))
+        patch(mock.patch.object(journal, "_write", _cut_short(world, journal._write)))
         patch(mock.patch.object(secrets, "randbits", lambda _: 2 * next(sessions)))
         patch(mock.patch.object(os, "pidfd_open", lambda pid, flags=0: world.open_pidfd(pid)))
+        patch(mock.patch.object(os, "close", world.close))
         patch(mock.patch.object(os, "kill", world.kill_pid))
         patch(mock.patch.object(Pages, "store", _with_effect(world, Pages.store)))
         patch(mock.patch.object(Pages, "put", _torn(world, Pages.put)))
@@ -143,15 +148,15 @@ def kernel_of(world: World, replaced: dict[str, Any]) -> Iterator[None]:
     random.setstate(state)
 
 
-def _closed_by_kernel(world: World, method: Callable[[Any], None]) -> Callable[[Any], None]:
-    """A lock that its process does not give back is given back with its end."""
+def _closed_by_kernel(world: World, method: Callable[..., None]) -> Callable[..., None]:
+    """A file or a lock that its process does not close is closed with its end."""
 
-    def take_lock(letters: Any) -> None:
+    def opening(holder: Any, *args: Any) -> None:
         if world.current is not None:
-            world.current.held.append(letters.close)
-        method(letters)
+            world.current.held.append(holder.close)
+        method(holder, *args)
 
-    return take_lock
+    return opening
 
 
 def _with_effect(world: World, method: Callable[..., None]) -> Callable[..., None]:
@@ -160,6 +165,19 @@ def _with_effect(world: World, method: Callable[..., None]) -> Callable[..., Non
         method(*args)
 
     return store
+
+
+def _cut_short(world: World, write: Callable[..., None]) -> Callable[..., None]:
+    """Of what a killed process writes into a journal, the first part may be there."""
+
+    def call(descriptor: int, data: bytes, at: int) -> None:
+        process = world.current
+        if process is not None and process.bomb == 1:
+            write(descriptor, data[: world.random.randint(0, len(data))], at)
+        world.effect()
+        write(descriptor, data, at)
+
+    return call
 
 
 def _torn(world: World, method: Callable[..., None]) -> Callable[..., None]:

@@ -7,11 +7,11 @@ what has been sent to it, and of what it sent itself the last part may be lost. 
 
 from __future__ import annotations
 
-import os
 import pickle
 import traceback
 from collections import deque
 from collections.abc import Callable
+from os import close as os_close
 from random import Random
 from typing import Any
 
@@ -19,6 +19,8 @@ import attrs
 
 FIRST_PID = 1 << 24
 """Beyond what Linux gives to real processes."""
+FIRST_DESCRIPTOR = 1 << 24
+"""Beyond what a process may open."""
 MOST_OF_A_LINE = 300
 EPOCH = 1.7e9
 
@@ -94,6 +96,7 @@ class World:
         self._wires: dict[Wire, deque[Any]] = {}
         self._alarms: dict[tuple[int, Any], float] = {}
         self._pidfds: dict[int, int] = {}
+        self._next_descriptor = FIRST_DESCRIPTOR
         self._watchers: dict[int, list[tuple[Process, int, Callable[[], None]]]] = {}
         self._notices: dict[int, Callable[[], None]] = {}
         self._next_notice = 0
@@ -315,7 +318,8 @@ class World:
         """Stand in for :func:`os.pidfd_open`: a descriptor that says nothing by itself."""
         if pid not in self.processes or not self.processes[pid].alive:
             raise ProcessLookupError(pid)
-        descriptor = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = self._next_descriptor
+        self._next_descriptor += 1
         self._pidfds[descriptor] = pid
         return descriptor
 
@@ -324,6 +328,11 @@ class World:
         pid = self._pidfds.get(fd)
         if pid is not None:
             self._watchers.setdefault(pid, []).append((process, fd, call))
+
+    def close(self, descriptor: int) -> None:
+        """Stand in for :func:`os.close`."""
+        if self._pidfds.pop(descriptor, None) is None:
+            os_close(descriptor)
 
     def kill_pid(self, pid: int, signal: int) -> None:
         """Stand in for :func:`os.kill`."""
