@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import signal
@@ -14,7 +15,16 @@ from typing import Any
 import attrs
 import pytest
 
-from nyx_plugins import MailboxFull, NyxPluginError, PermissionDenied, PluginHeader, PluginSystem, Receipt, Settings
+from nyx_plugins import (
+    AsyncPluginSystem,
+    MailboxFull,
+    NyxPluginError,
+    PermissionDenied,
+    PluginHeader,
+    PluginSystem,
+    Receipt,
+    Settings,
+)
 from nyx_plugins.actors.service_file import Claim
 from nyx_plugins.config.settings import LimitSettings, SupervisionSettings
 
@@ -110,18 +120,24 @@ def owner(make_system: Callable[..., PluginSystem], fault: Callable[..., Path]) 
 
 
 @pytest.fixture
-def other(owner: PluginSystem, runtime_base: Path) -> Iterator[PluginSystem]:
-    """Return the same system as a connected program has it."""
+def place(owner: PluginSystem, runtime_base: Path) -> Iterator[Path]:
+    """Return where other programs can connect to the system."""
     place = runtime_base / "nyx-plugins"
     claim = Claim(place)
     owner.publish(claim)
+    yield place
+    claim.release()
+    (place / "service.lock").unlink()
+    place.rmdir()
+
+
+@pytest.fixture
+def other(place: Path) -> Iterator[PluginSystem]:
+    """Return the same system as a connected program has it."""
     with PluginSystem.connect(place) as connected:
         while not connected.is_plugin_loaded(P):
             connected.dispatch_stats()
         yield connected
-    claim.release()
-    (place / "service.lock").unlink()
-    place.rmdir()
 
 
 @pytest.fixture
@@ -142,10 +158,10 @@ def kill(owner: PluginSystem, census: Callable[[PluginSystem], Any]) -> Callable
     return now
 
 
-def books_agree(system: PluginSystem, receipts: list[Receipt], refused: Counter[str]) -> None:
+def books_agree(system: PluginSystem, receipts: list[Receipt], refused: Counter[str], others: int = 0) -> None:
     """Prove that the plugin's and the dispatcher's counters are what the senders know."""
     plugin, dispatcher = system.plugin_stats(P), system.dispatch_stats()
-    accepted = sum(1 for receipt in receipts if receipt.accepted)
+    accepted = others + sum(1 for receipt in receipts if receipt.accepted)
     late = Counter(type(receipt.error).__name__ for receipt in receipts if not receipt.accepted)
     assert plugin.accepted == accepted == plugin.processed + plugin.failed + plugin.dead_lettered
     assert (plugin.in_mailbox, dispatcher.frames_dispatched) == (0, accepted)
@@ -206,6 +222,24 @@ def test_what_is_revoked_while_it_is_killed_is_not_let_through(
     owner.drain(LONG_S)
     other.drain(LONG_S)
     books_agree(owner, list(itertools.chain(*by_sender)), refused + Counter(PermissionDenied=KILLS))
+
+
+def test_tasks_that_wait_are_told_as_threads_are(owner: PluginSystem, place: Path, kill: Callable[..., None]) -> None:
+    """A thousand tasks of a connected program send at once, through a mailbox of three hundred frames."""
+
+    async def run() -> list[bytes | None]:
+        async with await AsyncPluginSystem.connect(place) as system:
+            while not system.is_plugin_loaded(P):
+                await system.dispatch_stats()
+            requests = [system.request(DATA, header(b"%d" % number), LONG_S) for number in range(1000)]
+            replies = asyncio.gather(*requests)
+            for _ in range(KILLS):
+                await asyncio.to_thread(kill)
+                await system.request(HANDSHAKE, header(), LONG_S)
+            return await replies
+
+    assert asyncio.run(run()) == [b"%d" % number for number in range(1000)]
+    books_agree(owner, [], Counter(), others=1000 + KILLS)
 
 
 def test_no_call_hangs_and_each_does_what_it_should(owner: PluginSystem, kill: Callable[..., None]) -> None:
