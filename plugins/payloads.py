@@ -49,6 +49,9 @@ class Handshake:
     def __attrs_post_init__(self) -> None:
         check_unsigned("version", self.version, U16)
         _check_name(self.name)
+        for entry in self.capabilities:
+            if not isinstance(entry, Capability):
+                raise FrameError(f"a capability must be a Capability, not {type(entry).__name__}")
 
     def encode(self) -> bytes:
         """Return the canonical CBOR."""

@@ -71,9 +71,10 @@ def test_malformed_handshake(raw: bytes, what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [(-1, ""), (65_536, ""), (True, ""), (1, b"geo"), (1, "x" * 1025), (1, "é" * 513), (1, "\ud800")]
+    "values",
+    [(-1, ""), (65_536, ""), (True, ""), (1, b"geo"), (1, "x" * 1025), (1, "é" * 513), (1, "\ud800"), (1, "", (7,))],
 )
-def test_handshake_ranges(values: tuple[Any, Any]) -> None:
+def test_handshake_ranges(values: tuple[Any, ...]) -> None:
     """A handshake can't be made of values that the wire can't carry."""
     with pytest.raises(FrameError):
         Handshake(*values)
