@@ -126,14 +126,14 @@ class PluginLife:
         self.route = route
         return [Do.SET_ROUTE]
 
-    def route_set(self) -> list[Directive]:
-        """The dispatcher has done what the last SET_ROUTE said."""
+    def route_set(self, leads_to_actor: bool = True) -> list[Directive]:
+        """The dispatcher has done what the last SET_ROUTE said, which may have been about an actor that has ended."""
         self.leftovers = "" if self._actor_alive else self.leftovers
         match self.stage:
             case Stage.OPENING:
                 self.stage = Stage.READY
                 return [Do.NOTE_STATE, Publish(EventKind.LOADED), Publish(EventKind.READY), Do.ANSWER_LOAD]
-            case Stage.RESTARTING if self._actor_alive:
+            case Stage.RESTARTING if self._actor_alive and leads_to_actor:
                 return self._up_again("reset" if self._resetting else "plugin actor")
             case Stage.CLOSING:
                 return self._drain()

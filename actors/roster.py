@@ -143,7 +143,7 @@ class Roster:
             case m.RouteSet():
                 self._plugins.version = plugin.order.version = message.version
                 self.swaps.route_set(message.load_id)
-                return life.route_set()
+                return life.route_set(plugin.announced)
             case m.RouteDropped():
                 plugin.told = None
                 self._plugins.version = plugin.order.version = message.version

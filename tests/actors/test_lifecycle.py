@@ -170,6 +170,15 @@ def test_an_actor_that_dies_while_it_is_unloaded_is_followed_by_one_that_finishe
     assert Do.ANSWER_UNLOAD in confirm(life, life.plugin_drained())
 
 
+def test_a_route_that_was_set_for_the_last_actor_says_nothing_of_the_next() -> None:
+    """A swap that was just done may set a route while the plugin actor is being followed by another."""
+    life = life_at(Stage.READY)
+    life.actor_exited(0.0, 0.5)
+    life.restart_due()
+    assert life.route_set(leads_to_actor=False) == []
+    assert life.actor_ready(attrs.evolve(ROUTE, epoch=2)) == [Do.SET_ROUTE]
+
+
 def test_an_unload_does_not_wait_for_the_backoff() -> None:
     """The next plugin actor, which was due later, finishes what is there at once."""
     life = life_at(Stage.READY)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nyx_plugins.actors.admission import ACCEPTING
 from nyx_plugins.actors.receipt import OutcomeKind
-from nyx_plugins.actors.stages import GIVEN_UP
+from nyx_plugins.actors.stages import GIVEN_UP, Stage
 
 from .client import Client, Frame
 from .truth import IDEMPOTENT, MAX_DELIVERIES
@@ -26,8 +26,10 @@ def check_step(run: Run) -> None:
     if run.world.crashes:
         raise Violation(f"an actor ended by an exception of its own: {run.world.crashes[0]}")
     for plugin in run.supervisor.actor._roster.plugins.values():
-        if plugin.actor is None and plugin.life.stage in GIVEN_UP:
-            run.given_up.add(plugin.life.directory)
+        life = plugin.life
+        was_silent = life.stage is Stage.UNDOING and not life.drained and life.error is None
+        if was_silent or (plugin.actor is None and life.stage in GIVEN_UP):
+            run.given_up.add(life.directory)
     dispatcher = _actor(run, "dispatcher")
     for plugin_id, target in getattr(dispatcher, "_targets", {}).items():
         credit = target.ledger.statistics()
@@ -61,11 +63,13 @@ def _check_frame(run: Run, client: Client, frame: Frame) -> None:
             return
         if receipt.accepted:
             raise Violation(f"frame {key} was accepted and then refused: {receipt.error!r}")
-        if entry is not None and not (entry.outcome is None and os.path.dirname(entry.ring) in run.given_up):
+        if entry is not None and os.path.dirname(entry.ring) not in run.given_up:
             raise Violation(f"frame {key} was refused ({receipt.error!r}), and is in the mailbox: {entry}")
         return
     if entry is None:
         raise Violation(f"frame {key} is {receipt}, and was never in the mailbox")
+    if os.path.dirname(entry.ring) in run.given_up:
+        return
     outcome = receipt.result()
     if entry.outcome is None and outcome.kind is OutcomeKind.DEAD_LETTERED:
         # Its mailbox is gone, with all that was not finished.

@@ -117,6 +117,20 @@ def reset(run: Run, op: Op) -> None:
         client.ask(questions.reset(_settings(), op.plugin_id))
 
 
+def swap(run: Run, op: Op) -> None:
+    """Put another version in the place of a plugin, or the first one again; workers fail at some of the steps."""
+    if (client := run.client(op.who)) is not None:
+        bundle = run.bundles / f"{op.plugin_id}{'b' if op.a % 2 else ''}"
+        client.ask(questions.swap(_settings(), op.plugin_id, bundle, True, False, (0.5, 5.0)[op.b % 2]))
+
+
+def scale(run: Run, op: Op) -> None:
+    """Run a plugin in more workers or fewer: only where there is one, or keys, is any order promised."""
+    if (client := run.client(op.who)) is not None:
+        run.truth.unordered.add(op.plugin_id)
+        client.ask(questions.scale(_settings(), op.plugin_id, 1 + op.a % 3))
+
+
 def look(run: Run, op: Op) -> None:
     """Ask what changes nothing."""
     if (client := run.client(op.who)) is not None:
@@ -165,7 +179,23 @@ def kill(run: Run, op: Op) -> None:
 
 Do: dict[str, Callable[[Any, Op], None]] = {
     action.__name__: action
-    for action in (load, unload, dispatch, enter, revoke, grant, pause, reset, look, join, leave, stall, kill)
+    for action in (
+        load,
+        unload,
+        dispatch,
+        enter,
+        revoke,
+        grant,
+        pause,
+        reset,
+        swap,
+        scale,
+        look,
+        join,
+        leave,
+        stall,
+        kill,
+    )
 }
 OFTEN = (
     *["load"] * 6,
@@ -175,6 +205,8 @@ OFTEN = (
     *["kill"] * 7,
     *["pause"] * 2,
     *["reset"] * 2,
+    *["swap"] * 2,
+    "scale",
     *["look"] * 2,
     *["revoke", "grant", "join", "join", "leave", "stall", "stall"],
 )

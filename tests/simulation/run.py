@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import tempfile
@@ -202,12 +203,12 @@ def _folder() -> Iterator[Path]:
 
 def make_bundles(folder: Path) -> Path:
     """Write the bundles that runs load: workers are simulated, so that there is nothing in them."""
-    for plugin_id in PLUGINS:
-        bundle = folder / str(plugin_id)
+    for plugin_id, version in itertools.product(PLUGINS, ("", "b")):
+        bundle = folder / f"{plugin_id}{version}"
         bundle.mkdir(parents=True)
-        (bundle / "plugin.py").write_text("")
+        (bundle / "plugin.py").write_text(f"# {version}")
         (bundle / "plugin.toml").write_text(
-            f'id = {plugin_id}\nname = "p{plugin_id}"\nversion = "1.{plugin_id}.0"\napi_version = 1\n'
+            f'id = {plugin_id}\nname = "p{plugin_id}"\nversion = "1.{plugin_id}.{len(version)}"\napi_version = 1\n'
             'entry_point = "plugin:P"\npermissions = ["data_access", "control", "error_reporting"]\n'
             + (f"idempotent = true\nmax_deliveries = {MAX_DELIVERIES}\n" if plugin_id in IDEMPOTENT else "")
             + ('instances = 2\nbalance = "by_key"\n' if plugin_id in BY_KEY else "")

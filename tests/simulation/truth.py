@@ -74,6 +74,8 @@ class Truth:
         """Which frame carries which data, told by the clients."""
         self.revoked: set[tuple[int, str]] = set()
         """Permissions that nobody has any more: their revoke has returned, and no grant was asked for since."""
+        self.unordered: set[int] = set()
+        """Plugins that were to have several workers."""
         self.extras: dict[bytes, m.Extra] = {}
         """By data: key, and the end of its time."""
         self._last_run: dict[tuple[int, int, bool, bytes | None], int] = {}
@@ -130,7 +132,7 @@ class Truth:
         if self.runs[key] > (MAX_DELIVERIES if plugin_id in IDEMPOTENT else 1):
             raise Violation(f"frame {key} is run {self.runs[key]} times")
         extra = self.extras.get(data, m.Extra())
-        if plugin_id in BY_KEY and extra.key is None:
+        if extra.key is None if plugin_id in BY_KEY else plugin_id in self.unordered:
             return
         line = (key[0], key[1], frame_type == CONTROL, extra.key if plugin_id in BY_KEY else None)
         if self._last_run.get(line, 0) > key[2]:

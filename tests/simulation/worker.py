@@ -14,7 +14,17 @@ import attrs
 from nyx_plugins.actors.deaths import Cause, Death
 from nyx_plugins.actors.worker_link import MarkPage, WorkerPlan
 from nyx_plugins.plugins.header import split_header
-from nyx_plugins.plugins.worker.answers import Answer, Done, Ready, StartFailed, Stopped
+from nyx_plugins.plugins.worker.answers import (
+    Answer,
+    Done,
+    Ready,
+    Restored,
+    SnapshotDone,
+    SnapshotPart,
+    StartFailed,
+    Stopped,
+    SwapFailed,
+)
 
 from .world import Address, Process, World
 
@@ -68,6 +78,18 @@ class Link:
     def send_stop(self) -> None:
         """Ask the plugin to unload."""
         self._send(("stop",))
+
+    def serve(self, owner: Any) -> None:
+        """From now on, tell this owner what happens."""
+        self._owner = owner
+
+    def send_snapshot(self) -> None:
+        """Ask for the plugin's state."""
+        self._send(("snapshot",))
+
+    def send_restore(self, version: int, state: bytes | None) -> None:
+        """Let it take another worker's place."""
+        self._send(("restore", version, state))
 
     answers_waiting = 0
 
@@ -137,9 +159,34 @@ class _Worker:
                 self._say(StartFailed("ValueError", "no") if self._plan.config.get("broken") else Ready())
             case ("batch", int(first), list(frames)):
                 self._todo.extend((index, *frame) for index, frame in enumerate(frames, first))
+            case ("snapshot",):
+                self._snapshot()
+            case ("restore", int(), _):
+                self._restore()
             case ("stop",):
                 self._say(Stopped(None))
                 self._end(Death(Cause.EXIT, "exited with code 0", True))
+
+    def _snapshot(self) -> None:
+        match self._world.random.randrange(8):
+            case 0:
+                self._say(SwapFailed("snapshot", "ValueError", "as it was told"))
+            case 1:
+                self._end(Death(Cause.SIGNAL, "was killed by SIGSEGV"))
+            case 2 | 3:
+                self._say(SnapshotDone(None))
+            case _:
+                self._say(SnapshotPart(b"state"))
+                self._say(SnapshotDone(1))
+
+    def _restore(self) -> None:
+        match self._world.random.randrange(8):
+            case 0:
+                self._say(SwapFailed("restore", "ValueError", "as it was told"))
+            case 1:
+                self._end(Death(Cause.SIGNAL, "was killed by SIGSEGV"))
+            case _:
+                self._say(Restored())
 
     def is_busy(self) -> bool:
         """Whether it has frames in hand and gets on with them."""
