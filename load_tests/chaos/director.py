@@ -130,11 +130,14 @@ class Director:
     def _have_guest(self, deed: Deed) -> None:
         """Load a plugin, and unload it."""
         with self._hospitality:
-            [loaded] = self._system.load_many([self._guest])
-            if isinstance(loaded, NyxPluginError):
-                raise loaded
-            self._over.wait(deed.for_s)
-            self._dismiss()
+            try:
+                [loaded] = self._system.load_many([self._guest])
+                if isinstance(loaded, NyxPluginError):
+                    raise loaded
+                self._over.wait(deed.for_s)
+            finally:
+                # It may be there even so: an answer that came too late is no failure.
+                self._dismiss()
 
     def _dismiss(self) -> None:
         if not self._insist(self._unload, GUEST.id):
