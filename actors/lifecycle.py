@@ -54,11 +54,15 @@ class PluginLife:
     restarts: tuple[float, ...] = ()
     """When the plugin actor and its worker were restarted lately (monotonic seconds)."""
     leftovers: str = ""
-    """Why the next plugin actor is to dead-letter what it finds: senders have been told so already. Mostly empty."""
+    """Why the next plugin actor is to dead-letter what it finds unfinished. Mostly empty: it is processed."""
+    failure: str = ""
+    """Why it has failed, if it has."""
     reset_error: NyxPluginError | None = None
     keep_row: bool = False
     """Whether the registration outlives the plugin, as when the whole system stops."""
     _actor_alive: bool = False
+    _windings_up: int = 0
+    """How many plugin actors it had that were to run no worker, and ended."""
     _unloading: bool = False
     _resetting: bool = False
     _last_words: str = ""
@@ -80,6 +84,11 @@ class PluginLife:
         if self.stage in LOADING:
             return "starting"
         return "draining" if self.stage in ENDING else str(self.stage)
+
+    @property
+    def given_up(self) -> str:
+        """Why no worker runs any more; empty as long as one does, or will."""
+        return self.quarantine_reason or self.failure
 
     # Loading, step by step.
 
@@ -128,7 +137,8 @@ class PluginLife:
 
     def route_set(self, leads_to_actor: bool = True) -> list[Directive]:
         """The dispatcher has done what the last SET_ROUTE said, which may have been about an actor that has ended."""
-        self.leftovers = "" if self._actor_alive else self.leftovers
+        if self._actor_alive and not self.given_up:
+            self.leftovers = ""
         match self.stage:
             case Stage.OPENING:
                 self.stage = Stage.READY
@@ -186,10 +196,11 @@ class PluginLife:
             return self.step_failed(PluginQuarantined(self.plugin_id, reason))
         if self.stage in ENDING or self.stage in GIVEN_UP:
             return []
-        self.stage, self.quarantine_reason = Stage.QUARANTINED, reason
+        self.stage, self.quarantine_reason, self.leftovers = Stage.QUARANTINED, reason, "quarantined"
         quarantined: list[Directive] = [
             Do.QUARANTINE,
             Do.NOTE_STATE,
+            *self._wind_up(),
             Do.SET_ROUTE,
             Publish(EventKind.QUARANTINED, reason),
         ]
@@ -208,13 +219,14 @@ class PluginLife:
             return self.restart_due()
         crashed = Publish(EventKind.CRASHED, "plugin actor ended")
         if self.stage in GIVEN_UP:
-            # It was given up, and stays so; the dispatcher has to know that nobody is there.
-            self.leftovers = "quarantined" if self.stage is Stage.QUARANTINED else "failed plugin"
-            return [crashed, Do.SET_ROUTE]
+            self._windings_up += 1
+            return [crashed, RestartIn(self.child.backoff.wait_s(self._windings_up - 1, random))]
         return [crashed, *self._restart(now, random)]
 
     def restart_due(self) -> list[Directive]:
         """The backoff is over."""
+        if self.stage in GIVEN_UP and not self._actor_alive:
+            return [*self._wind_up(), Do.SET_ROUTE]
         if self.stage not in (Stage.RESTARTING, Stage.CLOSING) or self._actor_alive:
             return []
         self._actor_alive = True
@@ -229,7 +241,8 @@ class PluginLife:
         if self.stage not in GIVEN_UP:
             return []
         self.stage, self._resetting = Stage.RESTARTING, True
-        self.restarts, self.quarantine_reason, self.reset_error = (), "", None
+        self.restarts, self.quarantine_reason, self.failure = (), "", ""
+        self.reset_error, self._windings_up = None, 0
         start = [Do.STOP_ACTOR] if self._actor_alive else self.restart_due()
         return [Do.FORGIVE, Do.NOTE_STATE, *start]
 
@@ -276,8 +289,6 @@ class PluginLife:
         if self.stage in LOADING:
             return self._undo()
         self._unloading = True
-        if not self._actor_alive and self.stage is not Stage.RESTARTING:
-            return self._undo()
         self.stage = Stage.CLOSING
         return [Do.NOTE_STATE, *(self.restart_due() or [Do.SET_ROUTE])]
 
@@ -336,14 +347,25 @@ class PluginLife:
                 self.stage = Stage.RESTARTING
                 return [Do.NOTE_STATE, RestartIn(verdict.after_s)]
             case GiveUp():
-                self.leftovers = "failed plugin"
                 return self._fail(f"plugin actor not restarted: {verdict.reason}")
         return self._fail("plugin actor not restarted: its restart policy says so")
 
     def _fail(self, reason: str) -> list[Directive]:
-        self.stage = Stage.FAILED
-        failed: list[Directive] = [Do.NOTE_STATE, Do.SET_ROUTE, Publish(EventKind.FAILED, reason)]
+        self.stage, self.failure, self.leftovers = Stage.FAILED, reason, "failed plugin"
+        failed: list[Directive] = [
+            Do.NOTE_STATE,
+            *self._wind_up(),
+            Do.SET_ROUTE,
+            Publish(EventKind.FAILED, reason),
+        ]
         return [*failed, *self._reset_done(PluginFailed(self.plugin_id, reason, "reset"))]
+
+    def _wind_up(self) -> list[Directive]:
+        """Senders wait to hear of what is in its mailbox: a plugin actor that runs no worker tells them."""
+        if self._actor_alive:
+            return []
+        self._actor_alive = True
+        return [Do.SPAWN_ACTOR]
 
     def _undo(self) -> list[Directive]:
         """Take back what was done, newest first; see :meth:`_undone` for the end."""

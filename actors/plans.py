@@ -94,6 +94,7 @@ def start(load_id: int, life: PluginLife, root: Root) -> m.StartPlugin:
         dispatcher_epoch=root.epochs["dispatcher"],
         restarts=life.restarts,
         leftovers=life.leftovers,
+        given_up=life.given_up,
         instances=life.spec.instances or life.manifest.instances,
         balance=life.spec.balance or life.manifest.balance,
         letters=letters_folder(boot),

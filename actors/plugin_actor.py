@@ -189,9 +189,18 @@ class PluginActor(ActorProcess):
         if self._lanes.is_recovered:
             self._recover()
         self._inherit()
-        for lane in self._lanes.working:
-            lane.start()
+        if plan.given_up:
+            self._wind_up()
+        else:
+            for lane in self._lanes.working:
+                lane.start()
         self._rescale()
+
+    def _wind_up(self) -> None:
+        """No worker any more: tell what became of what others have accepted, and take nothing."""
+        self._given_up, self._quarantined = self.plan.given_up, self.plan.leftovers == "quarantined"
+        for lane in self._all:
+            lane.dead_letter_all(self.plan.leftovers)
 
     def _inherit(self) -> None:
         """Accept what is on the disk, and not in a mailbox."""

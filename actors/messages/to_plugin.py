@@ -62,6 +62,8 @@ class StartPlugin:
     instances: int = 1
     leftovers: str = ""
     """Why frames of an earlier plugin actor are dead-lettered; empty: they are processed."""
+    given_up: str = ""
+    """Why no worker is started: the actor only tells what became of frames. Mostly empty."""
     restarts: tuple[float, ...] = ()
     """When the plugin's worker and its actor were restarted lately (monotonic seconds); all count together."""
     balance: str = "round_robin"

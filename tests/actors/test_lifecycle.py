@@ -202,21 +202,33 @@ def test_an_actor_is_restarted_at_once_the_first_time_and_then_with_backoff() ->
     assert life.state == "failed"
 
 
+ENDED = Publish(EventKind.CRASHED, "plugin actor ended")
+
+
 def test_a_failed_plugin_does_not_come_back() -> None:
-    """A plugin whose worker was given up stays failed when its plugin actor ends too."""
+    """When its plugin actor ends too, another one tells what became of frames, and runs no worker."""
     life = life_at(Stage.READY)
     life.worker_crashed("worker exited", None)
-    assert life.actor_exited(0.0, 0.5) == [Publish(EventKind.CRASHED, "plugin actor ended"), Do.SET_ROUTE]
-    assert life.state == "failed"
+    for wait in (0.0, 1.0, 2.0):
+        assert life.actor_exited(0.0, 0.5) == [ENDED, RestartIn(wait)]
+        assert life.restart_due() == [Do.SPAWN_ACTOR, Do.SET_ROUTE]
+        assert life.actor_ready(ROUTE) == life.route_set() == []
+        assert (life.state, life.leftovers) == ("failed", "failed plugin")
+        assert life.given_up == "worker not restarted: worker exited"
 
 
-def test_a_failed_plugin_can_be_unloaded() -> None:
-    """A plugin that was given up, actor and all, is removed without draining."""
+@pytest.mark.parametrize("ends_again", [False, True])
+def test_a_failed_plugin_can_be_unloaded(ends_again: bool) -> None:
+    """It is drained, which takes no time, by an actor that runs no worker, also if that has to be started first."""
     life = life_at(Stage.READY, max_restarts=0)
-    life.actor_exited(0.0, 0.5)
-    said = confirm(life, life.unload())
-    assert Do.DRAIN not in said
-    assert Do.ANSWER_UNLOAD in said
+    assert Do.SPAWN_ACTOR in life.actor_exited(0.0, 0.5)
+    if ends_again:
+        life.actor_exited(0.0, 0.5)
+    start = [Do.SPAWN_ACTOR] if ends_again else []
+    assert life.unload() == [Do.NOTE_STATE, *start, Do.SET_ROUTE]
+    assert life.route_set() == [Do.DRAIN]
+    assert life.given_up and life.leftovers == "failed plugin"
+    assert Do.ANSWER_UNLOAD in confirm(life, life.plugin_drained())
 
 
 QUARANTINE = [Do.QUARANTINE, Do.NOTE_STATE, Do.SET_ROUTE, Publish(EventKind.QUARANTINED, "too many")]
@@ -234,8 +246,9 @@ def test_a_plugin_that_breaks_its_bounds_too_often_is_quarantined(crash: float |
     assert life.worker_crashed("killed", None) == [Publish(EventKind.CRASHED, "killed")]
     assert life.worker_restarted() == life.restart_due() == life.paused(True) == life.paused(False) == []
     assert life.actor_ready(ROUTE) == life.route_set() == life.restart_failed(FAILURE) == []
-    assert life.actor_exited(0.0, 0.5) == [Publish(EventKind.CRASHED, "plugin actor ended"), Do.SET_ROUTE]
-    assert life.state == "quarantined"
+    assert life.actor_exited(0.0, 0.5) == [ENDED, RestartIn(0.0)]
+    assert life.restart_due() == [Do.SPAWN_ACTOR, Do.SET_ROUTE]
+    assert (life.state, life.given_up, life.leftovers) == ("quarantined", "too many", "quarantined")
 
 
 def test_a_quarantined_plugin_can_be_unloaded() -> None:
