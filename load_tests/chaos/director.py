@@ -86,7 +86,7 @@ class Director:
             self.kinds[deed.what](deed)
             self.done[deed.what] += 1
         except NyxPluginError as error:
-            self.done[f"{deed.what} in vain: {type(error).__name__}"] += 1
+            self.done[f"{deed.what} in vain: {type(error).__name__} {error}"] += 1
 
     def _revoke(self, deed: Deed) -> None:
         try:
