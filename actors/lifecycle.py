@@ -90,6 +90,12 @@ class PluginLife:
         """Why no worker runs any more; empty as long as one does, or will."""
         return self.quarantine_reason or self.failure
 
+    @property
+    def row(self) -> Registration | None:
+        """What a registry that is started again has to know of it: nothing once that has been taken back."""
+        is_gone = self.stage is Stage.UNDOING and _Undo.ROW not in self._pending
+        return None if is_gone or self.registration is None else attrs.evolve(self.registration, state=self.state)
+
     # Loading, step by step.
 
     def bundle_prepared(self, manifest: Manifest, digest: str, signed_by: str = "") -> list[Directive]:

@@ -102,9 +102,9 @@ class Unanswered:
     def registrations(self) -> tuple[tuple[int, m.Registration], ...]:
         """Return the rows that the registry has to know, by load: what is being registered or removed is asked anew."""
         return tuple(
-            (load_id, attrs.evolve(plugin.life.registration, state=plugin.life.state))
+            (load_id, row)
             for load_id, plugin in self._plugins.items()
-            if plugin.life.registration is not None and "registry" not in plugin.waiting
+            if (row := plugin.life.row) is not None and "registry" not in plugin.waiting
         )
 
     def guarded(self) -> tuple[m.GuardedPlugin, ...]:

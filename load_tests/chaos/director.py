@@ -70,8 +70,9 @@ class Director:
             thread.join()
 
     def calm(self, plugins: Sequence[int]) -> None:
-        """See to it that the guest is gone, and that all others take frames, and work."""
-        self._dismiss()
+        """See to it that a guest can come and go, and that all others take frames, and work."""
+        if not self._insist(self._receive, GUEST.id):
+            self._faults.note("a plugin could not be loaded in the end", f"plugin {GUEST.id}")
         for plugin in plugins:
             for what, act in (
                 ("reset", self._reset),
@@ -130,14 +131,17 @@ class Director:
     def _have_guest(self, deed: Deed) -> None:
         """Load a plugin, and unload it."""
         with self._hospitality:
-            try:
-                [loaded] = self._system.load_many([self._guest])
-                if isinstance(loaded, NyxPluginError):
-                    raise loaded
-                self._over.wait(deed.for_s)
-            finally:
-                # It may be there even so: an answer that came too late is no failure.
-                self._dismiss()
+            self._receive(GUEST.id, deed.for_s)
+
+    def _receive(self, plugin: int, for_s: float = 0.0) -> None:
+        try:
+            [loaded] = self._system.load_many([self._guest])
+            if isinstance(loaded, NyxPluginError):
+                raise loaded
+            self._over.wait(for_s)
+        finally:
+            # It may be there even so: an answer that came too late is no failure.
+            self._dismiss()
 
     def _dismiss(self) -> None:
         if not self._insist(self._unload, GUEST.id):

@@ -137,6 +137,19 @@ def test_unloading_closes_the_route_drains_and_undoes() -> None:
     assert said[4:] == [Do.REMOVE_FILES, Publish(EventKind.UNLOADED), Do.ANSWER_UNLOAD, Do.FORGET]
 
 
+def test_a_row_that_is_gone_is_not_restored() -> None:
+    """A registry that is started again while the rest is still being undone would have it for ever."""
+    life = life_at(Stage.READY)
+    life.unload()
+    life.route_set()
+    life.plugin_drained()
+    assert life.row is not None and life.row.state == "draining"
+    assert life.unregistered() == []
+    assert life.row is None
+    life.route_dropped()
+    assert Do.FORGET in life.actor_exited(0.0, 0.5)
+
+
 def test_a_system_that_stops_keeps_the_registration() -> None:
     """Stopping everything is no unload: the row stays for the next run."""
     life = life_at(Stage.READY)
