@@ -11,7 +11,7 @@ from .census import ROLES
 from .run import Options, Report, Run
 
 EXIT_BROKEN = 1
-FIGURES = ("offered", "processed", "failed", "dead_lettered", "refused", "handled again")
+FIGURES = ("offered", "processed", "failed", "dead_lettered", "refused", "untold", "handled again")
 
 
 @click.command()

@@ -263,7 +263,7 @@ class Ledger:
     def add(self, fate: Fate) -> None:
         """Enter one frame."""
         self.figures["offered"] += 1
-        self.figures[fate.told.name.lower()] += 1
+        self.figures["untold" if fate.untold else fate.told.name.lower()] += 1
         self.figures["handled again"] += max(0, fate.begun - 1)
         if fate.told in (Told.REFUSED, Told.DEAD_LETTERED):
             self.figures[f"{fate.told.name.lower()}: {fate.cause}"] += 1

@@ -76,7 +76,7 @@ def test_the_last_line_and_the_exit_code_tell(
     assert result.exit_code == code
     *before, last = result.stdout.splitlines()
     assert last == (
-        "chaos seed 5, 2 s: 5 killed; 1,200 offered, 1,100 processed, 0 failed, 0 dead-lettered, 0 refused,"
+        "chaos seed 5, 2 s: 5 killed; 1,200 offered, 1,100 processed, 0 failed, 0 dead-lettered, 0 refused, 0 untold,"
         f" 0 handled again; {'1 BROKEN' if faults else 'every promise kept'}"
     )
     assert before[:3] == [

@@ -152,6 +152,16 @@ def test_order_holds_within_what_is_promised() -> None:
         assert story.faults() == [], part
 
 
+def test_each_frame_is_in_one_figure() -> None:
+    """What was offered is the sum of its ends, and of what clients have not heard."""
+    story = Story().processed(1).crashed(2).offer(3).tell(3, Told.REFUSED, "MailboxFull").offer(4)
+    story.offer(5).tell(5, Told.ACCEPTED)
+    diary = Diary(CLIENT, story.lines, killed=True)
+    figures = Judge(Evidence([ONCE], [diary], {P: story.workers}, {})).figures
+    ends = {"processed": 1, "dead_lettered": 1, "refused": 1, "untold": 2}
+    assert {name: figures[name] for name in ("offered", *ends)} == {"offered": 5, **ends}
+
+
 # What is wrong.
 
 
