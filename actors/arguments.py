@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from .messages import LoadSpec
 FOR_EVER_S = 365 * 86_400.0
 MAX_QUEUE = 1_000_000
 MAX_INSTANCES = 64
+# No more dead letters of one plugin are kept, whatever the settings.
+MAX_LETTERS = 100_000
 MAX_CONFIG_BYTES = 1 << 20
 
 
@@ -80,7 +83,10 @@ def checked_letters(ids: object) -> tuple[int, ...] | None:
         return None
     if not isinstance(ids, Iterable) or isinstance(ids, (str, bytes)):
         raise TypeError(f"ids must be numbers of dead letters or None, not {type(ids).__name__}")
-    return tuple(dict.fromkeys(checked_count("a dead letter's number", number, 0) for number in ids))
+    numbers = tuple(islice(ids, MAX_LETTERS + 1))
+    if len(numbers) > MAX_LETTERS:
+        raise ValueError(f"ids must be {MAX_LETTERS:,} numbers of dead letters at most, not more: None stands for all")
+    return tuple(dict.fromkeys(checked_count("a dead letter's number", number, 0) for number in numbers))
 
 
 def checked_permission(permission: object, known: Collection[str] = ALL_PERMISSIONS) -> str:

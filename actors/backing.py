@@ -21,6 +21,7 @@ from . import runtime_dir
 from .launch import HostProcess, StopReport, check_state_dir, make_runtime_dir
 from .service_file import Service, find
 from .session import Endpoint
+from .state_lock import StateLock
 from .supervisor import Supervisor
 from .transports import inline, sockets
 from .trees import remove
@@ -98,15 +99,24 @@ class OwnActors:
         state_dir = check_state_dir(settings)
         self._runtime: Path | None = make_runtime_dir(settings)
         self._lock = runtime_dir.hold(self._runtime)
+        self._state_lock: StateLock | None = None
+        try:
+            self._boot(state_dir)
+        except BaseException:
+            self.release()
+            raise
+
+    def _boot(self, state_dir: str | None) -> None:
+        if state_dir is not None:
+            self._state_lock = StateLock(state_dir)
         self.endpoint: Endpoint = inline.Endpoint(Supervisor)
         answers: list[Any] = []
         self.endpoint.start(answers.append)
-        boot = m.Boot(settings, str(self._runtime), state_dir, os.getpid())
+        boot = m.Boot(self.settings, str(self._runtime), state_dir, os.getpid())
         self.endpoint.send(self.endpoint.supervisor, boot)
         for answer in answers:
             if isinstance(answer, m.BootFailed):
                 self.endpoint.close()
-                self.release()
                 raise StartupError(answer.reason)
 
     def watch(self, on_end: Callable[[str], None]) -> None:
@@ -117,7 +127,10 @@ class OwnActors:
         return StopReport()
 
     def release(self) -> None:
-        """Remove the runtime directory."""
+        """Remove the runtime directory, and leave the state directory to others."""
+        if self._state_lock is not None:
+            self._state_lock.release()
+            self._state_lock = None
         if self._runtime is not None:
             remove(self._runtime)
             os.close(self._lock)

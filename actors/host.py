@@ -30,6 +30,7 @@ from .log_lines import HostLine
 from .output import Output
 from .processes import ACTOR_PREFIX, become_subreaper, children, parent, process_name, reap, sweep, terminate
 from .reports import ReportPipe
+from .state_lock import StateLock
 from .supervisor import ADMIN_ENDED, Supervisor
 from .transports import sockets
 from .trees import remove
@@ -54,6 +55,7 @@ class Host:
         self._waiting: dict[int, Callable[[], str | None]] = {}
         self._poll = select.poll()
         self._lock = -1
+        self._state_lock: StateLock | None = None
 
     def run(self) -> None:
         """Run until something ends the system; reports why."""
@@ -81,6 +83,9 @@ class Host:
 
     def _boot(self) -> int:
         system = self._settings.system
+        if self._state_dir is not None:
+            # Kept to the end of this process: until then, actors may still write there.
+            self._state_lock = StateLock(self._state_dir, self._check_wanted)
         prepare()
         actors = sockets.boot(self._runtime)
         supervisor = actors.createActor(Supervisor)
@@ -100,10 +105,13 @@ class Host:
         deadline = time.monotonic() + self._settings.system.start_timeout_s
         answer = actors.ask(supervisor, boot, LOOK_S)
         while answer is None and time.monotonic() < deadline:
-            if os.getppid() != self._application or select.select([0], [], [], 0)[0]:
-                raise StartupError("the application ended before the actors were up")
+            self._check_wanted()
             answer = actors.listen(LOOK_S)
         return answer
+
+    def _check_wanted(self) -> None:
+        if os.getppid() != self._application or select.select([0], [], [], 0)[0]:
+            raise StartupError("the application ended before the actors were up")
 
     # Waiting.
 

@@ -22,6 +22,7 @@ from ..config.errors import StartupError
 from ..config.settings import Settings
 from . import runtime_dir
 from .log_lines import HostLine, write_host_line
+from .state_lock import WAIT_S
 from .trees import remove
 
 # What the host may know of the application's environment: enough to find Python and the temporary directory.
@@ -93,7 +94,7 @@ class HostProcess:
         }
         try:
             self._write(json.dumps(plan).encode() + b"\n")
-            ready = self._await_ready(settings.system.start_timeout_s + 5.0)
+            ready = self._await_ready(WAIT_S + settings.system.start_timeout_s + 5.0)
         except BaseException:
             self.end(0.0)
             raise

@@ -88,14 +88,14 @@ def one_plugin(
 
 def load(settings: Settings, plugins: Sequence[PluginSettings]) -> Ask:
     """Load these; the value is a list of registrations and errors."""
-    for plugin in plugins:
-        _check_durability(settings, plugin)
     specs = load_specs(plugins, known_permissions(settings.frame_types))
+    for spec in specs:
+        _check_durability(settings, spec)
     timeout_s = 2 * (settings.system.load_timeout_s + ANSWER_S) * (1 + len(specs) / 10)
     return Ask("supervisor", lambda n, to: m.LoadPlugins(n, to, specs), "loading", timeout_s)
 
 
-def _check_durability(settings: Settings, plugin: PluginSettings) -> None:
+def _check_durability(settings: Settings, plugin: m.LoadSpec) -> None:
     wanted = plugin.durability or settings.limits.durability
     if wanted == "disk" and not settings.system.state_dir:
         raise ConfigError(f"of {shown(plugin.bundle)}", [Fault("durability", NEEDS_STATE_DIR)])

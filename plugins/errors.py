@@ -53,13 +53,20 @@ class PluginNotRegistered(NyxPluginError, LookupError):
         super().__init__(text)
 
 
+# What is said of plugins that are loaded and can't do just now what is asked.
+_UNABLE = {
+    "paused": "is paused: its state has to be 'ready' for that; resume it first",
+    "restarting": "is being restarted: its state is 'restarting'; wait until it is 'ready', or unload it",
+}
+
+
 class PluginNotLoaded(NyxPluginError, LookupError):
-    """The plugin is registered but takes no frames in its present ``state``. Load it, or wait until it is ready."""
+    """The plugin is registered but can't do that in its present ``state``. Load it, or wait until it is ready."""
 
     def __init__(self, plugin_id: int, state: str) -> None:
         self.plugin_id = plugin_id
         self.state = state
-        super().__init__(f"plugin {plugin_id} is not loaded: its state is {state!r}")
+        super().__init__(f"plugin {plugin_id} {_UNABLE.get(state, f'is not loaded: its state is {state!r}')}")
 
 
 class PluginNotFailed(NyxPluginError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,3 +93,11 @@ def test_what_a_plugin_is_loaded_with_is_checked_as_a_whole() -> None:
     assert [fault.key for fault in refused.value.faults] == ["plugins[3].permissions", "plugins[3].config"]
     assert args.load_spec(PluginSettings("builtin:echo"), 0).bundle == "builtin:echo"
     assert Path(args.load_spec(PluginSettings("echo"), 0).bundle).is_absolute()
+
+
+def test_so_many_dead_letters_there_are_not() -> None:
+    """More numbers than letters can be kept are refused before they are read: even if they have no end."""
+    assert args.checked_letters(range(100_000)) == tuple(range(100_000))
+    for ids in (range(100_001), itertools.count()):
+        with pytest.raises(ValueError, match="ids must be 100,000 numbers of dead letters at most"):
+            args.checked_letters(ids)

@@ -78,7 +78,7 @@ def test_some_are_redelivered(letters: PluginSystem, invoke: Invoke, answer: Ans
     result = answer("dead-letters", "redeliver", "echo", "2")
     assert result == {"plugin_id": ECHO, "accepted": [2], "left": []}
     said = invoke("dead-letters", "redeliver", "echo", "--all")
-    assert said.stdout == "redelivered 1 dead letters of plugin 1002, 1 stay\n"
+    assert said.stdout == "redelivered 1 dead letter of plugin 1002, 1 stays\n"
     assert said.exit_code == 2 and said.stderr.startswith("Error: malformed frame")
     left = answer("dead-letters", "redeliver", "echo", "--all", code=2)["left"]
     assert [(item["letter_id"], item["error"]["type"]) for item in left] == [(3, "FrameError")]
@@ -91,7 +91,9 @@ def test_some_are_dropped(letters: PluginSystem, invoke: Invoke, answer: Answer)
     result = invoke("dead-letters", "drop", str(ECHO), "1", "2")
     assert result.exit_code == 1
     assert "plugin 1002 has no dead letter 2" in result.stderr
-    assert invoke("dead-letters", "drop", str(ECHO), "--all").stdout == "dropped 2 dead letters of plugin 1002\n"
+    assert invoke("dead-letters", "drop", str(ECHO), "1").stdout == "dropped 1 dead letter of plugin 1002\n"
+    assert invoke("dead-letters", "drop", str(ECHO), "--all").stdout == "dropped 1 dead letter of plugin 1002\n"
+    assert invoke("dead-letters", "drop", str(ECHO), "--all").stdout == "dropped 0 dead letters of plugin 1002\n"
 
 
 @pytest.mark.parametrize("command", ["redeliver", "drop"])

@@ -55,12 +55,13 @@ def test_a_load_tells_programs_what_is_loaded(answer: Answer) -> None:
     assert (refused["plugin"], refused["error"]["type"]) == (None, "BundleError")
 
 
-def test_what_the_options_say_goes_before_the_manifest(answer: Answer) -> None:
-    """Id, capacity and permissions are those of the command line."""
+def test_what_the_options_say_goes_before_the_manifest(driven: PluginSystem, answer: Answer) -> None:
+    """Id, capacity, permissions and the number of workers are those of the command line."""
     options = ("--id", "7", "--capacity", "9", "--capacity-bytes", "70000", "--permission", "control")
-    [loaded] = answer("load", "builtin:echo", *options)
+    [loaded] = answer("load", "builtin:echo", *options, "--instances", "2")
     plugin = loaded["plugin"]
     assert (plugin["plugin_id"], plugin["capacity"], plugin["permissions"]) == (7, 9, ["control"])
+    assert len(driven.plugin_stats(7).instances) == 2
 
 
 @pytest.mark.parametrize(

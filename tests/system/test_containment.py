@@ -17,7 +17,7 @@ import pytest
 from nyx_plugins import PluginHeader, PluginSystem
 from nyx_plugins.config.sandbox import Ceiling
 from nyx_plugins.config.settings import LimitSettings, Settings, SupervisionSettings
-from nyx_plugins.plugins.errors import PluginFailed
+from nyx_plugins.plugins.errors import PluginFailed, PluginNotLoaded
 
 DATA = 0x52
 
@@ -308,6 +308,21 @@ def test_frames_for_a_plugin_that_waits_for_its_restart_are_kept(
         receipts = send(system, 1, *NUMBERS)
         assert system.is_plugin_loaded(1)
         assert outcomes(receipts) == processed(*NUMBERS)
+
+
+@pytest.mark.needs_worker(reason="inline has no backoff")
+def test_a_plugin_that_waits_for_its_restart_says_so(
+    shared: PluginSystem, fault: Callable[..., Path], plugin_id: int, wait_event: Callable[..., Any]
+) -> None:
+    """It can't be paused; the error does not claim that it is not loaded, and it can be unloaded."""
+    shared.load(fault("crashing_plugin", plugin_id=plugin_id))
+    with shared.subscribe() as events:
+        for kind in ("restarted", "crashed"):
+            send(shared, plugin_id, b"crash")
+            wait_event(events, kind, plugin_id)
+    with pytest.raises(PluginNotLoaded, match=rf"^plugin {plugin_id} is being restarted: .* or unload it$"):
+        shared.pause(plugin_id)
+    shared.unload(plugin_id)
 
 
 # Plugin actors that end.

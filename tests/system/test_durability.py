@@ -327,14 +327,6 @@ def test_a_state_directory_that_can_not_be_used(place: Place) -> None:
         assert system.plugins() == []
 
 
-def test_two_systems_do_not_share_frames(place: Place) -> None:
-    """A plugin's frames belong to one system at a time; the other is told who is in the way."""
-    with place.system() as system, place.system() as other:
-        place.load(system)
-        with pytest.raises(JournalFailed, match="another system has it in use"):
-            place.load(other)
-
-
 def test_suspects_of_idempotent_plugins_are_delivered_again(place: Place) -> None:
     """With max_deliveries the frame that was in hand goes to the plugin once more, in its place."""
     (place.path / "witness" / "plugin.toml").write_text(

@@ -192,6 +192,18 @@ def test_plugin_not_loaded(
     check(caught.value, PluginNotLoaded, text, plugin_id=plugin_id, state="failed")
 
 
+@provokes(PluginNotLoaded, LookupError)
+def test_plugin_not_ready(live: PluginSystem, plugin_id: int) -> None:
+    """Of one that is loaded, the error does not say the contrary, but what is in the way and what to do."""
+    live.load("builtin:echo", plugin_id=plugin_id)
+    live.pause(plugin_id)
+    with pytest.raises(PluginNotLoaded) as caught:
+        live.scale(plugin_id, 2)
+    text = f"plugin {plugin_id} is paused: its state has to be 'ready' for that; resume it first"
+    check(caught.value, PluginNotLoaded, text, plugin_id=plugin_id, state="paused")
+    live.resume(plugin_id)
+
+
 @provokes(PermissionDenied, PermissionError)
 def test_permission_denied(live: PluginSystem) -> None:
     """A frame whose permission the plugin lacks is refused; the error names both."""
@@ -579,6 +591,20 @@ def test_startup_error_for_a_path_that_is_too_long(transport: str, tmp_path: Pat
     assert f"{len(str(base))} bytes, and 75 is the most" in caught.value.reason
     check(caught.value, StartupError, caught.value.reason, reason=caught.value.reason)
     assert not base.exists()
+
+
+@provokes(StartupError, OSError)
+def test_startup_error_for_a_state_directory_in_use(transport: str, runtime_base: Path, tmp_path: Path) -> None:
+    """A second system on a state directory is refused, and told whose it is; the first loses nothing."""
+    with PluginSystem(transport=transport, state_dir=tmp_path) as first:
+        first.load("builtin:echo")
+        with pytest.raises(StartupError) as caught:
+            PluginSystem(transport=transport, state_dir=tmp_path)
+        assert f"state directory {tmp_path} is in use by another system (process {first.host_pid})" in str(caught.value)
+        assert len(list(runtime_base.iterdir())) == 1
+        assert [info.plugin_id for info in first.plugins()] == [1002]
+    with PluginSystem(transport=transport, state_dir=tmp_path) as second:
+        assert [info.plugin_id for info in second.plugins()] == [1002]
 
 
 # Services.

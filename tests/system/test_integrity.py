@@ -173,8 +173,8 @@ def test_a_restarted_plugin_actor_checks_as_well(
 def meddler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Change each copy between its making and its first start; works where everything is in this process."""
 
-    def stage_and_change(source: Path, target: Path) -> StagedBundle:
-        staged = stage_bundle(source, target)
+    def stage_and_change(source: Path, target: Path, **more: Any) -> StagedBundle:
+        staged = stage_bundle(source, target, **more)
         unseal(target)
         rewrite(target)
         return staged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from nyx_plugins import PluginHeader, PluginSystem, StartupError, SystemStopped
+from nyx_plugins import PluginHeader, PluginSystem, SystemStopped
 
 HEADER = PluginHeader(1002, 0, b"x")
 
@@ -33,6 +34,10 @@ def _misuses(system: PluginSystem) -> list[Callable[[], Any]]:
     calls.append(lambda: system.grant(1002, "bogus"))
     calls.append(lambda: system.load("builtin:kv", permissions="control"))
     calls.append(lambda: system.subscribe(0))
+    calls.append(lambda: system.redeliver(1002, range(10**12)))
+    calls.append(lambda: system.drop_dead_letters(1002, itertools.count(1)))
+    for wrong_plugins in (None, [None], ["builtin:echo"], "ab", iter([5])):
+        calls.append(lambda plugins=wrong_plugins: system.load_many(plugins))
     for nonsense in (5, "x", [None]):
         calls.append(lambda nonsense=nonsense: system.load("builtin:kv", permissions=nonsense))
         calls.append(lambda nonsense=nonsense: system.load("builtin:kv", config=nonsense))
@@ -96,12 +101,3 @@ def test_a_daemon_without_standard_streams_can_embed_a_system(closed: str, tmp_p
     close = f"import os; [os.close(int(fd)) for fd in {closed!r}.split()]"
     subprocess.run([sys.executable, "-c", close + PROGRAM], cwd=tmp_path, check=True, timeout=50)
     assert (tmp_path / "answer").read_bytes() == b"x"
-
-
-def test_a_state_directory_with_garbage_in_it_is_no_start(
-    make_system: Callable[..., PluginSystem], tmp_path: Path
-) -> None:
-    """A registry that is no database ends the start with one sentence that names the file."""
-    (tmp_path / "registry.sqlite").write_bytes(b"garbage" * 1000)
-    with pytest.raises(StartupError, match=r"registry\.sqlite can't be used: file is not a database"):
-        make_system(state_dir=tmp_path)

@@ -58,7 +58,8 @@ def redeliver_some(
         print_json({"plugin_id": plugin_id, "accepted": list(result.accepted), "left": left})
     else:
         click.echo(
-            f"redelivered {len(result.accepted):,} dead letters of plugin {plugin_id}, {len(result.left):,} stay"
+            f"redelivered {_letters(len(result.accepted))} of plugin {plugin_id},"
+            f" {len(result.left):,} {'stays' if len(result.left) == 1 else 'stay'}"
         )
     # Most often they stay for the same reason.
     finish([*{str(error): error for error in result.left.values()}.values()], json_wanted)
@@ -71,7 +72,11 @@ def drop_some(system: PluginSystem, plugin: int | str, ids: Sequence[int] | None
     if json_wanted:
         print_json({"plugin_id": plugin_id, "dropped": dropped})
     else:
-        click.echo(f"dropped {dropped:,} dead letters of plugin {plugin_id}")
+        click.echo(f"dropped {_letters(dropped)} of plugin {plugin_id}")
+
+
+def _letters(count: int) -> str:
+    return "1 dead letter" if count == 1 else f"{count:,} dead letters"
 
 
 def _print_table(found: Sequence[DeadLetterInfo]) -> None:

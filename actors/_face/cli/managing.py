@@ -40,6 +40,7 @@ def load_bundles(
     permissions: Sequence[str],
     items: Sequence[tuple[str, Any]],
     table: dict[str, Any] | None,
+    instances: int | None,
     require_handshake: bool | None,
     durability: str | None,
 ) -> None:
@@ -47,7 +48,7 @@ def load_bundles(
     config = {**(table or {}), **dict(items)}
     options = (plugin_id, capacity, capacity_bytes, tuple(permissions) or None, config)
     _check_permissions(system, permissions)
-    more = {"require_handshake": require_handshake, "durability": durability}
+    more = {"instances": instances, "require_handshake": require_handshake, "durability": durability}
     results = _load_each(system, [_wanted(bundle, options, more) for bundle in bundles])
     if json_wanted:
         print_json([_load_fields(*pair) for pair in zip(bundles, results, strict=True)])

@@ -44,6 +44,7 @@ def _for_one_bundle(ctx: click.Context, param: click.Parameter, plugin_id: int |
     type=Whole(LEAST_CAPACITY_BYTES, MAX_CAPACITY_BYTES),
     help="Bytes that its mailbox holds.",
 )
+@click.option("--instances", metavar="N", type=Whole(1, MAX_INSTANCES), help="Workers that share its frames.")
 @click.option(
     "--permission",
     "permissions",
