@@ -20,8 +20,8 @@ WAIT_S = 5.0
 _LOOK_S = 0.05
 _TAKEN = (errno.EACCES, errno.EAGAIN)
 
-# The kernel tells processes apart, not the systems within one. By directory, with the process: forks inherit no lock.
-_held: dict[str, int] = {}
+# The kernel tells processes apart, not the systems within one.
+_held: dict[str, StateLock] = {}
 _changing = threading.Lock()
 
 
@@ -36,7 +36,6 @@ class StateLock:
         """Take it, while ``wanted`` does not raise; raises :class:`StartupError` when another system has it."""
         self._directory = directory
         self._fd = -1
-        self._released = False
         self._enter()
         try:
             self._fd = os.open(Path(directory, FILE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -53,18 +52,20 @@ class StateLock:
     def release(self) -> None:
         """Let another system have the directory. Idempotent."""
         with _changing:
-            if self._released:
-                return
-            self._released = True
-            del _held[self._directory]
-            if self._fd >= 0:
-                os.close(self._fd)
+            if _held.get(self._directory) is self:
+                del _held[self._directory]
+                self._close()
 
     def _enter(self) -> None:
         with _changing:
-            if _held.get(self._directory) == os.getpid():
+            if self._directory in _held:
                 raise _in_use(self._directory, str(os.getpid()))
-            _held[self._directory] = os.getpid()
+            _held[self._directory] = self
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def _wait(self, wanted: Callable[[], None]) -> None:
         deadline = time.monotonic() + WAIT_S
@@ -89,3 +90,15 @@ def _in_use(directory: str, holder: str) -> StartupError:
         f"state directory {directory} is in use by another system (process {holder}):"
         " end that one, or give this one a directory of its own (system.state_dir)"
     )
+
+
+def _forget_all() -> None:
+    """A process that was forked holds no lock, and keeps no file open for one."""
+    global _changing
+    _changing = threading.Lock()
+    for lock in _held.values():
+        lock._close()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget_all)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from nyx_plugins.config.errors import StartupError
 
 HOLDER = """
 import sys
+import warnings
 from nyx_plugins.actors.state_lock import StateLock
 lock = StateLock(sys.argv[1])
 print("held", flush=True)
@@ -90,3 +92,28 @@ def test_a_file_that_can_not_be_locked_is_named(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match=r"can't be locked: system\.lock: "):
         StateLock(str(tmp_path))
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_forked_process_has_neither_the_lock_nor_the_file(tmp_path: Path, impatient: None) -> None:
+    """It is refused like any other, its end frees nothing, and the file is open in one process only."""
+    lock = StateLock(str(tmp_path))
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forking beside threads; there is nothing here that they could hold.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        os._exit(_tried_in_a_fork(tmp_path, lock))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdin=-1, stdout=-1) as other:
+        lock.release()
+        assert other.communicate()[0] == b"held\n"
+
+
+def _tried_in_a_fork(directory: Path, lock: StateLock) -> int:
+    opened = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+    lock.release()
+    try:
+        StateLock(str(directory))
+    except StartupError as error:
+        return int(str(os.getppid()) not in str(error) or str(directory / FILE) in opened)
+    return 2
