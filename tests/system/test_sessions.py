@@ -9,6 +9,7 @@ import pytest
 
 from nyx_plugins import DispatchTimeout, MailboxFull, OutcomeKind, PluginHeader, PluginSystem
 from nyx_plugins.actors.backing import OwnHost
+from nyx_plugins.actors.frame_rules import frame_rules
 from nyx_plugins.actors.session import Session
 from nyx_plugins.actors.transports import sockets
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.needs_worker(reason="an inline system has one session, 
 def _second_session(system: PluginSystem) -> Session:
     assert isinstance(system._backing, OwnHost)
     host = system._backing.host
-    session = Session(sockets.Endpoint(host.runtime_dir, host.key, host.supervisor), system.settings.limits)
+    session = Session(sockets.Endpoint(host.runtime_dir, host.key, host.supervisor), frame_rules(system.settings))
     session.attach(10.0)
     return session
 
