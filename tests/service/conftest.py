@@ -108,7 +108,8 @@ def stats() -> Callable[..., PluginStats]:
 
     def make(**changes: Any) -> PluginStats:
         numbers = {field.name: 0 for field in attrs.fields(PluginStats)}
-        values = {"state": "ready", "latency": LatencyHistogram(), "actor_pid": NO_PROCESS, "worker_pid": None}
+        values = {"state": "ready", "latency": LatencyHistogram(), "instances": ()}
+        values |= {"actor_pid": NO_PROCESS, "worker_pid": None}
         return PluginStats(**{**numbers, **values, **changes})
 
     return make

@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_cla
 
 from nyx_plugins import (
     DispatchStats,
+    InstanceStats,
     PermissionDenied,
     PluginFailed,
     PluginHeader,
@@ -123,7 +124,7 @@ def test_everything_that_statistics_show_is_there(fake: Any, stats: Any, serve: 
     values = _scrape(serve(fake))
     assert {field: values[name, _labels(7)] for field, name in names.items()} == numbers
     derived = {"messages_processed", "errors"}  # frames_processed + frames_failed, and frames_failed
-    elsewhere = {"state", "latency", "actor_pid", "worker_pid", "last_death"}
+    elsewhere = {"state", "latency", "actor_pid", "worker_pid", "last_death", "instances"}
     assert {field.name for field in attrs.fields(PluginStats)} == set(names) | derived | elsewhere
     alone = [values[name, frozenset()] for name in ("plugins_loaded_total", "plugins_unloaded_total")]
     alone += [values[name, frozenset()] for name in ("dispatched_frames_total", "dispatch_errors_total")]
@@ -131,6 +132,15 @@ def test_everything_that_statistics_show_is_there(fake: Any, stats: Any, serve: 
     assert values["refused_frames_total", frozenset({("cause", "MailboxFull")})] == 4
     assert ("uptime_seconds", frozenset()) in values and ("events_dropped_total", frozenset()) in values
     assert any(name == "build_info" for name, _ in values)
+
+
+def test_each_instance_has_its_own_figures(fake: Any, stats: Any, serve: Serve) -> None:
+    """They are told apart by their number; one whose worker is started again is not up."""
+    fake.add(7, stats(instances=(InstanceStats("ready", 1, 2, 3, 4), InstanceStats("restarting", None, 5, 6, 7))))
+    values = _scrape(serve(fake))
+    names = ("instance_up", "instance_mailbox_frames", "instance_seen_frames_total", "instance_restarts_total")
+    assert [values[name, _labels(7, instance="0")] for name in names] == [1, 2, 3, 4]
+    assert [values[name, _labels(7, instance="1")] for name in names] == [0, 5, 6, 7]
 
 
 def test_latencies_are_a_histogram_in_seconds(fake: Any, stats: Any, serve: Serve) -> None:

@@ -23,6 +23,7 @@ from .snapshot import PluginSample, ProcessSample, Snapshot
 
 STATES = ("registered", "starting", "ready", "paused", "restarting", "failed", "quarantined", "draining")
 _PLUGIN = ("plugin_id", "plugin")
+_INSTANCE = (*_PLUGIN, "instance")
 _PROCESS = ("pid", "process")
 
 Read = Callable[[PluginStats], float]
@@ -86,12 +87,25 @@ def _of_plugins(plugins: Iterable[PluginSample]) -> Iterator[Metric]:
         yield _counter(name, text, _PLUGIN, [(labels, read(stats)) for labels, stats in answered])
     for name, text, read in _GAUGES:
         yield _gauge(name, text, _PLUGIN, [(labels, read(stats)) for labels, stats in answered])
+    yield from _of_instances(answered)
     yield _latencies([(labels, stats.latency) for labels, stats in answered])
     used = [(_labels(plugin), plugin.usage) for plugin in plugins if plugin.usage is not None]
     cpu = [(labels, usage.cpu_s) for labels, usage in used]
     yield _counter("plugin_cpu_seconds", "CPU time of plugin actor and workers.", _PLUGIN, cpu)
     memory = [(labels, float(usage.memory_bytes)) for labels, usage in used]
     yield _gauge("plugin_memory_bytes", "Memory of plugin actor and worker.", _PLUGIN, memory)
+
+
+def _of_instances(answered: Iterable[tuple[tuple[str, ...], PluginStats]]) -> Iterator[Metric]:
+    each = [((*labels, str(i)), one) for labels, stats in answered for i, one in enumerate(stats.instances)]
+    ready = [(labels, float(one.state == "ready")) for labels, one in each]
+    depth = [(labels, float(one.depth)) for labels, one in each]
+    seen = [(labels, float(one.processed)) for labels, one in each]
+    restarts = [(labels, float(one.restarts)) for labels, one in each]
+    yield _gauge("instance_up", "Whether the instance is ready (1) or not (0).", _INSTANCE, ready)
+    yield _gauge("instance_mailbox_frames", "Accepted frames of the instance without outcome.", _INSTANCE, depth)
+    yield _counter("instance_seen_frames", "Frames that its handlers have seen to their end.", _INSTANCE, seen)
+    yield _counter("instance_restarts", "Workers of the instance started again.", _INSTANCE, restarts)
 
 
 def _of_processes(processes: Iterable[ProcessSample]) -> Iterator[Metric]:
