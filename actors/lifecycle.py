@@ -65,6 +65,8 @@ class PluginLife:
     """How many plugin actors it had that were to run no worker, and ended."""
     _unloading: bool = False
     _resetting: bool = False
+    _is_leaving: bool = False
+    """Whether its plugin actor makes room for another: what is said of that one says nothing of the next."""
     _last_words: str = ""
     _former: str = ""
     _asked: bool = False
@@ -136,20 +138,20 @@ class PluginLife:
         """The plugin actor has a mailbox and a worker that is ready (also after a restart)."""
         if self.stage is Stage.STARTING:
             self.stage = Stage.OPENING
-        elif self.stage is not Stage.RESTARTING:
+        elif self.stage is not Stage.RESTARTING or self._is_leaving:
             return []
         self.route = route
         return [Do.SET_ROUTE]
 
     def route_set(self, leads_to_actor: bool = True) -> list[Directive]:
         """The dispatcher has done what the last SET_ROUTE said, which may have been about an actor that has ended."""
-        if self._actor_alive and not self.given_up:
+        if self._actor_alive and not self.given_up and not self._is_leaving:
             self.leftovers = ""
         match self.stage:
             case Stage.OPENING:
                 self.stage = Stage.READY
                 return [Do.NOTE_STATE, Publish(EventKind.LOADED), Publish(EventKind.READY), Do.ANSWER_LOAD]
-            case Stage.RESTARTING if self._actor_alive and leads_to_actor:
+            case Stage.RESTARTING if self._actor_alive and leads_to_actor and not self._is_leaving:
                 return self._up_again("reset" if self._resetting else "plugin actor")
             case Stage.CLOSING:
                 return self._drain()
@@ -172,8 +174,10 @@ class PluginLife:
 
         ``restarts`` are the recent ones.
         """
-        self.restarts = restarts or self.restarts
         crashed = Publish(EventKind.CRASHED, reason)
+        if self._is_leaving:
+            return [crashed]
+        self.restarts = restarts or self.restarts
         if self.stage in LOADING or self.stage in ENDING or self.stage is Stage.QUARANTINED:
             return [crashed]
         if restart_in_s is None:
@@ -184,7 +188,7 @@ class PluginLife:
 
     def worker_restarted(self) -> list[Directive]:
         """The plugin actor has a new worker that is ready."""
-        if self.stage is not Stage.RESTARTING:
+        if self.stage is not Stage.RESTARTING or self._is_leaving:
             return []
         return self._up_again("worker")
 
@@ -214,7 +218,7 @@ class PluginLife:
 
     def actor_exited(self, now: float, random: float) -> list[Directive]:
         """The plugin actor's process is gone."""
-        self._actor_alive = False
+        self._actor_alive = self._is_leaving = False
         if self.stage in LOADING:
             return self.step_failed(PluginFailed(self.plugin_id, "its plugin actor ended", "start"))
         if self.stage is Stage.UNDOING:
@@ -240,6 +244,8 @@ class PluginLife:
 
     def restart_failed(self, error: NyxPluginError) -> list[Directive]:
         """The restarted plugin actor could not bring its worker up."""
+        if self._is_leaving:
+            return []
         return self._fail(str(error)) if self.stage is Stage.RESTARTING else self.step_failed(error)
 
     def reset(self) -> list[Directive]:
@@ -249,7 +255,8 @@ class PluginLife:
         self.stage, self._resetting = Stage.RESTARTING, True
         self.restarts, self.quarantine_reason, self.failure = (), "", ""
         self.reset_error, self._windings_up = None, 0
-        start = [Do.STOP_ACTOR] if self._actor_alive else self.restart_due()
+        self._is_leaving = self._actor_alive
+        start = [Do.STOP_ACTOR] if self._is_leaving else self.restart_due()
         return [Do.FORGIVE, Do.NOTE_STATE, *start]
 
     # Another version.

@@ -385,6 +385,21 @@ def test_reset_starts_a_plugin_actor_of_its_own_and_answers_when_that_is_ready()
     assert (said[-1], life.state, life.reset_error) == (Do.ANSWER_RESET, "ready", None)
 
 
+def test_what_is_said_of_the_actor_before_a_reset_does_not_end_it() -> None:
+    """The answer about the last route, and the last words of an actor that ends, may come after the reset."""
+    life = failed_life(alive=True)
+    life.reset()
+    assert life.route_set() == []
+    assert life.worker_restarted() == []
+    assert life.actor_ready(ROUTE) == []
+    assert life.restart_failed(FAILURE) == []
+    assert kinds(life.worker_crashed("worker exited", None, (1.0,))) == [EventKind.CRASHED]
+    assert (life.state, life.restarts, life.leftovers) == ("restarting", (), "failed plugin")
+    assert life.actor_exited(3.0, 0.5) == [Do.SPAWN_ACTOR]
+    life.actor_ready(ROUTE)
+    assert life.route_set()[-1] is Do.ANSWER_RESET
+
+
 def test_reset_of_a_plugin_whose_actor_is_gone() -> None:
     """There is nobody to stop."""
     life = failed_life(alive=False)
