@@ -103,6 +103,8 @@ class Endpoint:
 
     def send(self, target: Address, message: Any) -> None:
         """Send one message; returns when it was written, or there is no such peer. Not thread-safe."""
+        # No loop runs there: without this, connections to actors that have ended would stay open.
+        self._sending.let_go_of_ended()
         intent = TransmitIntent(target, message)
         self._sending.scheduleTransmit(None, intent)
         while intent.result is None and not self._closed:

@@ -288,6 +288,10 @@ class UnixTransport:
         """Thespian's: hand messages to ``handler`` until it, the time or :meth:`abort_run` says to end."""
         return self._loop.run(handler, maximumDuration)
 
+    def let_go_of_ended(self) -> None:
+        """Close the connections whose other ends are gone, without waiting; for who sends and runs no loop."""
+        self._links.poll(0.0)
+
     # Reports, and the end.
 
     def counts(self) -> dict[str, int]:
