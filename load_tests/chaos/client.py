@@ -208,7 +208,7 @@ def _connect(order: Order) -> PluginSystem:
     deadline = time.monotonic() + CONNECT_S
     while True:
         try:
-            return PluginSystem.connect(Path(order.service), streams=(), timeout=2.0)
+            return PluginSystem.connect(Path(order.service), streams=(), timeout=CONNECT_S)
         except (DispatchTimeout, StartupError):
             if time.monotonic() > deadline:
                 raise

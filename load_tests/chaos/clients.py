@@ -15,6 +15,7 @@ from .client import Order
 
 # How much longer than its patience a client may take to end, in seconds.
 GRACE_S = 15.0
+LOOK_S = 0.02
 
 
 @attrs.define
@@ -24,6 +25,11 @@ class Member:
     order: Order
     process: subprocess.Popen[bytes]
     killed: bool = False
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether it has come as far as to write something down."""
+        return Path(self.order.diary).exists()
 
 
 class Clients:
@@ -45,6 +51,15 @@ class Clients:
             )
         self.everybody.append(Member(order, process))
 
+    def await_all(self, patience_s: float) -> bool:
+        """Wait until all have begun to send; whether they have, in that time."""
+        deadline = time.monotonic() + patience_s
+        while not all(member.is_sending for member in self.running):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(LOOK_S)
+        return True
+
     @property
     def running(self) -> list[Member]:
         """Those that have not been killed, in order of their numbers."""
@@ -52,7 +67,7 @@ class Clients:
 
     def kill(self, place: int) -> bool:
         """Kill one of those that have begun to send, and start another in its place; whether there was one."""
-        candidates = [m for m in self.running if m.process.poll() is None and Path(m.order.diary).exists()]
+        candidates = [member for member in self.running if member.process.poll() is None and member.is_sending]
         if not candidates:
             return False
         victim = candidates[place % len(candidates)]

@@ -38,6 +38,8 @@ EMBEDDED = 0
 # descriptor for each death would be hundreds.
 FEW_DESCRIPTORS = len(CAST) + 3
 SETTLE_S = 5.0
+# How long it may take until all clients send; before that nobody is killed.
+BEGIN_S = 60.0
 # How many plans for plugins are carried out at the same time, each for some of them.
 DIRECTIONS = 3
 
@@ -149,6 +151,8 @@ class Run:
             self._killer = Killer(plan.strikes(options.seed, options.roles), self._census, self._clients)
             for _ in range(options.clients):
                 self._clients.start()
+            if not self._clients.await_all(BEGIN_S):
+                self._faults.note("clients did not begin to send", f"within {BEGIN_S:g} s")
             for thread in (embedded, self._auditor, self._killer):
                 thread.start()
             for first in range(DIRECTIONS):
