@@ -72,19 +72,33 @@ def test_a_plugin_that_failed_keeps_its_counters(service: Service, fault: Callab
     assert (found["state"], found["dead_lettered"], found["error"]) == ("failed", 1, None)
 
 
-def test_a_service_that_stops_meanwhile_is_one_sentence(own_service: Service) -> None:
-    """A command that waits for it ends with exit code 3."""
+@pytest.fixture
+def waiting(own_service: Service) -> subprocess.Popen[str]:
+    """Return a command that sends more frames than there is room for, the first of which are in a mailbox."""
     with own_service.connect() as system:
         system.load("builtin:echo")
         system.pause(1002)
-    waiting = own_service.start("dispatch", "echo", "--count", "5000", "--timeout", "50")
-    with own_service.connect() as system:
+        process: subprocess.Popen[str] = own_service.start("dispatch", "echo", "--count", "5000", "--timeout", "50")
         while system.plugin_stats(1002).in_mailbox == 0:
             pass
-    own_service.stop()
+    return process
+
+
+def test_a_service_that_ends_meanwhile_is_one_sentence(own_service: Service, waiting: subprocess.Popen[str]) -> None:
+    """A command that waits for it ends with exit code 3."""
+    own_service.process.kill()
     told, errors = waiting.communicate(timeout=40)
     assert (waiting.returncode, told) == (3, "")
     assert errors.startswith("Error: the plugin system has stopped: ") and errors.count("\n") == 1
+
+
+def test_a_service_that_stops_meanwhile_is_one_sentence(own_service: Service, waiting: subprocess.Popen[str]) -> None:
+    """Frames are refused while their plugin is drained, which may be all of them; else exit code 3 tells the stop."""
+    own_service.stop()
+    _, errors = waiting.communicate(timeout=40)
+    draining = (1, "Error: plugin 1002 is not loaded: its state is 'draining'\n")
+    stopped = (3, "Error: the plugin system has stopped: it was stopped\n")
+    assert (waiting.returncode, errors) in (draining, stopped)
 
 
 def test_ctrl_c_leaves_the_service_running(service: Service) -> None:
