@@ -60,6 +60,8 @@ class Dispatcher(ActorProcess):
         """Sessions that have come before the permissions in force are known here."""
         self._must_know = False
         """Whether the supervisor waits until the permissions in force are known here."""
+        self._must_be_told = False
+        """Whether routes are on their way that an earlier dispatcher has known."""
         self._version = 0
         self._promises = Promises(0)
         self._counts = DispatchCounts(None)
@@ -105,6 +107,7 @@ class Dispatcher(ActorProcess):
                 self._start(message, sender)
             case m.RoutesTold():
                 # Before, what a session says of its credit could be about plugins that are not known yet.
+                self._must_be_told = False
                 self.send(sender, m.ChildReady("dispatcher"))
             case m.Introduce():
                 self._guard = message.address if message.role == "guard" else self._guard
@@ -118,7 +121,7 @@ class Dispatcher(ActorProcess):
     def _start(self, message: m.StartDispatcher, sender: Address) -> None:
         self._rules, self._parent, self._epoch = message.rules, sender, message.epoch
         self._letters = message.letters
-        self._must_know = message.restarted
+        self._must_know = self._must_be_told = message.restarted
         self.end_with_host(message.host_pid)
         if message.directory is not None:
             self._counts = DispatchCounts(Path(message.directory, "dispatched"))
@@ -245,7 +248,8 @@ class Dispatcher(ActorProcess):
     def _open(self, message: m.SetRoute) -> Target:
         route = message.route
         # Before the sessions have heard of this dispatcher, they hold what an earlier one has lent them.
-        target = self._targets[route.plugin_id] = Target.open(message, self._awaited if self._must_know else None)
+        holders = self._awaited if self._must_know or self._must_be_told else None
+        target = self._targets[route.plugin_id] = Target.open(message, holders)
         self._counts.loaded(message.load_id)
         self._publish(target, route)
         self._attach_all(target)
@@ -298,7 +302,7 @@ class Dispatcher(ActorProcess):
                 target.route = route
         if changed or gone:
             self._tell_sessions(changed, gone)
-        if self._must_know:
+        if self._must_know and not self._must_be_told:
             self._begin()
 
     def _begin(self) -> None:

@@ -146,7 +146,7 @@ class Swaps:
                 swap.plugin.life.registration = message.registration
                 return life.recorded(Record.ROW)
             case m.PermissionsInForce():
-                swap.asked.pop("registry", None)
+                # The registry's own answer may have been lost with it: then the next one is asked.
                 return life.recorded(Record.PERMISSIONS)
         raise TypeError(f"unknown message {message!r}")
 
