@@ -190,7 +190,8 @@ def test_a_link_outlives_its_worker_in_good_order(folder: Path, writer: Writer) 
                 send(theirs, piece, actor.link)
         settle(theirs, actor)
     actor.link.kill()
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    # What an earlier test has left to the garbage collector may go meanwhile.
+    assert len(os.listdir("/proc/self/fd")) <= len(before)
 
 
 def send(theirs: socket.socket, piece: bytes, link: Wired) -> None:
