@@ -182,9 +182,11 @@ def test_a_link_outlives_its_worker_in_good_order(folder: Path, writer: Writer) 
     before = os.listdir("/proc/self/fd")
     stream = writer.stream(writer.from_worker)
     note(f"stream: {stream.hex()}")
+    # Before anything is open: what is drawn may end the attempt.
+    pieces = list(writer.pieces(stream))
     actor = Actor(folder)
     with actor.link.theirs as theirs, bounds(stream, 1 << 18):
-        for piece in writer.pieces(stream):
+        for piece in pieces:
             with contextlib.suppress(BrokenPipeError):
                 theirs.settimeout(0)
                 send(theirs, piece, actor.link)
