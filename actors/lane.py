@@ -157,6 +157,8 @@ class Lane:
     def start(self) -> None:
         """Start a worker; it reports that it is ready, or the lane that it is not."""
         plan = self._home.plan
+        # Scaling starts all lanes, also one whose worker was to be started again a little later.
+        self._home.cancel_alarm(("restart", self.number))
         self._rewind()
         try:
             check_copy(plan.plugin_id, Path(plan.bundle_directory, "bundle"), plan.digest)
