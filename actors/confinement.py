@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from ..plugins.policy import Policy
+from ..plugins.worker.jail import plan
 from ..plugins.worker.jail.plan import Grants, Orders, Worker, orders, ruleset
 from ..plugins.worker.spawn import code_paths, worker_environment
 from .trees import make_empty
@@ -46,6 +47,12 @@ class Confinement:
             "network": self.network,
             "subprocesses": grants.subprocesses,
         }
+
+
+def prepare() -> None:
+    """Work out once what is the same for all workers: call it before the plugin actors are forked."""
+    plan.prepare()
+    code_paths("")
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ def lanes_on_disk(directory: Path) -> int:
 def read_assigned(directory: Path) -> int:
     """Among how many lanes frames are spread, as it was written last; 0 for never."""
     try:
-        return int((directory / _ASSIGNED).read_text("ascii"))
+        return int((directory / _ASSIGNED).read_bytes())
     except FileNotFoundError:
         return 0
 
@@ -43,7 +43,7 @@ def read_assigned(directory: Path) -> int:
 def write_assigned(directory: Path, count: int) -> None:
     """Note among how many lanes frames are spread from now on; a kill leaves the old number or the new one."""
     unfinished = directory / f"{_ASSIGNED}.new"
-    unfinished.write_text(str(count), "ascii")
+    unfinished.write_bytes(b"%d" % count)
     unfinished.rename(directory / _ASSIGNED)
 
 

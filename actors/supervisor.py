@@ -15,6 +15,7 @@ import attrs
 from ..plugins.worker.jail.level import NOTHING, enforcement
 from . import messages as m
 from ._thespian import ActorProcess, Address, same
+from .confinement import prepare
 from .essentials import Essentials
 from .events import EVENTS, Event, EventKind
 from .outlet import Batch, Outlet
@@ -106,6 +107,8 @@ class Supervisor(ActorProcess):
         """All are there: the host is told."""
         self._up = True
         self.send(self._host, m.Booted(os.getpid()))
+        if self.boot.settings.system.transport != "inline":
+            prepare()
 
     def _child_failed(self, message: m.ChildFailed, sender: Address) -> None:
         if self._up:

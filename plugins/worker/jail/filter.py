@@ -49,21 +49,19 @@ def program(machine: str, *, subprocesses: bool = False) -> Program:
 
 def for_worker(pid: int, *, subprocesses: bool = False) -> bytes:
     """Write this machine's program for the process ``pid`` as the kernel takes it."""
-    data = bytearray(_encoded(kernel.MACHINE, subprocesses))
-    for offset in _places_of_pid(kernel.MACHINE, subprocesses):
+    encoded, places_of_pid = _encoded(kernel.MACHINE, subprocesses)
+    data = bytearray(encoded)
+    for offset in places_of_pid:
         data[offset : offset + 4] = pid.to_bytes(4, "little")
     return bytes(data)
 
 
 @cache
-def _encoded(machine: str, subprocesses: bool) -> bytes:
-    return b"".join(_INSTRUCTION.pack(*line) for line in program(machine, subprocesses=subprocesses))
-
-
-@cache
-def _places_of_pid(machine: str, subprocesses: bool) -> tuple[int, ...]:
+def _encoded(machine: str, subprocesses: bool) -> tuple[bytes, tuple[int, ...]]:
+    """The program as the kernel takes it, and where process ids have to be put in."""
     lines = program(machine, subprocesses=subprocesses)
-    return tuple(place * 8 + 4 for place, line in enumerate(lines) if line.value == OWN_PID)
+    places = tuple(place * _INSTRUCTION.size + 4 for place, line in enumerate(lines) if line.value == OWN_PID)
+    return b"".join(_INSTRUCTION.pack(*line) for line in lines), places
 
 
 def _only_native(machine: str) -> list[Instruction]:

@@ -73,6 +73,13 @@ def orders(grants: Grants, worker: Worker, ruleset: int | None, without: Iterabl
     return [(name, told[name]) for name in LAYERS if name not in left_out]
 
 
+def prepare() -> None:
+    """Work out once what is the same for all workers: call it before processes are forked that start some."""
+    if "seccomp" not in unavailable():
+        filter.for_worker(0)
+    _interpreter()
+
+
 @cache
 def unavailable() -> dict[str, str]:
     """Return the layers that this machine can't have, and why."""
