@@ -1,4 +1,4 @@
-"""What a lane needs of its plugin actor."""
+"""What lanes need of their plugin actor: the actor itself, who keeps its books, and who decides what follows."""
 
 from __future__ import annotations
 
@@ -11,11 +11,44 @@ from ..plugins.worker.answers import Connect, Emit, Log, Open, Send
 from . import messages as m
 from .deaths import Death
 from .letter_book import DeadFrame
+from .standing import Standing
 from .tray import HandOut, Settled
 from .worker_link import Worker
 
 if TYPE_CHECKING:
     from .lane import Lane
+
+
+class Books(Protocol):
+    """Where it is put down what becomes of frames, before anybody is told."""
+
+    def hand_out(self, lane: Lane, batch: HandOut, then: Callable[[], None]) -> None:
+        """Call ``then``, which gives the batch to the worker, once it may be."""
+
+    def bury(self, reason: str, frames: Sequence[DeadFrame]) -> None:
+        """Keep frames that are about to be dead-lettered."""
+
+    def settled(self, outcomes: Settled) -> None:
+        """Tell the sessions the outcomes of their frames."""
+
+
+class Superior(Protocol):
+    """Who decides what follows."""
+
+    def lane_ready(self, lane: Lane) -> None:
+        """Its worker is ready."""
+
+    def lane_failed(self, reason: str, error: NyxPluginError | None) -> None:
+        """The first start of the plugin has failed."""
+
+    def lane_crashed(self, lane: Lane, death: Death) -> None:
+        """Its worker ended, and what was suspect is settled; decide what follows."""
+
+    def lane_went_on(self, lane: Lane) -> None:
+        """Its worker has less in hand than before, or nothing."""
+
+    def lane_stopped(self, lane: Lane, error: str | None) -> None:
+        """Its worker has ended because it was asked to; ``error`` is what ``on_unload`` raised."""
 
 
 class Home(Protocol):
@@ -26,12 +59,16 @@ class Home(Protocol):
         """What the plugin was started with."""
 
     @property
-    def is_paused(self) -> bool:
-        """Whether no worker is to be given frames."""
+    def standing(self) -> Standing:
+        """Whether the plugin is paused, was ready once, or is given up."""
 
     @property
-    def has_been_ready(self) -> bool:
-        """Whether the plugin was ready once: then a worker that does not start is a crash, and no failed load."""
+    def ledger(self) -> Books:
+        """Where it is put down what becomes of frames."""
+
+    @property
+    def foreman(self) -> Superior:
+        """Who decides what follows."""
 
     def watch(self, fd: int, watcher: Callable[[int], None], events: int = ...) -> None:
         """Call ``watcher`` whenever ``fd`` is ready."""
@@ -44,15 +81,6 @@ class Home(Protocol):
 
     def cancel_alarm(self, name: object) -> None:
         """See to it that this does not happen."""
-
-    def hand_out(self, lane: Lane, batch: HandOut, then: Callable[[], None]) -> None:
-        """Call ``then``, which gives the batch to the worker, once it may be."""
-
-    def bury(self, reason: str, frames: Sequence[DeadFrame]) -> None:
-        """Keep frames that are about to be dead-lettered."""
-
-    def settled(self, outcomes: Settled) -> None:
-        """Tell the sessions the outcomes of their frames."""
 
     def worker_said(
         self, message: Emit | Log | Connect | Open | Send, worker: Worker, policy: Policy | None = None
@@ -76,21 +104,3 @@ class Home(Protocol):
 
     def worker_dropped(self, worker: Worker) -> None:
         """Clean up behind a worker that was killed."""
-
-    def lane_ready(self, lane: Lane) -> None:
-        """Its worker is ready."""
-
-    def give_up(self, reason: str) -> None:
-        """No worker may be started again, for this reason."""
-
-    def lane_failed(self, reason: str, error: NyxPluginError | None) -> None:
-        """The first start of the plugin has failed."""
-
-    def lane_crashed(self, lane: Lane, death: Death) -> None:
-        """Its worker ended, and what was suspect is settled; decide what follows."""
-
-    def lane_went_on(self, lane: Lane) -> None:
-        """Its worker has less in hand than before, or nothing."""
-
-    def lane_stopped(self, lane: Lane, error: str | None) -> None:
-        """Its worker has ended because it was asked to; ``error`` is what ``on_unload`` raised."""

@@ -173,13 +173,13 @@ class Lane:
             self._start_failed(str(error))
 
     def _start_failed(self, reason: str, error: NyxPluginError | None = None) -> None:
-        if self._home.has_been_ready:
+        if self._home.standing.has_been_ready:
             if error is not None:
-                self._home.give_up(reason)
+                self._home.standing.give_up(reason)
             self.end_worker(Death(Cause.EXIT, f"did not start: {reason}"))
         else:
             self.drop_worker()
-            self._home.lane_failed(reason, error)
+            self._home.foreman.lane_failed(reason, error)
 
     def restart(self, after_s: float) -> None:
         """Start a worker again, in so many seconds."""
@@ -199,7 +199,7 @@ class Lane:
 
     def _stopped(self, error: str | None) -> None:
         self.drop_worker()
-        self._home.lane_stopped(self, error)
+        self._home.foreman.lane_stopped(self, error)
 
     def end_worker(self, death: Death) -> None:
         """End the worker for a reason that is not in its status."""
@@ -210,7 +210,7 @@ class Lane:
         cause = "deadline" if death.cause is Cause.DEADLINE else "crash"
         self.settle_suspects(f"{cause}: worker {death}")
         self.drop_worker()
-        self._home.lane_crashed(self, death)
+        self._home.foreman.lane_crashed(self, death)
 
     def drop_worker(self) -> None:
         """Kill the worker, if there is one; there is none from now on."""
@@ -282,7 +282,7 @@ class Lane:
             self._standby_mark.replace(self._mark)
         self._begin_anew()
         if old is None:
-            self._home.lane_ready(self)
+            self._home.foreman.lane_ready(self)
         return old
 
     def _begin_anew(self) -> None:
@@ -341,7 +341,7 @@ class Lane:
         self._home.note_death(death)
         if self._is_stopping:
             self._stopped(f"its worker {death}")
-        elif self._home.has_been_ready:
+        elif self._home.standing.has_been_ready:
             self._crashed(death)
         else:
             self._start_failed(f"its worker {death} before it was ready")
@@ -351,7 +351,7 @@ class Lane:
         if self.is_ready or self.worker is None:
             return
         self.is_ready = True
-        self._home.lane_ready(self)
+        self._home.foreman.lane_ready(self)
         self._vigil.check_consumption()
         self.pump()
 
@@ -363,7 +363,7 @@ class Lane:
             return
         results: list[Result] = [Failed(*item) if isinstance(item, (list, tuple)) else item for item in message.results]
         self._finish(tray, results, message.spent_us / 1e6)
-        self._home.lane_went_on(self)
+        self._home.foreman.lane_went_on(self)
         self.pump()
 
     # Frames.
@@ -384,7 +384,7 @@ class Lane:
         worker = self.worker
         assert worker is not None
         self._unsent += 1
-        self._home.hand_out(self, batch, lambda: self._send(worker, batch))
+        self._home.ledger.hand_out(self, batch, lambda: self._send(worker, batch))
 
     def _send(self, worker: Worker, batch: HandOut) -> None:
         # Another worker, if one is here by now, is given the frames anew.
@@ -395,7 +395,7 @@ class Lane:
     def _next_batch(self) -> HandOut | None:
         now_ms = int(time.time() * 1000)
         self._expire(now_ms)
-        if not self.is_ready or self.is_held or self._home.is_paused:
+        if not self.is_ready or self.is_held or self._home.standing.is_paused:
             return None
         tray = self._next_tray()
         was_idle = tray is not None and not tray.is_under_way
@@ -419,8 +419,8 @@ class Lane:
         if results:
             # Before they are finished: who is killed in between finishes them again, and they are kept once.
             for reason, frames in dead_frames(tray.box, tray.ring(self.number), results):
-                self._home.bury(reason, frames)
-            self._home.settled(tray.finish(results, spent_s))
+                self._home.ledger.bury(reason, frames)
+            self._home.ledger.settled(tray.finish(results, spent_s))
 
     def settle_suspects(self, reason: str) -> None:
         """Exactly the frames that the worker had started are suspect; those before them are done, those after go on."""
@@ -440,7 +440,7 @@ class Lane:
         for tray in self.trays:
             if count := tray.expired(now_ms):
                 self._finish(tray, [DeadLetter("expired")] * count)
-                self._home.lane_went_on(self)
+                self._home.foreman.lane_went_on(self)
 
     def _watch_expiry(self) -> None:
         """Look again when the time of the oldest frame is over: what no worker takes, nothing else would notice."""

@@ -217,6 +217,11 @@ class Lanes:
         finished = sorted(outcomes.items(), key=lambda outcome: outcome[0])
         return Recalled(finished, sorted(seq for part in parts for seq in part.unfinished))
 
+    def was_accepted(self, session: int, seq: int) -> bool:
+        """Whether a frame is in a mailbox, or was."""
+        known = self.recall(session)
+        return seq in known.unfinished or any(seq == finished for finished, _ in known.finished)
+
     def accepted(self) -> Mapping[object, int]:
         """How many frames each mailbox has accepted."""
         return {id(tray): tray.box.accepted for tray in self._trays()}

@@ -155,22 +155,20 @@ class DrainPlugin:
     """Whether durable frames that are not finished in time are left to the next system."""
 
 
+PluginQuestion: TypeAlias = GetPluginStats | ListDeadLetters | GetDeadLetter | DropDeadLetters
+"""What is answered at once."""
+
+PluginOrder: TypeAlias = StartPlugin | PausePlugin | ScalePlugin | Quarantine | SwapPlugin | DrainPlugin
+"""What the supervisor wants."""
+
 PluginMessage: TypeAlias = (
-    StartPlugin
+    PluginOrder
+    | PluginQuestion
     | Enqueue
     | Refuse
     | Fence
     | NoteViolations
-    | GetPluginStats
-    | ListDeadLetters
-    | GetDeadLetter
-    | DropDeadLetters
-    | PausePlugin
-    | ScalePlugin
-    | Quarantine
     | ViolationSeen
-    | SwapPlugin
-    | DrainPlugin
     | Introduce
     | SessionJoined
     | SessionLeft

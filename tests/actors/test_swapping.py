@@ -21,6 +21,7 @@ from nyx_plugins.actors.lane import Lane
 from nyx_plugins.actors.mailbox import DeadLetter
 from nyx_plugins.actors.pace import Pace
 from nyx_plugins.actors.retiring import Retiring
+from nyx_plugins.actors.standing import Standing
 from nyx_plugins.actors.swapping import Swapping, Switch
 from nyx_plugins.actors.worker_link import Owner, WorkerPlan
 from nyx_plugins.config.errors import NyxPluginError
@@ -150,8 +151,9 @@ class World:
         self.outcomes: list[tuple[int, Any]] = []
         self.said: list[Any] = []
         self.results: list[Switch | NyxPluginError] = []
-        self.is_paused = False
-        self.has_been_ready = True
+        self.standing = Standing()
+        self.standing.has_been_ready = True
+        self.ledger = self.foreman = self
         self.swapping: Swapping | None = None
         self.retiring: Retiring | None = None
         self.accepted = 0
@@ -199,7 +201,7 @@ class World:
     def worker_output(self, line: str) -> None:
         """It does not matter."""
 
-    worker_denied = worker_misbehaved = give_up = worker_output
+    worker_denied = worker_misbehaved = worker_output
 
     def note_death(self, death: Death) -> None:
         """It does not matter."""
@@ -506,7 +508,7 @@ def fire(world: World, lane: Lane) -> None:
 
 def pause(world: World) -> None:
     """Pause the plugin, or let it go on."""
-    world.is_paused = not world.is_paused
+    world.standing.is_paused = not world.standing.is_paused
     for lane in world.lanes:
         lane.pump()
 
@@ -548,7 +550,7 @@ def wind_up(world: World) -> None:
         world.swapping.abandon("it is over")
     if world.retiring is not None:
         world.retiring.end()
-    world.is_paused = False
+    world.standing.is_paused = False
     for lane in world.lanes:
         if ("restart", lane.number) in world.alarms:
             fire(world, lane)

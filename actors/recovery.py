@@ -1,0 +1,37 @@
+"""What a plugin actor goes on with: frames and outcomes of the one before, and frames on the disk."""
+
+from __future__ import annotations
+
+import attrs
+
+from . import messages as m
+from .answers import Answers
+from .durability import OnDisk, Volatile
+from .inheritance import by_session, enqueued
+from .lanes import Lanes
+
+
+def recover(plan: m.StartPlugin, lanes: Lanes, answers: Answers) -> None:
+    """Answer again what the actor that was here before may not have answered, and settle what it had in hand."""
+    for joined in plan.sessions:
+        known = lanes.recall(joined.session)
+        answers.accepted(joined.session, [seq for seq, _ in known.finished] + known.unfinished)
+        answers.settled(joined.session, known.finished)
+    for lane in lanes:
+        lane.settle_earlier()
+        if plan.leftovers:
+            lane.dead_letter_all(plan.leftovers)
+
+
+def inherit(lanes: Lanes, store: Volatile | OnDisk) -> None:
+    """Accept what is on the disk, and not in a mailbox."""
+    for session, frames in by_session(store.left).items():
+        message = enqueued(frames)
+        unknown = set(lanes.check(message).refused)
+        waiting = unknown.union(lanes.recall(session).unfinished)
+        if done := [frame.seq for frame in frames if frame.seq not in waiting]:
+            store.forget(session, done, lambda: None)
+        if unknown:
+            news = tuple(frame for frame in message.frames if frame[0] in unknown)
+            lanes.accept(attrs.evolve(message, frames=news))
+            lanes.note_deliveries(session, {frame.seq: frame.deliveries for frame in frames})
