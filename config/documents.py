@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from enum import StrEnum
 from functools import partial
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -128,7 +129,14 @@ def _structure_scalar(value: object, cls: type[Any]) -> Any:
 
 
 def _structure_literal(value: object, cls: Any) -> Any:
-    choices = get_args(cls)
+    return _chosen(value, get_args(cls))
+
+
+def _structure_choice(value: object, cls: Any) -> Any:
+    return cls(_chosen(value, [member.value for member in cls]))
+
+
+def _chosen(value: object, choices: Collection[str]) -> str:
     if type(value) is str and value in choices:
         return value
     raise _Refused([Fault("", f"must be one of {', '.join(map(repr, choices))}, not {_described(value)}")])
@@ -150,7 +158,7 @@ def _structure_table(value: object, cls: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise _mismatch(dict, value)
     collector, item_type = _Collector(), get_args(cls)[1]
-    if item_type is Any:
+    if item_type in (Any, object):
         return dict(value)
     table = {
         name: collector.attempt(shown_key(name), partial(_converter.structure, item, item_type))
@@ -217,9 +225,11 @@ def _make_converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=False)
     for scalar in (bool, int, float, str):
         converter.register_structure_hook(scalar, _structure_scalar)
+    converter.register_structure_hook(StrEnum, _structure_choice)
     converter.register_structure_hook_func(partial(_has_origin, Literal), _structure_literal)
     converter.register_structure_hook_func(partial(_has_origin, tuple), _structure_tuple)
     converter.register_structure_hook_func(partial(_has_origin, dict), _structure_table)
+    converter.register_structure_hook_func(partial(_has_origin, Mapping), _structure_table)
     converter.register_structure_hook_func(attrs.has, _structure_class)
     return converter
 
