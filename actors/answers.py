@@ -88,9 +88,9 @@ class Answers:
                 self._post(line, m.Settled, ())
 
     @property
-    def all_confirmed(self) -> bool:
-        """Whether every session has read all that it was asked to confirm."""
-        return not any(line.to_confirm for line in self._lines.values())
+    def unconfirmed(self) -> list[int]:
+        """The sessions that have not read all that they were asked to confirm."""
+        return [session for session, line in self._lines.items() if line.to_confirm]
 
     def _flush(self, line: _Line, window: int | None) -> None:
         while (line.ranges or line.outcomes) and (window is None or line.under_way < window):

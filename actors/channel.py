@@ -67,21 +67,24 @@ class Channel:
         return 0 if self._lease is None else self._lease.rejoin()
 
     def _send_again(self) -> None:
-        self._unsent = list(self._unaccepted.values())
+        # Frames for an earlier incarnation are not for the present one.
+        self._unsent = [sent for seq, sent in self._unaccepted.items() if seq not in self._of_old_lease]
 
-    def close(self) -> tuple[list[Receipt], list[Receipt]]:
-        """The plugin is gone: return the receipts of frames that are not on their way, and those of all others."""
+    def close(self) -> list[Receipt]:
+        """The plugin is gone: return the receipts of frames that were never sent. All others are `in_doubt`."""
         self.route = self._lease = None
         self.wants_credit = False
-        # What waits to be sent again may have been accepted by an actor that is gone: it is not among the unsent then.
-        never_sent = [seq for seq, _, _ in self._unsent if self._unaccepted.pop(seq, None) is not None]
-        for seq in never_sent:
-            self._extras.pop(seq, None)
-            self._count_refused(seq)
-        unsent = [self._receipts.pop(seq) for seq in never_sent]
+        unsent = [self._receipts[seq] for seq, _, _ in self._unsent if seq > self._sent_seq]
+        for receipt in unsent:
+            self._end(receipt.seq)
         self._unsent.clear()
         self._of_old_lease.update(self._receipts)
-        return unsent, list(self._receipts.values())
+        return unsent
+
+    def in_doubt(self, until: int | None = None) -> list[Receipt]:
+        """Return the receipts of frames, up to this number, that were sent to a plugin that is gone, in order."""
+        seqs = sorted(seq for seq in self._of_old_lease if until is None or seq <= until)
+        return [self._receipts[seq] for seq in seqs]
 
     def grant(self, frames: int) -> None:
         """Credit has come."""
@@ -155,10 +158,6 @@ class Channel:
         """How many frames were sent and have not been refused."""
         return self._dispatched
 
-    def was_sent(self, receipt: Receipt) -> bool:
-        """Whether the dispatcher may have seen this frame."""
-        return receipt.seq <= self._sent_seq
-
     def _count_sent(self, taken: list[Sent]) -> None:
         if taken and taken[-1][0] > self._sent_seq:
             self._dispatched += sum(1 for seq, _, _ in taken if seq > self._sent_seq)
@@ -216,6 +215,7 @@ class Channel:
         self._unaccepted.clear()
         self._extras.clear()
         self._unsent.clear()
+        self._of_old_lease.clear()
 
     def forget(self, receipt: Receipt) -> None:
         """Wait for this frame no longer."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import attrs
+
 from . import messages as m
 from ._thespian import Address
 from .answers import Answers
@@ -14,6 +16,7 @@ from .reception import Reception
 from .remarks import Remarks
 from .standing import Standing
 from .succession import Succession
+from .word_book import Words
 
 # How long an unload waits for sessions that do not read what became of their frames, in seconds.
 CONFIRM_S = 1.0
@@ -136,8 +139,13 @@ class Closing:
             self.say_last_words()
 
     def say_last_words(self, in_time: bool = True) -> None:
-        """Report once all sessions know what became of their frames, or do not read: nobody will tell them later."""
-        if self._last_words is not None and (self._answers.all_confirmed or not in_time):
+        """Report once all sessions know what became of their frames; who does not read, the supervisor will tell."""
+        unconfirmed = self._answers.unconfirmed
+        if self._last_words is not None and (not unconfirmed or not in_time):
             self._owner.cancel_alarm(CONFIRM_ALARM)
-            self._owner.send(self._parent, self._last_words)
+            words = {session: self._words_for(session) for session in unconfirmed}
+            self._owner.send(self._parent, attrs.evolve(self._last_words, last_words=words))
             self._last_words = None
+
+    def _words_for(self, session: int) -> Words:
+        return Words.of(*self._lanes.recall(session), self._lanes.keeper.known_until(session))

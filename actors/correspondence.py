@@ -70,11 +70,14 @@ class _Letter:
 class Correspondence:
     """Of one plugin: its own session, and the letters under way. It serves all workers of the plugin."""
 
-    def __init__(self, plugin_id: int, manifest: Manifest, settings: Settings, owner: Owner) -> None:
+    def __init__(
+        self, plugin_id: int, manifest: Manifest, settings: Settings, owner: Owner, supervisor: Address = None
+    ) -> None:
         self._plugin_id = plugin_id
         self._manifest = manifest
         self._settings = settings
         self._owner = owner
+        self._supervisor = supervisor
         self._early: list[m.SessionMessage] = []
         self.traffic: Traffic | None = None
         self._letters: dict[int, _Letter] = {}
@@ -82,7 +85,7 @@ class Correspondence:
 
     def join(self, session: int, dispatcher: Address, epoch: int) -> None:
         """Everybody has been told of this session, which is the plugin's from now on."""
-        self.traffic = Traffic(session, frame_rules(self._settings), threading.Condition())
+        self.traffic = Traffic(session, frame_rules(self._settings), threading.Condition(), self._supervisor)
         self.traffic.join(dispatcher, epoch)
         early, self._early = self._early, []
         for message in early:

@@ -120,6 +120,7 @@ class PluginActor(ActorProcess):
                 | m.Rejected()
                 | m.Accepted()
                 | m.Settled()
+                | m.LastWords()
                 | m.SystemStopping()
             ):
                 self._correspondence.note(message)
@@ -188,7 +189,7 @@ class PluginActor(ActorProcess):
         self._answers = Answers(plan.plugin_id, self.myAddress, self.send)
         self._broker = Broker(self)
         self._office = LetterOffice(plan, self._remarks.trouble)
-        self._correspondence = Correspondence(plan.plugin_id, plan.manifest, plan.settings, self)
+        self._correspondence = Correspondence(plan.plugin_id, plan.manifest, plan.settings, self, self._parent)
         self._keeper = OutcomeKeeper(Path(plan.directory, "outcomes"))
         for session in plan.sessions:
             self._join(session)

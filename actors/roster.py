@@ -27,6 +27,7 @@ from .root import Root
 from .stages import ENDING, GIVEN_UP, LOADING, Stage
 from .swaps import Swaps
 from .unanswered import Unanswered
+from .word_book import WordBook
 
 
 class Roster:
@@ -38,6 +39,7 @@ class Roster:
         self._loading = Loading(root, self._plugins)
         self.unanswered = Unanswered(root, self._plugins)
         self.swaps = Swaps(root, self)
+        self.words = WordBook()
         self._deeds = Deeds(root, self._plugins, self._loading, self.unanswered, self.swaps.plugin_gone, when_empty)
         self._going_on = False
 
@@ -139,6 +141,7 @@ class Roster:
                 return life.threshold_passed(message.reason)
             case m.PluginDrained():
                 self._plugins.unloaded[life.plugin_id] = message.dead_lettered
+                self.words.note(life.plugin_id, message.last_words, self._root.sessions)
                 return life.plugin_drained(message.unload_error or "")
             case m.RouteSet():
                 self._plugins.version = plugin.order.version = message.version

@@ -67,7 +67,7 @@ class Session:
         self._changed = threading.Condition(self._lock)
         self._to_send = threading.Condition(self._lock)
         self._turn = threading.RLock()
-        self._traffic = Traffic(self.id, rules, self._changed)
+        self._traffic = Traffic(self.id, rules, self._changed, endpoint.supervisor)
         self._outbox = self._traffic.outbox
         self._directory: m.Attached | None = None
         self._inquiries = Inquiries()

@@ -67,6 +67,8 @@ class Supervisor(ActorProcess):
                 self._attach(message)
             case m.Detach():
                 self.leave(message.session)
+            case m.AskLastWords():
+                self._tell_last_words(message)
             case m.LoadPlugins():
                 self._roster.load(message)
             case m.UnloadPlugin():
@@ -163,7 +165,13 @@ class Supervisor(ActorProcess):
             self.unwatch(fd)
             os.close(fd)
         self._outlet.unsubscribe(session)
+        self._roster.words.leave(session)
         self._tell_all(m.SessionLeft(session))
+
+    def _tell_last_words(self, asked: m.AskLastWords) -> None:
+        if (joined := self.sessions.get(asked.session)) is not None:
+            words = self._roster.words.take(asked.session, asked.plugin_id, asked.until)
+            self.send(joined.address, m.LastWords(asked.plugin_id, asked.until, words))
 
     def _tell_all(self, message: m.SessionJoined | m.SessionLeft) -> None:
         self.send(self.essential["dispatcher"], message)

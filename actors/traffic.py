@@ -6,6 +6,7 @@ Pure and not thread-safe: its session holds the lock, and wakes whoever sends af
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 from ..config.errors import NyxPluginError
 from ..plugins.errors import DispatchTimeout, MailboxFull, PluginNotRegistered, SystemStopped
@@ -24,7 +25,9 @@ from .waiting import Waiter
 class Traffic:
     """What the session ``session`` may send, has sent and is to send; receipts report to ``changed``."""
 
-    def __init__(self, session: int, rules: FrameRules, changed: threading.Condition) -> None:
+    def __init__(
+        self, session: int, rules: FrameRules, changed: threading.Condition, supervisor: Address = None
+    ) -> None:
         self.routes: dict[int, m.Route] = {}
         self.version = -1
         """Of the routes; below 0 as long as nobody has told of any."""
@@ -38,6 +41,7 @@ class Traffic:
         self.outbox = Outbox(session, self._channels)
         self._session = session
         self._rules = rules
+        self._supervisor = supervisor
         self._introduced: set[int] = set()
         """The plugins that have processed a handshake from here."""
         self._changed = changed
@@ -190,6 +194,8 @@ class Traffic:
             case m.Settled():
                 self._settled(message)
                 self._confirm(message.confirm_to)
+            case m.LastWords():
+                self._hear_last_words(message)
             case m.Rejected():
                 self._rejected(message)
             case m.RoutesChanged():
@@ -270,27 +276,38 @@ class Traffic:
             self.outbox.note_frames(channel)
 
     def _close(self, channel: Channel, drained: bool) -> None:
-        """Refuse what is not accepted: a drained plugin actor has told of all that is, and of any other nobody will.
+        """Refuse what was never sent. Of the rest a drained plugin actor has told, and of any other nobody will.
 
-        What a drained one has accepted comes to its outcome, which may still be on its way.
+        What it has told may still be on its way, or have come too late for it: then the supervisor knows.
         """
         self.outbox.forget_frames(channel)
         error = PluginNotRegistered(channel.plugin_id)
-        unsent, under_way = channel.close()
-        for receipt in unsent:
+        for receipt in channel.close():
             receipt._refuse(error)
-            self.outbox.refuse(error, channel.plugin_id, submitted=channel.was_sent(receipt))
-        for receipt in under_way:
-            if not (drained and receipt.accepted):
-                self._abandon(channel, receipt, error)
+            self.outbox.refuse(error, channel.plugin_id)
+        in_doubt = channel.in_doubt()
+        if in_doubt and drained:
+            ask = m.AskLastWords(self._session, channel.plugin_id, in_doubt[-1].seq)
+            self.outbox.command(self._supervisor, ask)
+        elif in_doubt:
+            self._abandon(channel, in_doubt)
 
-    def _abandon(self, channel: Channel, receipt: Receipt, error: PluginNotRegistered) -> None:
-        channel.forget(receipt)
-        if receipt.accepted:
-            receipt._settle(Outcome(OutcomeKind.DEAD_LETTERED, reason="its plugin actor was gone"))
-        else:
-            receipt._refuse(error)
-            self.outbox.refuse(error, channel.plugin_id, submitted=True)
+    def _hear_last_words(self, message: m.LastWords) -> None:
+        channel, words = self._channel(message.plugin_id), message.words
+        self._settled(m.Settled(message.plugin_id, words.finished))
+        channel.accept((seq, seq) for seq in words.unfinished)
+        silent = [receipt for receipt in channel.in_doubt(message.until) if receipt.seq not in words.unfinished]
+        self._abandon(channel, silent)
+
+    def _abandon(self, channel: Channel, receipts: Iterable[Receipt]) -> None:
+        error = PluginNotRegistered(channel.plugin_id)
+        for receipt in receipts:
+            channel.forget(receipt)
+            if receipt.accepted:
+                receipt._settle(Outcome(OutcomeKind.DEAD_LETTERED, reason="its plugin actor was gone"))
+            else:
+                receipt._refuse(error)
+                self.outbox.refuse(error, channel.plugin_id, submitted=True)
 
     def _channel(self, plugin_id: int) -> Channel:
         channel = self._channels.get(plugin_id)

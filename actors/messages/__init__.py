@@ -68,6 +68,7 @@ from .to_session import (
     CreditGranted,
     CreditRecalled,
     Delivery,
+    LastWords,
     Rejected,
     Reply,
     RoutesChanged,
@@ -76,6 +77,7 @@ from .to_session import (
     SystemStopping,
 )
 from .to_supervisor import (
+    AskLastWords,
     Attach,
     Boot,
     Booted,
@@ -138,6 +140,7 @@ from .values import (
 __all__ = [
     "FROM_DISPATCHER",
     "Accepted",
+    "AskLastWords",
     "Attach",
     "Attached",
     "Batch",
@@ -177,6 +180,7 @@ __all__ = [
     "GuardedPlugin",
     "Introduce",
     "KnownRegistrations",
+    "LastWords",
     "ListDeadLetters",
     "ListRegistrations",
     "LoadPlugins",

@@ -15,6 +15,7 @@ from .to_session import (
     Accepted,
     CreditGranted,
     CreditRecalled,
+    LastWords,
     Rejected,
     RoutesChanged,
     Settled,
@@ -179,5 +180,6 @@ PluginMessage: TypeAlias = (
     | Rejected
     | Accepted
     | Settled
+    | LastWords
     | SystemStopping
 )

@@ -10,6 +10,7 @@ import attrs
 from ...plugins.worker.jail.level import Enforcement
 from .._thespian import Address
 from ..results import Result
+from ..word_book import Words
 from .values import Introduce, Route
 
 
@@ -37,8 +38,8 @@ class Attached:
 class RoutesChanged:
     """Dispatcher to session: routes that are new or changed, and ids whose route is gone.
 
-    ``gone`` maps to whether the plugin was drained: only then will outcomes of its last frames still arrive. An id
-    that is in both has lost all that was under way, and then got the route.
+    ``gone`` maps to whether the plugin was drained: only then are there last words about frames that are still under
+    way. An id that is in both has lost all that was under way, and then got the route.
     """
 
     version: int
@@ -95,6 +96,18 @@ class Settled:
 
 
 @attrs.frozen
+class LastWords:
+    """Supervisor to session: what its plugin actor has said last of frames up to ``until`` that were under way.
+
+    What it does not speak of was not accepted.
+    """
+
+    plugin_id: int
+    until: int
+    words: Words
+
+
+@attrs.frozen
 class Delivery:
     """A batch of one stream for one subscriber: events, emitted frames or log lines.
 
@@ -130,6 +143,7 @@ SessionMessage: TypeAlias = (
     | Rejected
     | Accepted
     | Settled
+    | LastWords
     | Delivery
     | SystemStopping
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import attrs
@@ -9,6 +10,7 @@ import attrs
 from ...config.settings import Settings
 from ...plugins.manifest import Manifest
 from ...plugins.policy import Policy
+from ..word_book import Words
 from .to_services import GetRegistration, ListRegistrations
 from .values import DeliverySeen, LoadSpec, PausePlugin, Question, Registration, ScalePlugin
 
@@ -41,6 +43,15 @@ class Detach:
     """Session to supervisor: this session is over."""
 
     session: int
+
+
+@attrs.frozen
+class AskLastWords:
+    """Session to supervisor: the plugin is gone; what became of frames up to ``until``? Answered with LastWords."""
+
+    session: int
+    plugin_id: int
+    until: int
 
 
 @attrs.frozen
@@ -227,6 +238,8 @@ class PluginDrained:
     load_id: int
     dead_lettered: int
     unload_error: str | None
+    last_words: Mapping[int, Words] = attrs.field(factory=dict)
+    """By session, for those that have not confirmed what became of their frames."""
 
 
 @attrs.frozen
@@ -335,6 +348,7 @@ SupervisorMessage: TypeAlias = (
     Boot
     | Attach
     | Detach
+    | AskLastWords
     | LoadPlugins
     | UnloadPlugin
     | ResetPlugin

@@ -91,13 +91,13 @@ def test_the_last_answer_is_confirmed_by_those_who_had_any() -> None:
     session.answers.join(2, "elsewhere")
     session.answers.accepted(1, [1])
     session.answers.send_all()
-    assert not session.answers.all_confirmed
+    assert session.answers.unconfirmed == [1]
     session.answers.acknowledge(1)
-    assert session.answers.all_confirmed
+    assert not session.answers.unconfirmed
     session.answers.accepted(1, [2])
     session.answers.send_all()
     session.answers.leave(1)
-    assert session.answers.all_confirmed
+    assert not session.answers.unconfirmed
 
 
 def test_sessions_that_are_not_there_are_not_answered() -> None:

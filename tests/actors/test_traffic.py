@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from nyx_plugins import MailboxFull, PermissionDenied, PluginHeader, PluginNotRegistered, SystemStopped
 from nyx_plugins.actors import messages as m
 from nyx_plugins.actors.frame_rules import FrameRules
-from nyx_plugins.actors.receipt import Receipt
+from nyx_plugins.actors.receipt import OutcomeKind, Receipt
+from nyx_plugins.actors.results import Failed
 from nyx_plugins.actors.traffic import Traffic
 from nyx_plugins.actors.waiting import Waiter
+from nyx_plugins.actors.word_book import NOTHING, Words
 from nyx_plugins.plugins.policy import Policy
 
 DATA, CONTROL = 0x52, 0x53
@@ -140,6 +142,72 @@ def test_a_plugin_that_is_loaded_anew_lets_in_who_waited(traffic: Traffic) -> No
     traffic.note(routes(attrs.evolve(ROUTE, epoch=2), gone={7: False}))
     traffic.note(m.CreditGranted(7, 4))
     assert waiter.result().seq == 3
+
+
+def doubtful() -> tuple[Traffic, list[Receipt]]:
+    """Return a session that hears late of the end of a plugin, and its frames: two were sent, one accepted."""
+    traffic = Traffic(1, FrameRules(), threading.Condition(), "supervisor")
+    traffic.outbox.dispatcher = "dispatcher"
+    traffic.note(routes(ROUTE))
+    traffic.note(m.CreditGranted(7, 3))
+    receipts = fill(traffic)
+    sent(traffic)
+    traffic.note(m.Accepted(7, ((1, 1),)))
+    receipts.append(traffic.offer(DATA, HEADER))
+    traffic.note(routes(gone={7: True}))
+    return traffic, receipts
+
+
+def test_whoever_hears_late_of_the_end_asks_what_became_of_what_was_sent() -> None:
+    """What was never sent is refused at once; of the rest the supervisor knows, whom nobody has killed."""
+    traffic, (first, second, unsent) = doubtful()
+    with pytest.raises(PluginNotRegistered):
+        unsent.raise_refusal()
+    assert not first.done and not second.done
+    assert traffic.outbox.next() == ("supervisor", m.AskLastWords(1, 7, 2))
+    traffic.note(m.LastWords(7, 2, Words(((1, None), (2, Failed("ValueError", "no"))))))
+    assert first.result().kind is OutcomeKind.PROCESSED
+    assert second.accepted and second.result().kind is OutcomeKind.FAILED
+    traffic.note(m.Settled(7, ((1, b"late"),)))
+    assert traffic.outstanding() == {}
+
+
+def test_what_the_last_words_do_not_speak_of_was_not_accepted() -> None:
+    """It is refused, and counted as a frame that was sent; what is accepted and unfinished stays."""
+    traffic, (first, second, _) = doubtful()
+    sent(traffic)
+    traffic.note(m.LastWords(7, 2, Words((), (1,))))
+    assert first.accepted and not first.done
+    with pytest.raises(PluginNotRegistered):
+        second.raise_refusal()
+    [submit] = sent(traffic)
+    assert [(refusal.cause, refusal.was_submitted) for refusal in submit.refusals] == [("PluginNotRegistered", True)]
+
+
+def test_what_is_in_doubt_is_not_sent_to_another_plugin() -> None:
+    """Neither to the next one of that id, nor by way of the next dispatcher; and its answers still count."""
+    traffic, (first, second, _) = doubtful()
+    traffic.note(routes(attrs.evolve(ROUTE, epoch=2), version=2))
+    traffic.note(m.CreditGranted(7, 4))
+    newer = traffic.offer(DATA, HEADER)
+    traffic.rejoin("next", 2)
+    batches = [batch for message in sent(traffic) for batch in getattr(message, "batches", ())]
+    assert [frame[0] for batch in batches for frame in batch.frames] == [newer.seq]
+    traffic.note(m.Accepted(7, ((2, 2),)))
+    traffic.note(m.Settled(7, ((1, None), (2, None))))
+    traffic.note(m.LastWords(7, 2, NOTHING))
+    assert first.done and second.done and not newer.done
+
+
+def test_of_a_plugin_that_was_not_drained_nobody_is_asked(traffic: Traffic) -> None:
+    """Nobody has told the supervisor: what was accepted is dead-lettered, the rest is refused."""
+    first, second = fill(traffic)
+    sent(traffic)
+    traffic.note(m.Accepted(7, ((1, 1),)))
+    traffic.note(routes(gone={7: False}))
+    assert first.result().kind is OutcomeKind.DEAD_LETTERED
+    with pytest.raises(PluginNotRegistered):
+        second.raise_refusal()
 
 
 def test_the_end_ends_everything(traffic: Traffic) -> None:

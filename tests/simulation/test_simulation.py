@@ -42,6 +42,12 @@ def test_every_promise_holds_under_these_seeds(first: int, bundles: Path) -> Non
     assert not faults, "\n".join(f"{fault}\n  replay with: make simulate SEED={seed}" for seed, fault in faults.items())
 
 
+@pytest.mark.parametrize("seed", [5409, 30147])
+def test_seeds_that_once_broke_a_promise_keep_it(seed: int, bundles: Path) -> None:
+    """A session that reads nothing while a plugin is unloaded hears in the end what became of each frame."""
+    assert attempt(seed, bundles) is None
+
+
 @st.composite
 def programs(draw: st.DrawFn) -> list[Op]:
     """Programs that hypothesis can make smaller."""
