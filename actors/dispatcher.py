@@ -20,7 +20,7 @@ from ..plugins.errors import PluginFailed, PluginNotRegistered
 from . import messages as m
 from ._thespian import ActorProcess, Address
 from .admission import ACCEPTING, Rejection, admit_all
-from .credit import CreditLedger, Grant, Recall
+from .credit import Grant, Recall
 from .dead_letters import Bounds, DeadLetters
 from .dependencies import wants
 from .dispatch_counts import DispatchCounts
@@ -72,9 +72,9 @@ class Dispatcher(ActorProcess):
             case m.Submit():
                 self._submit(message)
             case m.WantCredit():
-                self._with_ledger(message, CreditLedger.want)
+                self._want(message)
             case m.ReturnCredit():
-                self._with_ledger(message, CreditLedger.returned)
+                self._take_back(message)
             case m.Overflowed():
                 self._overflowed(message, sender)
             case m.GetPluginStats():
@@ -208,9 +208,14 @@ class Dispatcher(ActorProcess):
 
     # Credit.
 
-    def _with_ledger(self, message: m.WantCredit | m.ReturnCredit, change: Any) -> None:
+    def _want(self, message: m.WantCredit) -> None:
         if (target := self._targets.get(message.plugin_id)) is not None:
-            self._move_credit(target, change(target.ledger, message.session, message.frames))
+            self._move_credit(target, target.ledger.want(message.session, message.frames))
+
+    def _take_back(self, message: m.ReturnCredit) -> None:
+        target = self._targets.get(message.plugin_id)
+        if target is not None and message.epoch >= target.lends_since:
+            self._move_credit(target, target.ledger.returned(message.session, message.frames))
 
     def _move_credit(self, target: Target, moves: list[Grant | Recall]) -> None:
         for move in moves:

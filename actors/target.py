@@ -24,6 +24,8 @@ class Target:
     ledger: CreditLedger
     first_epoch: int
     """Frames sent under an older one were for another plugin of the same id."""
+    lends_since: int
+    """Credit that was lent under an older epoch is none of the ledger's."""
     _former: list[Address] = attrs.field(factory=list)
     _introduced: set[int] = attrs.field(factory=set)
     """The sessions that the actor has been told of from here."""
@@ -34,7 +36,8 @@ class Target:
         route = message.route
         restore = holders is not None and message.actor is not None
         ledger = CreditLedger.restore(route.capacity, holders or ()) if restore else CreditLedger(route.capacity)
-        return cls(message.load_id, route, message.actor, ledger, message.first_epoch or route.epoch)
+        first = message.first_epoch or route.epoch
+        return cls(message.load_id, route, message.actor, ledger, first, first)
 
     @property
     def epochs(self) -> range:
@@ -48,7 +51,7 @@ class Target:
             self._former = [*self._former, self.actor][-FORMER:] if self.actor is not None else self._former
         if actor is None:
             # With what they have under way the sessions give up their leases.
-            self.ledger = CreditLedger(self.route.capacity)
+            self.ledger, self.lends_since = CreditLedger(self.route.capacity), self.route.epoch
         self.actor = actor
 
     def introduce(self, session: int) -> bool:

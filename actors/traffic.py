@@ -250,8 +250,9 @@ class Traffic:
         return owed
 
     def _give_back(self, channel: Channel, frames: int) -> None:
-        if frames:
-            self.outbox.to_dispatcher(m.ReturnCredit(self._session, channel.plugin_id, frames))
+        if frames and channel.route is not None:
+            epoch = channel.route.epoch
+            self.outbox.to_dispatcher(m.ReturnCredit(self._session, channel.plugin_id, frames, epoch))
 
     def _change_routes(self, message: m.RoutesChanged) -> None:
         for plugin_id, drained in message.gone.items():

@@ -148,6 +148,8 @@ class ReturnCredit:
     session: int
     plugin_id: int
     frames: int
+    epoch: int
+    """Of the route that it was lent for: an earlier plugin's is nobody's any more."""
 
 
 @attrs.frozen

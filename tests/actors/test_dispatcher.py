@@ -135,6 +135,18 @@ def test_frames_for_an_earlier_plugin_of_the_same_id_are_refused(dispatcher: Pro
     assert isinstance(rejected.frames[0][1], PluginNotRegistered)
 
 
+def test_credit_for_an_earlier_plugin_of_the_same_id_does_not_come_back(dispatcher: Probe) -> None:
+    """Whoever reads late gives back what was lent for the last one; what is lent for this one stays lent."""
+    dispatcher.tell("supervisor", m.DropRoute(1, 7, True))
+    dispatcher.tell("supervisor", m.SetRoute(2, attrs.evolve(ROUTE, epoch=2), "actor"))
+    ledger = dispatcher._targets[7].ledger
+    lent = ledger.lease(SESSION)
+    dispatcher.tell("session", m.ReturnCredit(SESSION, 7, 1, epoch=1))
+    assert ledger.lease(SESSION) == lent > 0
+    dispatcher.tell("session", m.ReturnCredit(SESSION, 7, 1, epoch=2))
+    assert ledger.lease(SESSION) == lent - 1
+
+
 def test_a_revoke_is_answered_when_all_that_was_let_through_has_arrived(dispatcher: Probe) -> None:
     """The plugin actor passes the fence behind the frames; routes and answer carry the version."""
     dispatcher.submit(1)

@@ -114,9 +114,9 @@ def test_credit_is_kept_for_who_waits_and_given_back_when_they_leave() -> None:
     assert isinstance(waiter, Waiter)
     sent(traffic)
     traffic.note(m.CreditRecalled(7, 3))
-    assert sent(traffic) == [m.ReturnCredit(1, 7, 2)]
+    assert sent(traffic) == [m.ReturnCredit(1, 7, 2, epoch=1)]
     traffic.leave(waiter)
-    assert sent(traffic) == [m.ReturnCredit(1, 7, 1)]
+    assert sent(traffic) == [m.ReturnCredit(1, 7, 1, epoch=1)]
 
 
 def test_a_route_that_is_another_refuses_whom_it_concerns(traffic: Traffic) -> None:
