@@ -1,17 +1,14 @@
-"""One lane of a plugin actor: a worker, and the frames on their way to it, control frames before all others.
+"""One lane of a plugin actor: a worker, and the frames on their way to it.
 
-The actor has messages in and out; the lane has the mailbox, the batches under way, the deadline, what is suspect after
-a crash, and the start and the end of its worker.
+The actor has messages in and out; the lane has the batches under way, the deadline, what is suspect after a crash, and
+the start and the end of its worker.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections import deque
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 from ..config.errors import NyxPluginError
 from ..plugins.errors import BundleChanged
@@ -33,122 +30,54 @@ from ..plugins.worker.answers import (
     SwapFailed,
 )
 from ..plugins.worker.protocol import ProtocolError
-from . import messages as m
 from .deaths import Cause, Death
 from .home import Home
-from .inline_worker import InlineWorker
-from .lane_files import CONTROL, DATA, mailbox_path, mark_path, open_mailbox
+from .lane_files import CONTROL
 from .letter_office import dead_frames
+from .listener import Listener
+from .rack import Rack
 from .results import DeadLetter, Failed, Result
-from .tray import BATCH_FRAMES, BATCHES_UNDER_WAY, HandOut, Tray
+from .snapshots import OnSnapshot, Snapshots
+from .tray import HandOut, Tray
 from .vigil import Vigil
-from .worker_link import Owner, Worker, WorkerLink, WorkerPlan
+from .worker_link import Worker
+from .workplace import Workplace
 
-OnSnapshot: TypeAlias = Callable[[SnapshotPart | SnapshotDone | SwapFailed], None]
 
-
-class Lane:
-    """Owns a worker and a tray of frames for it. All that happens is started by its actor or by the worker."""
+class Lane(Listener):
+    """Owns a worker and a rack of frames for it. All that happens is started by its actor or by the worker."""
 
     def __init__(self, home: Home, number: int) -> None:
+        super().__init__(home)
         self.number = number
         self.worker: Worker | None = None
         self.is_ready = False
         self.is_held = False
         """Whether its worker is given no more frames for now, though they are accepted."""
-        self._snapshots: deque[OnSnapshot] = deque()
-        """Who is told of the plugin's state, in the order in which it was asked for."""
-        self._home = home
-        self._directory = Path(home.plan.directory)
-        self._marks = Path(home.plan.durable or home.plan.directory)
+        self.rack = Rack(home, number)
+        self.workplace = Workplace(home, number)
+        self._snapshots = Snapshots()
         self._vigil = Vigil(self, home)
         self._is_pumping = self._is_stopping = False
         self._unsent = 0
         """Batches that the worker is about to be given."""
-        self._trays: dict[int, Tray] = {}
-        self.trays: list[Tray] = []
-        """Those that there are, in the order in which they are served."""
-        self.is_recovered = mailbox_path(self._directory, number, DATA).exists()
-        self.data = self.tray(DATA)
-        if mailbox_path(self._directory, number, CONTROL).exists():
-            self.tray(CONTROL)
-
-    @property
-    def _max_deliveries(self) -> int:
-        manifest = self._home.plan.manifest
-        return manifest.max_deliveries if manifest.idempotent else 1
-
-    @property
-    def depth(self) -> int:
-        """Frames without outcome."""
-        return sum(tray.box.depth for tray in self.trays)
-
-    @property
-    def flags(self) -> list[int]:
-        """Which trays there are."""
-        return list(self._trays)
 
     @property
     def restarts(self) -> int:
         """How often its worker was started again."""
-        return self.data.box.restarts
+        return self.rack.data.box.restarts
 
     @property
     def holds_back(self) -> bool:
         """Whether the worker has not been sent yet what is under way: what keeps frames has to be on the disk first."""
         return self._unsent > 0
 
-    @property
-    def is_under_way(self) -> bool:
-        """Whether the worker has frames in hand."""
-        return any(tray.is_under_way for tray in self.trays)
-
-    def tray(self, flag: int) -> Tray:
-        """Where frames of this kind wait; that for control frames is made when the first comes."""
-        tray = self._trays.get(flag)
-        if tray is None:
-            box = open_mailbox(self._home.plan, self.number, flag)
-            self._trays[flag] = tray = Tray(box, flag, self._max_deliveries)
-            self.trays = [self._trays[flag] for flag in (CONTROL, DATA) if flag in self._trays]
-        return tray
-
     # The worker's life.
-
-    def new_worker(self, owner: Owner, standby: bool = False) -> Worker:
-        """A worker that is not started; what it does, ``owner`` is told. With ``standby`` it comes beside another."""
-        plan = self._home.plan
-        if plan.settings.system.transport == "inline":
-            return InlineWorker(owner)
-        page, most = self._standby_mark if standby else self._mark, BATCHES_UNDER_WAY * BATCH_FRAMES
-        return WorkerLink(owner, self._home, page, plan.settings.limits.max_reply_bytes, most)
-
-    @property
-    def _mark(self) -> Path:
-        return mark_path(self._marks, self.number)
-
-    @property
-    def _standby_mark(self) -> Path:
-        return self._marks / f"mark-{self.number}-standby"
-
-    def worker_plan(self, plan: m.StartPlugin, standby: bool = False) -> WorkerPlan:
-        """What a worker of this version of the plugin is started with."""
-        return WorkerPlan(
-            plan.plugin_id,
-            plan.manifest.name,
-            str(Path(plan.bundle_directory, "bundle")),
-            plan.manifest.entry_point,
-            plan.config,
-            plan.policy,
-            plan.settings.limits.max_reply_bytes,
-            str(Path(plan.bundle_directory, f"scratch-{self.number}")),
-            plan.settings.limits.snapshot_bytes,
-            standby,
-        )
 
     def settle_earlier(self) -> None:
         """Settle what the worker of an earlier plugin actor had in hand."""
-        self.worker = self.new_worker(self)
-        for tray in self.trays:
+        self.worker = self.workplace.new_worker(self)
+        for tray in self.rack.trays:
             tray.expect_mark()
         self.settle_suspects("crash: the plugin actor and its worker ended")
         self.worker.kill()
@@ -165,10 +94,10 @@ class Lane:
         except BundleChanged as changed:
             self._start_failed(str(changed), changed)
             return
-        self.worker = self.new_worker(self)
+        self.worker = self.workplace.new_worker(self)
         self._alarm("start", plan.settings.system.load_timeout_s)
         try:
-            self.worker.start(self.worker_plan(plan))
+            self.worker.start(self.workplace.worker_plan(plan))
         except ImportError as error:
             self._start_failed(str(error))
 
@@ -183,7 +112,7 @@ class Lane:
 
     def restart(self, after_s: float) -> None:
         """Start a worker again, in so many seconds."""
-        self.data.box.note_restart()
+        self.rack.data.box.note_restart()
         self._alarm("restart", after_s)
 
     def stop(self) -> None:
@@ -235,51 +164,36 @@ class Lane:
         """Release everything, for good."""
         self.drop_worker()
         self._home.cancel_alarm(("expire", self.number))
-        for tray in self.trays:
-            tray.box.close()
+        self.rack.close()
 
     def _rewind(self) -> None:
         self._unsent = 0
-        for tray in self.trays:
-            tray.rewind()
+        self.rack.rewind()
 
     # Another worker takes the present one's place.
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no worker has anything in hand."""
-        return not self.is_under_way
 
     def send_snapshot(self, answer: OnSnapshot) -> bool:
         """Ask the worker for its plugin's state, which ``answer`` is told; false when there is no worker to ask."""
         if self.worker is None or not self.is_ready:
             return False
-        self._snapshots.append(answer)
+        self._snapshots.add(answer)
         self.worker.send_snapshot()
         return True
 
     def forget_snapshot(self) -> None:
         """Nobody waits for the state any more; it may still come."""
-        self._snapshots = deque(_ignore for _ in self._snapshots)
-
-    def _snapshot_answered(self, message: SnapshotPart | SnapshotDone | SwapFailed) -> None:
-        if not self._snapshots:
-            raise ProtocolError("it was not asked for its state")
-        answer = self._snapshots[0] if isinstance(message, SnapshotPart) else self._snapshots.popleft()
-        answer(message)
+        self._snapshots.forget()
 
     def switch(self, worker: Worker) -> Worker | None:
         """Let a worker that is ready take the place of the present one, which is returned if it is to be stopped."""
-        assert self.is_idle
+        assert not self.rack.is_under_way
         old = self.worker if self.is_ready else None
         if old is None:
             self.drop_worker()
         self._snapshots.clear()
         self.worker = worker
         worker.serve(self)
-        with contextlib.suppress(FileNotFoundError):
-            # A plugin actor that comes after this one looks for the mark of the worker that works.
-            self._standby_mark.replace(self._mark)
+        self.workplace.switch()
         self._begin_anew()
         if old is None:
             self._home.foreman.lane_ready(self)
@@ -287,13 +201,8 @@ class Lane:
 
     def _begin_anew(self) -> None:
         self.is_ready = True
-        for tray in self.trays:
-            tray.max_deliveries = self._max_deliveries
+        self.rack.renew()
         self._vigil.renew()
-
-    def remove_standby_mark(self) -> None:
-        """The worker beside the present one is gone."""
-        self._standby_mark.unlink(missing_ok=True)
 
     # What the worker does.
 
@@ -314,27 +223,11 @@ class Lane:
                     raise ProtocolError("it stopped, and was not asked to")
                 self._stopped(message.error)
             case SnapshotPart() | SnapshotDone() | SwapFailed():
-                self._snapshot_answered(message)
+                self._snapshots.answered(message)
             case Restored():
                 raise ProtocolError("it has taken over, and was not asked to")
             case _:
                 assert_never(message)
-
-    def worker_output(self, line: str) -> None:
-        """Pass on what the plugin printed."""
-        self._home.worker_output(line)
-
-    def worker_denied(self, what: str) -> None:
-        """Pass on what the policy has denied."""
-        self._home.worker_denied(what)
-
-    def worker_misbehaved(self, what: str) -> None:
-        """Pass on a breach of the protocol."""
-        self._home.worker_misbehaved(what)
-
-    def await_answers(self) -> None:
-        """Let others run."""
-        self._home.await_answers()
 
     def worker_gone(self, death: Death) -> None:
         """The worker's process has ended."""
@@ -356,7 +249,7 @@ class Lane:
         self.pump()
 
     def _done(self, message: Done) -> None:
-        tray, first = self._trays.get(message.first_index & CONTROL), message.first_index & ~CONTROL
+        tray, first = self.rack.by_flag.get(message.first_index & CONTROL), message.first_index & ~CONTROL
         if not self.is_ready or tray is None or not tray.is_due(first, len(message.results)):
             self.worker_misbehaved(f"results for frames {message.first_index}.., which were not due")
             self.end_worker(Death(Cause.PROTOCOL, "answered frames that it was not given"))
@@ -397,23 +290,12 @@ class Lane:
         self._expire(now_ms)
         if not self.is_ready or self.is_held or self._home.standing.is_paused:
             return None
-        tray = self._next_tray()
+        tray = self.rack.next()
         was_idle = tray is not None and not tray.is_under_way
         batch = None if tray is None else tray.take(now_ms)
         if batch is not None:
             self._vigil.begin(was_idle)
         return batch
-
-    def _next_tray(self) -> Tray | None:
-        """Whose frames come next: the control frames. A worker has those of one tray in hand, so that it is plain
-        what a crash makes suspect.
-        """
-        first, *others = self.trays
-        if not others:
-            return first
-        [data] = others
-        chosen, other = (first, data) if first.is_waiting else (data, first)
-        return None if other.is_under_way else chosen
 
     def _finish(self, tray: Tray, results: list[Result], spent_s: float | None = None) -> None:
         if results:
@@ -428,23 +310,23 @@ class Lane:
             # One that lives could go on between a look at its mark and its end.
             self.worker.halt()
             mark = self.worker.mark()
-            for tray in self.trays:
+            for tray in self.rack.trays:
                 self._finish(tray, tray.verdicts(mark, reason))
 
     def dead_letter_all(self, reason: str) -> None:
         """Finish every frame that is left."""
-        for tray in self.trays:
+        for tray in self.rack.trays:
             self._finish(tray, [DeadLetter(reason)] * tray.box.depth)
 
     def _expire(self, now_ms: int) -> None:
-        for tray in self.trays:
+        for tray in self.rack.trays:
             if count := tray.expired(now_ms):
                 self._finish(tray, [DeadLetter("expired")] * count)
                 self._home.foreman.lane_went_on(self)
 
     def _watch_expiry(self) -> None:
         """Look again when the time of the oldest frame is over: what no worker takes, nothing else would notice."""
-        due = [tray.expires_at_ms for tray in self.trays if tray.expires_at_ms]
+        due = [tray.expires_at_ms for tray in self.rack.trays if tray.expires_at_ms]
         if due:
             self._alarm("expire", min(due) / 1000 - time.time())
 
@@ -469,7 +351,3 @@ class Lane:
 
     def _alarm(self, kind: str, after_s: float) -> None:
         self._home.alarm((kind, self.number), after_s)
-
-
-def _ignore(message: object) -> None:
-    """Let what nobody waits for any more come to nothing."""

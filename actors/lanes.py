@@ -76,7 +76,7 @@ class Lanes:
 
     def is_needed(self, lane: Lane) -> bool:
         """Whether the lane has to have a worker."""
-        return lane.number < self.assigned or lane.depth > 0
+        return lane.number < self.assigned or lane.rack.depth > 0
 
     @property
     def is_ready(self) -> bool:
@@ -86,7 +86,7 @@ class Lanes:
     @property
     def is_under_way(self) -> bool:
         """Whether any worker has frames in hand."""
-        return any(lane.is_under_way for lane in self._lanes)
+        return any(lane.rack.is_under_way for lane in self._lanes)
 
     @property
     def depth(self) -> int:
@@ -100,21 +100,21 @@ class Lanes:
 
     def note_violations(self, count: int) -> None:
         """Count violations of permissions."""
-        self._lanes[0].data.box.note_violations(count)
+        self._lanes[0].rack.data.box.note_violations(count)
 
     def _trays(self) -> list[Tray]:
-        return [tray for lane in self._lanes for tray in lane.trays]
+        return [tray for lane in self._lanes for tray in lane.rack.trays]
 
     def spread(self, count: int) -> None:
         """Spread frames among so many lanes from now on. What any lane knows of a session, all know from now on."""
         self._open(count)
-        for flag in sorted({flag for lane in self._lanes for flag in lane.flags}):
+        for flag in sorted({flag for lane in self._lanes for flag in lane.rack.by_flag}):
             last: dict[int, int] = {}
             for lane in self._lanes:
-                for session, seq in lane.tray(flag).box.last_seqs().items():
+                for session, seq in lane.rack.tray(flag).box.last_seqs().items():
                     last[session] = max(seq, last.get(session, 0))
             for lane in self._lanes:
-                lane.tray(flag).box.note_last_seqs(last)
+                lane.rack.tray(flag).box.note_last_seqs(last)
         self.assigned = count
         write_assigned(self._directory, count)
 
@@ -158,7 +158,7 @@ class Lanes:
         return frames if frames[0][0] > last else [frame for frame in frames if frame[0] > last]
 
     def _beside(self, tray: Tray) -> Held:
-        if len(self._lanes) == 1 and len(self._lanes[0].trays) == 1:
+        if len(self._lanes) == 1 and len(self._lanes[0].rack.trays) == 1:
             return NOTHING_HELD
         held = self.held()
         return Held(held.frames - tray.box.depth, held.bytes - tray.box.bytes_held)
@@ -179,7 +179,7 @@ class Lanes:
 
     def _spread(self, message: m.Enqueue, flag: int, frames: Sequence[NewFrame]) -> list[Share]:
         if self.assigned == 1:
-            return [(self._lanes[0].tray(flag), frames)]
+            return [(self._lanes[0].rack.tray(flag), frames)]
         if self._plan.balance == "least_loaded":
             return self._level(message.session, flag, frames)
         by_key, extras = self._plan.balance == "by_key", message.extras
@@ -187,16 +187,16 @@ class Lanes:
         for frame in frames:
             key = extras[frame[0]].key if by_key and frame[0] in extras else None
             shares[lane_of(frame[0], key, self.assigned)].append(frame)
-        return [(self._lanes[number].tray(flag), share) for number, share in shares.items()]
+        return [(self._lanes[number].rack.tray(flag), share) for number, share in shares.items()]
 
     def _level(self, session: int, flag: int, frames: Sequence[NewFrame]) -> list[Share]:
         """What any lane knows goes to the one that knows the most; the rest in runs to those that are emptiest."""
-        knowing = max((lane.tray(flag) for lane in self._lanes), key=lambda tray: tray.box.last_seq(session))
+        knowing = max((lane.rack.tray(flag) for lane in self._lanes), key=lambda tray: tray.box.last_seq(session))
         last = knowing.box.last_seq(session)
         count = sum(frame[0] <= last for frame in frames)
         shares: list[Share] = [(knowing, frames[:count])] if count else []
-        for number, share in runs([lane.depth for lane in self.active], len(frames) - count):
-            shares.append((self._lanes[number].tray(flag), frames[count : count + share]))
+        for number, share in runs([lane.rack.depth for lane in self.active], len(frames) - count):
+            shares.append((self._lanes[number].rack.tray(flag), frames[count : count + share]))
             count += share
         return shares
 
@@ -247,10 +247,10 @@ class Lanes:
 
 
 def _instance(lane: Lane) -> InstanceStats:
-    parts = [tray.box.statistics() for tray in lane.trays]
+    parts = [tray.box.statistics() for tray in lane.rack.trays]
     processed = sum(part.processed + part.failed for part in parts)
     pid = (lane.worker.pid or None) if lane.worker is not None else None
-    return InstanceStats("ready" if lane.is_ready else "restarting", pid, lane.depth, processed, lane.restarts)
+    return InstanceStats("ready" if lane.is_ready else "restarting", pid, lane.rack.depth, processed, lane.restarts)
 
 
 def _expiries(message: m.Enqueue) -> Mapping[int, int]:

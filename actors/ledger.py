@@ -37,7 +37,7 @@ class Ledger:
         if not self._store.is_on_disk:
             then()
             return
-        tray, first = lane.tray(batch.first & CONTROL), batch.first & ~CONTROL
+        tray, first = lane.rack.tray(batch.first & CONTROL), batch.first & ~CONTROL
         self._store.hand_out(tray.ring(lane.number), first, tray.box.origins(first, len(batch.frames)), then)
 
     def bury(self, reason: str, frames: Sequence[DeadFrame]) -> None:

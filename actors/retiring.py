@@ -9,17 +9,18 @@ from ..plugins.worker.answers import Answer, Connect, Emit, Log, Open, Send, Sto
 from ..plugins.worker.protocol import ProtocolError
 from .deaths import Death
 from .home import Home
+from .listener import Listener
 from .worker_link import Worker
 
 ALARM = "retire"
 
 
-class Retiree:
+class Retiree(Listener):
     """One of them: it gets no frames any more, and what it does until its end goes on as before."""
 
     def __init__(self, home: Home, worker: Worker, policy: Policy, on_end: Callable[[Retiree], None]) -> None:
+        super().__init__(home)
         self.worker = worker
-        self._home = home
         self._policy = policy
         self._on_end = on_end
 
@@ -34,22 +35,6 @@ class Retiree:
                 self.end()
             case _:
                 raise ProtocolError(f"{type(message).__name__} is out of place in a worker that stops")
-
-    def worker_output(self, line: str) -> None:
-        """Pass on what the plugin printed."""
-        self._home.worker_output(line)
-
-    def worker_denied(self, what: str) -> None:
-        """Pass on what the policy has denied."""
-        self._home.worker_denied(what)
-
-    def worker_misbehaved(self, what: str) -> None:
-        """Pass on a breach of the protocol."""
-        self._home.worker_misbehaved(what)
-
-    def await_answers(self) -> None:
-        """Let others run."""
-        self._home.await_answers()
 
     def worker_gone(self, death: Death) -> None:
         """Its process has ended."""

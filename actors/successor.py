@@ -26,6 +26,8 @@ from . import messages as m
 from .deaths import Death
 from .home import Home
 from .lane import Lane
+from .listener import Listener
+from .snapshots import SnapshotAnswer
 
 # What a plugin emits before it is in its place is held back; honest ones emit little.
 MAX_EMITS = 1000
@@ -52,25 +54,25 @@ class Party(Protocol):
         """A step has failed for one of them."""
 
 
-class Successor:
+class Successor(Listener):
     """A worker with the plan of the new version, for one lane. What it may say depends on its phase."""
 
     def __init__(self, home: Home, lane: Lane, plan: m.StartPlugin, party: Party) -> None:
+        super().__init__(home)
         self.phase = Phase.STARTING
         self.has_state = False
         self.lane = lane
-        self._home = home
         self._plan = plan
         self._party = party
         self._pieces: list[bytes] = []
         self._size = 0
         self._emits: list[Emit] = []
         self._emitted = self._emitted_bytes = 0
-        self.worker = lane.new_worker(self, standby=True)
+        self.worker = lane.workplace.new_worker(self, standby=True)
 
     def start(self) -> None:
         """Start it; the party is told when it is ready. Raises :class:`ImportError`."""
-        self.worker.start(self.lane.worker_plan(self._plan, standby=True))
+        self.worker.start(self.lane.workplace.worker_plan(self._plan, standby=True))
 
     def take_over(self) -> None:
         """Get the state of the lane's present worker, and go on from it; the lane has nothing in hand."""
@@ -87,12 +89,12 @@ class Successor:
     def kill(self) -> None:
         """It is not needed."""
         self.worker.kill()
-        self.lane.remove_standby_mark()
+        self.lane.workplace.clear_standby()
         self._home.worker_dropped(self.worker)
 
     # What the old version says.
 
-    def _from_predecessor(self, message: SnapshotPart | SnapshotDone | SwapFailed) -> None:
+    def _from_predecessor(self, message: SnapshotAnswer) -> None:
         match message:
             case SnapshotPart():
                 self._collect(message.piece)
@@ -153,10 +155,6 @@ class Successor:
             self._party.fail(self._step, f"it emitted more than {most} before it was in its place")
         else:
             self._emits.append(message)
-
-    def worker_output(self, line: str) -> None:
-        """Pass on what the plugin printed."""
-        self._home.worker_output(line)
 
     def worker_denied(self, what: str) -> None:
         """Log what the policy has denied; the plugin in its place is not to blame."""

@@ -55,7 +55,7 @@ class Vigil:
     def check_deadline(self) -> None:
         """End the worker if its frame has taken too long."""
         self._is_watching = False
-        tray = next((tray for tray in self._lane.trays if tray.is_under_way), None)
+        tray = next((tray for tray in self._lane.rack.trays if tray.is_under_way), None)
         if tray is None or self._lane.worker is None:
             return
         in_hand = tray.in_hand(self._lane.worker.mark())

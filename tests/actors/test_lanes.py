@@ -119,7 +119,7 @@ class Spreading(RuleBasedStateMachine):
     def finish(self, data: st.DataObject) -> None:
         """Some lane's worker has done some of its frames."""
         lane = data.draw(st.sampled_from(range(len(self.lanes))))
-        for tray in self.lanes[lane].trays:
+        for tray in self.lanes[lane].rack.trays:
             tray.finish([None] * data.draw(st.integers(0, tray.box.depth)))
 
     @rule(count=st.integers(1, 5))
@@ -127,7 +127,7 @@ class Spreading(RuleBasedStateMachine):
         """Frames are spread among another number of lanes; by key, only when all are empty."""
         if self.balance == "by_key":
             for lane in self.lanes:
-                for tray in lane.trays:
+                for tray in lane.rack.trays:
                     tray.finish([None] * tray.box.depth)
         self.lanes.spread(count)
         assert len(self.lanes.active) == count
@@ -156,7 +156,7 @@ class Spreading(RuleBasedStateMachine):
             return
         where: dict[Any, set[int]] = {}
         for lane in self.lanes:
-            for tray in lane.trays:
+            for tray in lane.rack.trays:
                 origins = tray.box.origins(tray.box.finished, tray.box.depth)
                 for session in (1, 2, 3):
                     seqs = [seq for owner, seq in origins if owner == session]

@@ -24,6 +24,7 @@ from nyx_plugins.actors.retiring import Retiring
 from nyx_plugins.actors.standing import Standing
 from nyx_plugins.actors.swapping import Swapping, Switch
 from nyx_plugins.actors.worker_link import Owner, WorkerPlan
+from nyx_plugins.actors.workplace import Workplace
 from nyx_plugins.config.errors import NyxPluginError
 from nyx_plugins.config.settings import LimitSettings, Settings
 from nyx_plugins.plugins.errors import SwapFailed
@@ -261,7 +262,7 @@ class World:
     def accept(self, lane: Lane, count: int = 1) -> None:
         """Accept frames for a lane."""
         seqs = range(self.accepted + 1, self.accepted + count + 1)
-        self.accepted += lane.data.accept(SESSION, [(seq, 0x52, b"h", 0) for seq in seqs])
+        self.accepted += lane.rack.data.accept(SESSION, [(seq, 0x52, b"h", 0) for seq in seqs])
         self.sent.setdefault(lane.number, []).extend(seqs)
         lane.pump()
 
@@ -274,9 +275,11 @@ class World:
 class _Lane(Lane):
     worker: Any
 
+
+class _Workplace(Workplace):
     def new_worker(self, owner: Owner, standby: bool = False) -> Scripted:
         if standby:
-            self._standby_mark.touch()
+            self.standby_mark.touch()
         return Scripted(self._home, owner)  # type: ignore[arg-type]  # it is a World
 
 
@@ -284,6 +287,7 @@ class _Lane(Lane):
 def unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take every copy of a bundle for what it was, and every worker for as fast as any other."""
     monkeypatch.setattr(Pace, "frames", 3)
+    monkeypatch.setattr(lane_module, "Workplace", _Workplace)
     for module in (lane_module, swapping_module):
         monkeypatch.setattr(module, "check_copy", lambda *_: None)
 
