@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from nyx_plugins.load_tests.chaos.command import chaos
+from nyx_plugins.load_tests.peers.command import peers
 from nyx_plugins.load_tests.recovery import recovery
 from nyx_plugins.load_tests.swap import main as swap
 
@@ -15,6 +16,7 @@ def main() -> None:
 
 
 main.add_command(chaos)
+main.add_command(peers)
 main.add_command(recovery)
 main.add_command(swap, "swap")
 

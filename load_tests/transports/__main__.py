@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 import click
 from rich.console import Console
 
+from nyx_plugins.load_tests.keeper import WorkFailed
+
 from . import report
 from .bases import BASES
-from .keeper import MeasurementFailed, Request, measured
+from .keeper import Request, measured
 from .measure import MEASUREMENTS
 from .results import Results, Verdict, verdicts
 
@@ -34,7 +36,7 @@ def run(rounds: int, bases: Sequence[str], quick: bool, note: Callable[[str], No
         measurement = MEASUREMENTS[name]
         try:
             results.add(base, measured(Request(name, base, measurement.count(base, quick))))
-        except MeasurementFailed as failure:
+        except WorkFailed as failure:
             note(f"failed: {failure}")
             results.add_failure(base, measurement.keys, str(failure))
     return results

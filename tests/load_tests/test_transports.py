@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import attrs
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -17,11 +18,12 @@ from rich.console import Console
 from rich.table import Table
 
 from nyx_plugins.actors.processes import descendants
+from nyx_plugins.load_tests.keeper import WorkFailed
 from nyx_plugins.load_tests.transports import __main__ as program
 from nyx_plugins.load_tests.transports import keeper, measure, report
 from nyx_plugins.load_tests.transports.actors import distinct_frames
 from nyx_plugins.load_tests.transports.bases import BASES, QUEUE, TCP, UNIX
-from nyx_plugins.load_tests.transports.keeper import MeasurementFailed, Request
+from nyx_plugins.load_tests.transports.keeper import Request
 from nyx_plugins.load_tests.transports.results import QUANTITIES, TARGETS, Results, Samples, Target, verdicts
 from nyx_plugins.load_tests.transports.tally import Received, Tally, look
 
@@ -193,7 +195,7 @@ def test_the_exit_code_says_whether_all_targets_were_met(
     def pretend(request: Request) -> measure.Figures:
         """Give each base the figures that it is to have."""
         if request.base == QUEUE:
-            raise MeasurementFailed("not done within [5] s")
+            raise WorkFailed("not done within [5] s")
         figures = {**GOOD, "flood_lost": lost} if request.base == UNIX else dict.fromkeys(GOOD, 1.0)
         keys = measure.MEASUREMENTS[request.measurement].keys
         return {key: value for key, value in figures.items() if key in keys}
@@ -252,22 +254,22 @@ def test_shares_of_ordered_values() -> None:
 def test_a_measurement_that_takes_too_long_fails_and_leaves_no_process() -> None:
     """A base that hangs costs its time and nothing else."""
     before = descendants(os.getpid())
-    with pytest.raises(MeasurementFailed, match=r"not done within 0\.5 s"):
+    with pytest.raises(WorkFailed, match=r"not done within 0\.5 s"):
         keeper.measured(Request("ask", TCP, 10_000_000, timeout_s=0.5))
     assert descendants(os.getpid()) == before
 
 
 def test_a_measurement_that_raises_says_why() -> None:
     """The reason is the text of the exception."""
-    with pytest.raises(MeasurementFailed, match="KeyError: 'nothing'"):
+    with pytest.raises(WorkFailed, match="KeyError: 'nothing'"):
         keeper.measured(Request("nothing", TCP, 1))
 
 
 def test_a_keeper_ends_with_who_started_it() -> None:
     """When its life pipe is closed, it kills what it has started and ends."""
     before = descendants(os.getpid())
-    arguments = json.dumps({"measurement": "ask", "base": TCP, "count": 10_000_000})
-    command = [sys.executable, "-P", "-m", "nyx_plugins.load_tests.transports.keeper", arguments]
+    work = json.dumps(attrs.asdict(keeper.work_of(Request("ask", TCP, 10_000_000))))
+    command = [sys.executable, "-P", "-m", "nyx_plugins.load_tests.keeper", work]
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=50)
     assert json.loads(ended.stdout) == {"failed": "nobody waits for it"}
     assert descendants(os.getpid()) == before

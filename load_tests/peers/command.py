@@ -1,0 +1,29 @@
+"""``python -m nyx_plugins.load_tests peers``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from . import table
+from .roster import ENTRIES, OURS, PEERS
+from .run import compare
+
+
+@click.command()
+@click.option("--peer", "names", type=click.Choice(list(PEERS)), multiple=True, help="Only these, and ours.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--seconds", type=click.FloatRange(0.01), default=0.5, show_default=True, help="For each figure.")
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Write result.json into this folder.")
+def peers(names: Sequence[str], rounds: int, seconds: float, output: Path | None) -> None:
+    """Do the same work with other systems, and print how they compare."""
+    entries = [entry for entry in ENTRIES if not names or entry.key in (OURS, *names)]
+    comparison = compare(entries, rounds, seconds, lambda text: click.echo(text, err=True))
+    console = Console()
+    console.print(table.figures_table(comparison, entries), "")
+    console.print(table.features_table(entries), "")
+    for line in table.notes(comparison, entries):
+        console.print(line, markup=False, highlight=False)

@@ -1,0 +1,80 @@
+"""What all rounds gave of each peer: medians, and how they compare with ours."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from nyx_plugins.load_tests.result import Better, Metric
+
+from .measure import CALL, PIPELINE, SIZES, batch_name
+from .roster import OURS
+
+
+@attrs.frozen
+class Quantity:
+    """A figure: how it is called, in which unit, and which direction is better."""
+
+    title: str
+    unit: str = "frames/s"
+    better: Better = Better.HIGHER
+
+
+QUANTITIES: Mapping[str, Quantity] = {
+    "call_p50_us": Quantity("one at a time, p50", "us", Better.LOWER),
+    "call_p99_us": Quantity("one at a time, p99", "us", Better.LOWER),
+    CALL: Quantity("one at a time"),
+    PIPELINE: Quantity("one frame per call"),
+    **{batch_name(size): Quantity(f"lists of {size}") for size in SIZES},
+    "ready_s": Quantity("started and answering", "s", Better.LOWER),
+}
+
+
+@attrs.frozen
+class Cell:
+    """One figure of one peer, and how many times ours it is; ``None`` where there is none."""
+
+    value: float | None
+    ratio: float | None
+
+
+class Comparison:
+    """Collects what is measured, round by round."""
+
+    def __init__(self) -> None:
+        self.rounds: list[dict[str, Metric]] = []
+        self.failures: dict[str, str] = {}
+        """By peer: why it has no figures, in the last round in which it had none."""
+        self.windows: dict[str, dict[str, int]] = {}
+        """By peer: the window that suited each discipline best."""
+        self._values: dict[tuple[str, str], list[float]] = defaultdict(list)
+
+    def add(self, number: int, peer: str, values: Mapping[str, float]) -> None:
+        """Add what round ``number`` (from 1) gave of one peer."""
+        while len(self.rounds) < number:
+            self.rounds.append({})
+        for key, value in values.items():
+            quantity = QUANTITIES[key]
+            self._values[peer, key].append(value)
+            self.rounds[number - 1][f"{peer} {key}"] = Metric(value, quantity.unit, quantity.better)
+
+    def median(self, peer: str, key: str) -> float | None:
+        """Return the median over the rounds; ``None`` if it was never measured."""
+        values = self._values[peer, key]
+        return statistics.median(values) if values else None
+
+    def ratio(self, key: str, peer: str, to: str) -> float | None:
+        """Return how many times that of ``to`` a peer's median is; ``None`` if one of them is missing."""
+        value, other = self.median(peer, key), self.median(to, key)
+        return value / other if value is not None and other else None
+
+    def cell(self, peer: str, key: str) -> Cell:
+        """Return a figure and its ratio to ours."""
+        return Cell(self.median(peer, key), self.ratio(key, peer, OURS))
+
+    def row(self, peer: str, keys: Sequence[str]) -> list[Cell]:
+        """Return several."""
+        return [self.cell(peer, key) for key in keys]

@@ -1,0 +1,60 @@
+"""The comparison as tables for people: figures with their ratio to ours, and who guarantees what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from .measure import PIPELINE, SIZES, batch_name
+from .results import QUANTITIES, Cell, Comparison
+from .roster import OURS, TITLES, Entry
+
+COLUMNS = ("call_p50_us", "call_p99_us", PIPELINE, *map(batch_name, SIZES))
+
+
+def figures_table(comparison: Comparison, entries: Sequence[Entry]) -> Table:
+    """Lay out the figures; a peer without any says why."""
+    table = Table("peer", box=SIMPLE_HEAD, show_edge=False)
+    for key in COLUMNS:
+        table.add_column(f"{QUANTITIES[key].title}, {QUANTITIES[key].unit}", justify="right")
+    for entry in entries:
+        cells = comparison.row(entry.key, COLUMNS)
+        shown = [cell_text(cell, entry.key == OURS) for cell in cells]
+        if all(cell.value is None for cell in cells):
+            shown = ["-"] * len(cells)
+        table.add_row(entry.title, *shown)
+    return table
+
+
+def cell_text(cell: Cell, is_ours: bool) -> str:
+    """Return a figure, and how many times ours it is."""
+    if cell.value is None:
+        return "-"
+    figure = f"{cell.value:,.0f}"
+    return figure if is_ours or cell.ratio is None else f"{figure}  {ratio_text(cell.ratio)}"
+
+
+def ratio_text(ratio: float) -> str:
+    """Return a factor with two significant digits."""
+    return f"{ratio:.0f}x" if ratio >= 10 else f"{ratio:.2g}x"
+
+
+def features_table(entries: Sequence[Entry]) -> Table:
+    """Lay out who guarantees what."""
+    table = Table("peer", *TITLES.values(), box=SIMPLE_HEAD, show_edge=False)
+    for entry in entries:
+        table.add_row(entry.title, *map(str, attrs.astuple(entry.features)))
+    return table
+
+
+def notes(comparison: Comparison, entries: Sequence[Entry]) -> list[str]:
+    """Say of each peer that failed why, and of the others which windows were best."""
+    found = [f"{e.title}: {comparison.failures[e.key]}" for e in entries if e.key in comparison.failures]
+    for entry in entries:
+        if windows := comparison.windows.get(entry.key):
+            told = ", ".join(f"{QUANTITIES[name].title} {window}" for name, window in windows.items())
+            found.append(f"{entry.title}: messages under way: {told}")
+    return found
