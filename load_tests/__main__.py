@@ -1,24 +1,30 @@
-"""The load tests as one command: ``python -m nyx_plugins.load_tests``."""
+"""The load tests as one command: ``nyx-plugins-load``, or ``python -m nyx_plugins.load_tests``."""
 
 from __future__ import annotations
 
 import click
 
-from nyx_plugins.load_tests.chaos.command import chaos
-from nyx_plugins.load_tests.peers.command import peers
-from nyx_plugins.load_tests.recovery import recovery
-from nyx_plugins.load_tests.swap import main as swap
+from nyx_plugins.load_tests.group import Commands
+
+# Name: module of this package, the command in it, and what it does.
+COMMANDS = {
+    "list": ("running", "list_scenarios", "List the scenarios that come with the package."),
+    "show": ("running", "show", "Print a scenario: a beginning for one of your own."),
+    "run": ("running", "run", "Run a scenario, by its name or from a file."),
+    "peers": ("peers.command", "peers", "Do the same work with other systems, and say who guarantees what."),
+    "chaos": ("chaos.command", "chaos", "Kill random processes under load, and prove that nothing was lost."),
+    "recovery": ("recovery", "recovery", "Measure how long it takes until all is well after a process was killed."),
+    "swap": ("swap", "main", "Swap a plugin under load, and count what became of the frames."),
+    "five-figures": ("five_figures", "main", "Run the five performance tests of the reference implementation."),
+    "jail": ("jail", "main", "Measure what the jail costs a worker."),
+    "transports": ("transports.__main__", "main", "Compare Thespian's system bases with the transport of our own."),
+}
 
 
-@click.group()
+@click.group(cls=Commands, commands_in=COMMANDS)
 def main() -> None:
     """Put a system under load, and measure or prove what it does."""
 
 
-main.add_command(chaos)
-main.add_command(peers)
-main.add_command(recovery)
-main.add_command(swap, "swap")
-
 if __name__ == "__main__":
-    main()
+    main(prog_name="python -m nyx_plugins.load_tests")

@@ -48,3 +48,9 @@ class MissingExtra(NyxPluginError, ValueError):
     def __init__(self, library: str) -> None:
         self.library = library
         super().__init__(f"{library} is not installed, which this needs: pip install 'nyx-plugins[load]'")
+
+
+class ScenarioError(DocumentError):
+    """A scenario can't be used. Mend each listed key; ``docs/load-tests.md`` documents them."""
+
+    kind = "scenario"

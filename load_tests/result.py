@@ -63,6 +63,8 @@ class Counts:
     """Not accepted, for want of room for example."""
     lost: int = 0
     """Accepted, and never heard of: 0, or something is broken."""
+    unsent: int = 0
+    """Due, and not sent by the end: whoever sends could not keep up, or was held up."""
 
 
 @attrs.frozen

@@ -23,6 +23,7 @@ DATA = (
     "data/*",
     "data/stub/*",
     "data/template/*",
+    "scenarios/*.toml",
     "static/*",
     "*/plugin.toml",
     "*/plugin.py",

@@ -1,0 +1,69 @@
+"""Where scenarios are: those that come with the package, by name, and everybody's own, by path."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from nyx_plugins.config.checks import suggestion
+from nyx_plugins.config.errors import Fault
+from nyx_plugins.config.loading import read_file
+
+from .errors import ScenarioError
+from .scenario import Plan, merged, parse
+
+SUFFIX = ".toml"
+_SHIPPED = Path(str(files("nyx_plugins.load_tests"))) / "scenarios"
+
+
+def shipped() -> list[str]:
+    """Return the names of those that come with the package, sorted."""
+    return sorted(path.stem for path in _SHIPPED.glob(f"*{SUFFIX}"))
+
+
+def path_of(name: str) -> Path:
+    """Return where a scenario is, given by name or by path; raises :class:`ScenarioError` when there is none."""
+    if name in shipped():
+        return _SHIPPED / (name + SUFFIX)
+    if (path := Path(name)).suffix == SUFFIX or path.is_file():
+        return path
+    near = suggestion(name, shipped())
+    reason = f"there is no such scenario{near or ': known are ' + ', '.join(shipped())}; or name a file (*{SUFFIX})"
+    raise ScenarioError(name, [Fault("", reason)])
+
+
+def load(name: str, changes: Mapping[str, Any] | None = None) -> Plan:
+    """Read a scenario, with ``changes`` before what it says; raises :class:`ScenarioError` with all faults."""
+    path = path_of(name)
+    try:
+        text = read_file(path)
+    except ValueError as error:
+        raise ScenarioError(str(path), getattr(error, "faults", ())) from None
+    return parse(text, str(path), str(path.absolute().parent), changes)
+
+
+def changes_of(settings: Iterable[str]) -> dict[str, Any]:
+    """Read ``key=value`` texts, the keys with dots, the values as in TOML or else as text.
+
+    Raises :class:`ScenarioError`.
+    """
+    changes: dict[str, Any] = {}
+    for text in settings:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise ScenarioError("--set", [Fault("", f"must be key=value, not {text!r}")])
+        below: Any = _value(value.strip())
+        for part in reversed(key.strip().split(".")):
+            below = {part: below}
+        changes = merged(changes, below)
+    return changes
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,53 @@
+"""Who is who among the processes of a system, for any system that can be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nyx_plugins import PluginStats
+from nyx_plugins.actors.processes import ACTOR_PREFIX, children, process_name
+
+PLUGIN_ACTOR, WORKER = "plugin actor", "worker"
+_ROLES = {
+    "Supervisor": "supervisor",
+    "Registry": "registry",
+    "Guard": "guard",
+    "Dispatcher": "dispatcher",
+    "Loader": "loader",
+    "PluginActor": PLUGIN_ACTOR,
+}
+
+
+def roles(host: int, plugins: Mapping[str, PluginStats]) -> dict[int, str]:
+    """Return the role of each process from the host down; ``plugins`` are the statistics of plugins by their labels."""
+    found = {host: "host"}
+    places = _places(plugins)
+    queue = [host]
+    for pid in queue:
+        for child in children(pid):
+            if child not in found:
+                found[child] = places.get(child) or _role(child, found[pid])
+                queue.append(child)
+    return found
+
+
+def _places(plugins: Mapping[str, PluginStats]) -> dict[int, str]:
+    places: dict[int, str] = {}
+    for label, stats in plugins.items():
+        places[stats.actor_pid] = f"{PLUGIN_ACTOR} {label}"
+        workers = [lane.worker_pid for lane in stats.instances] or [stats.worker_pid]
+        for number, pid in enumerate(workers, 1):
+            if pid is not None:
+                places[pid] = f"{WORKER} {label}" + (f".{number}" if len(workers) > 1 else "")
+    return places
+
+
+def _role(pid: int, parent: str) -> str:
+    name = process_name(pid)
+    if name.startswith(ACTOR_PREFIX):
+        return _ROLES.get(name.removeprefix(ACTOR_PREFIX), name.removeprefix(ACTOR_PREFIX).lower())
+    if parent.startswith(PLUGIN_ACTOR):
+        return f"a {WORKER}"
+    if parent == "host":
+        return "admin" if children(pid) else "host's helper"
+    return name or "gone"

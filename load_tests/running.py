@@ -1,0 +1,136 @@
+"""The commands that run scenarios, and tell which there are."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from . import library
+
+if TYPE_CHECKING:
+    from .result import Result
+
+EXIT_NOT_MET = 1
+EXIT_INTERRUPTED = 130
+RESULT = "result.json"
+FOLDER = "load-test-results"
+_SHOWN = (
+    "processed_per_s",
+    "p50_us",
+    "p99_us",
+    "p99_9_us",
+    "max_us",
+    "busiest_client_cores",
+    "system_cpu_us_per_frame",
+)
+
+
+@click.command("list")
+def list_scenarios() -> None:
+    """List the scenarios that come with the package."""
+    table = Table("scenario", "rounds", "s each", "what it is", box=SIMPLE_HEAD, show_edge=False)
+    for name in library.shipped():
+        scenario = library.load(name).scenario
+        seconds = scenario.warm_up_s + scenario.duration_s
+        parts = max(1, len(scenario.variants))
+        table.add_row(name, str(scenario.rounds), f"{parts * seconds:g}", scenario.description)
+    Console().print(table)
+
+
+@click.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Print a scenario as it is written: a beginning for one of your own."""
+    click.echo(library.path_of(name).read_text(encoding="utf-8"), nl=False)
+
+
+@click.command()
+@click.argument("name", metavar="NAME|FILE")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key: plugins.work.count=10.")
+@click.option("--rounds", type=click.IntRange(1), help="How often.  [default: what the scenario says]")
+@click.option("--seconds", type=click.FloatRange(0.001), help="How long is measured, each time.  [default: likewise]")
+@click.option("--connect", metavar="DIR", type=click.Path(path_type=Path), help="Load the service that runs in DIR.")
+@click.option("--output", metavar="DIR", type=click.Path(path_type=Path), help=f"[default: {FOLDER}/NAME-TIME]")
+@click.option("--no-progress", is_flag=True, help="Print lines instead of a bar.")
+def run(
+    name: str,
+    settings: Sequence[str],
+    rounds: int | None,
+    seconds: float | None,
+    connect: Path | None,
+    output: Path | None,
+    no_progress: bool,
+) -> None:
+    """Run a scenario, by its name or from a file, and write what it has measured as JSON.
+
+    Exit code 1 says that a limit was not met. Ctrl-C ends a run early; what was measured is written all the same.
+    """
+    from .progress import display
+    from .result import write
+    from .run import run as run_all
+
+    given = {"rounds": rounds, "duration_s": seconds}
+    changes = library.changes_of(settings) | {key: value for key, value in given.items() if value is not None}
+    plan = library.load(name, changes)
+    folder = output or Path(FOLDER) / f"{plan.scenario.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with _stoppable() as stop, display(not no_progress) as shown:
+        result = run_all(plan, connect=connect, stop=stop, show=shown)
+    write(result, folder / RESULT)
+    print_result(result, Console())
+    click.echo(f"result: {folder / RESULT}")
+    _exit(result)
+
+
+def _exit(result: Result) -> None:
+    context = click.get_current_context()
+    if result.ended == "interrupted":
+        context.exit(EXIT_INTERRUPTED)
+    if not all(check.met for check in result.checks):
+        context.exit(EXIT_NOT_MET)
+
+
+@contextmanager
+def _stoppable() -> Iterator[threading.Event]:
+    """Let the first Ctrl-C (or SIGTERM) end a run early, and a second one break it off."""
+    stop = threading.Event()
+
+    def on_signal(number: int, frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def print_result(result: Result, console: Console) -> None:
+    """Print the figures of each round, and whether limits are met."""
+    table = Table("metric", *(f"round {each.number}" for each in result.rounds), box=SIMPLE_HEAD, show_edge=False)
+    for name in _names(result):
+        values = [each.metrics.get(name) for each in result.rounds]
+        table.add_row(name, *("" if value is None else f"{value.value:,.4g} {value.unit}" for value in values))
+    console.print(table)
+    for check in result.checks:
+        verdict = "met" if check.met else "[red]NOT MET[/]"
+        console.print(f"{check.what}: {check.measured:,.4g} {check.unit} ({check.limit}) {verdict}", highlight=False)
+
+
+def _names(result: Result) -> list[str]:
+    names = dict.fromkeys(name for each in result.rounds for name in each.metrics)
+    chosen = [name for name in names if name.partition(" [")[0].partition(".")[0] in _SHOWN]
+    return chosen or list(names)

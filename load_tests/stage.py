@@ -1,0 +1,129 @@
+"""``Stage``: the system that is put under load, a private one or one that runs already, with its plugins loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+
+from nyx_plugins import NyxPluginError, PluginNotRegistered, PluginSystem
+from nyx_plugins.actors.service_file import Claim, service_dir
+from nyx_plugins.config.settings import PluginSettings
+
+from .bundles import Bundles
+from .scenario import Scenario
+
+UNLOAD_S = 5.0
+CALLERS = 16
+
+
+@attrs.frozen
+class Place:
+    """One plugin: its group, its number in there from 1 on, and its id."""
+
+    group: str
+    number: int
+    id: int
+    label: str
+    """What it is called in a result."""
+
+
+class Stage:
+    """A system with the plugins of a scenario."""
+
+    def __init__(
+        self, system: PluginSystem, service: Path, folder: Path, bundles: Bundles, places: tuple[Place, ...]
+    ) -> None:
+        self.system, self.service, self.folder = system, service, folder
+        self.places, self.bundles = places, bundles
+        self.load_s = 0.0
+        """How long it took until all plugins were ready."""
+
+    def place(self, group: str, number: int) -> tuple[Place, ...]:
+        """Return one plugin of a group, or all of them for number 0."""
+        return tuple(place for place in self.places if place.group == group and number in (0, place.number))
+
+    def load(self, places: tuple[Place, ...]) -> None:
+        """Load these plugins, all at once; raises the first error."""
+        begun = time.monotonic()
+        wanted = [self.settings(place) for place in places]
+        for result in self.system.load_many(wanted):
+            if isinstance(result, NyxPluginError):
+                raise result
+        self.load_s = time.monotonic() - begun
+
+    def settings(self, place: Place) -> PluginSettings:
+        """Say how a plugin is loaded."""
+        return self.bundles.settings(place.group, place.id)
+
+    def clear(self) -> float:
+        """Unload all of these plugins that are loaded; returns how long it took, in seconds."""
+        begun = time.monotonic()
+        with ThreadPoolExecutor(CALLERS) as pool:
+            list(pool.map(self._unload, self.places))
+        return time.monotonic() - begun
+
+    def _unload(self, place: Place) -> None:
+        with contextlib.suppress(PluginNotRegistered):
+            self.system.unload(place.id, UNLOAD_S)
+
+
+def places_of(scenario: Scenario) -> tuple[Place, ...]:
+    """Return all plugins of a scenario, with ids that count on."""
+    places: list[Place] = []
+    alone = len(scenario.plugins) == 1
+    for name, group in scenario.plugins.items():
+        for number in range(1, group.count + 1):
+            plugin_id = scenario.first_id + len(places)
+            places.append(Place(name, number, group.id or plugin_id, str(number) if alone else f"{name} {number}"))
+    return tuple(places)
+
+
+@contextmanager
+def staged(scenario: Scenario, base: Path, connect: Path | None) -> Iterator[Stage]:
+    """Start a system, or connect to the one in ``connect``, and load the plugins; all is gone afterwards.
+
+    Raises what hinders that: any :class:`NyxPluginError`.
+    """
+    with tempfile.TemporaryDirectory(prefix="nyx-load-") as name:
+        folder = Path(name)
+        with _connected(connect) if connect is not None else _own(scenario) as (system, service, runtime):
+            stage = Stage(system, service, runtime, Bundles(scenario, folder, base), places_of(scenario))
+            try:
+                stage.load(tuple(p for p in stage.places if scenario.plugins[p.group].loaded))
+                yield stage
+            finally:
+                with contextlib.suppress(NyxPluginError):
+                    if connect is not None:
+                        stage.clear()
+
+
+@contextmanager
+def _connected(path: Path) -> Iterator[tuple[PluginSystem, Path, Path]]:
+    with PluginSystem.connect(path, streams=(), sends=False) as system:
+        yield system, service_dir(path), service_dir(path)
+
+
+@contextmanager
+def _own(scenario: Scenario) -> Iterator[tuple[PluginSystem, Path, Path]]:
+    """Start a system of our own, which clients find as they would find a service."""
+    # Where a program that embeds a system would have it, but with nothing else in there that could be measured.
+    where = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    with tempfile.TemporaryDirectory(prefix="nl-", dir=where) as name:
+        home = Path(name)
+        settings = scenario.system_settings()
+        settings = attrs.evolve(settings, system=attrs.evolve(settings.system, runtime_dir=str(home)))
+        claim = Claim(home / "service")
+        try:
+            with PluginSystem(settings, streams=()) as system:
+                system.publish(claim)
+                yield system, claim.path, home
+        finally:
+            claim.release()

@@ -1,0 +1,181 @@
+"""The driver of all scenarios that name none: clients send frames, things happen meanwhile, and somebody looks."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+
+from nyx_plugins.config.errors import StartupError
+
+from . import figures
+from .arrivals import NS, spread
+from .captures import capture_path
+from .clients import Clients
+from .director import Director
+from .figures import Window
+from .observer import Observer
+from .phase import Phase
+from .recorder import Tally, added
+from .result import Better, Mark, Metric, Round
+from .scenario import Scenario
+from .scene import Scene
+from .stage import Place, Stage, staged
+
+INTERVAL_S = 0.1
+# From the order to the first frame: all clients have to have read it.
+LEAD_S = 0.2
+# Warming up before a calibration, as a part of it.
+CALIBRATION_WARM_UP = 0.3
+
+
+def drive(scene: Scene) -> Round:
+    """Do one round. Raises any :class:`NyxPluginError` that keeps a system from running or clients from sending."""
+    scene.show.phase("loading plugins")
+    with staged(scene.scenario, scene.base, scene.connect) as stage, _folder() as folder:
+        scene.show.phase("starting clients")
+        with Clients(scene.scenario.clients, stage.service, folder) as clients:
+            return _Traffic(scene, stage, clients).round()
+
+
+class _Traffic:
+    def __init__(self, scene: Scene, stage: Stage, clients: Clients) -> None:
+        self._scene, self._stage, self._clients = scene, stage, clients
+        self._scenario = scene.scenario
+        self._metrics: dict[str, Metric] = {"load_s": Metric(stage.load_s, "s", Better.LOWER)}
+
+    def round(self) -> Round:
+        scenario = self._scenario
+        rate = self._rate() if scenario.mode == "open" else 0.0
+        began = time.monotonic() + LEAD_S
+        phases = [self._phase(number, began, rate) for number in range(scenario.clients)]
+        measured = phases[0].measured / NS
+        director = Director(self._stage, scenario.events, began, measured)
+        observer = Observer(self._stage, self._clients.roles, began, scenario.sample_s)
+        observer.on_look = self._scene.show.depth
+        self._show(began)
+        observer.start()
+        director.start()
+        try:
+            tally = added(self._clients.run(phases, self._scene.stop))
+        finally:
+            director.stop()
+            observer.stop()
+        return self._made(tally, observer, director, Window(measured - began, tally.until / NS - began))
+
+    def _made(self, tally: Tally, observer: Observer, director: Director, window: Window) -> Round:
+        if tally.error:
+            raise StartupError(f"the system stopped meanwhile: {tally.error}")
+        processes, series = observer.processes(), observer.series()
+        found = figures.metrics_of(tally, window, INTERVAL_S, processes, series, len(self._stage.places))
+        failed = {"events_failed": Metric(director.failed, "events", Better.LOWER)} if self._scenario.events else {}
+        return Round(
+            self._scene.number,
+            round(window.seconds, 3),
+            figures.counts_of(tally),
+            found | self._metrics | failed,
+            figures.latencies_of(tally),
+            figures.throughput(tally, INTERVAL_S) + series,
+            processes,
+            tuple(sorted([*self._phases(window), *director.marks], key=lambda mark: mark.at_s)),
+        )
+
+    def _phases(self, window: Window) -> Iterator[Mark]:
+        if window.begin_s:
+            yield Mark(round(window.begin_s, 3), "warm-up ends")
+        yield Mark(round(window.end_s, 3), "sending ends")
+
+    def _show(self, began: float) -> None:
+        scenario, show = self._scenario, self._scene.show
+        seconds = scenario.warm_up_s + scenario.duration_s
+        what = "warming up, then sending" if scenario.warm_up_s else "sending"
+        show.phase(what, began - time.monotonic() + seconds)
+
+    # How fast.
+
+    def _rate(self) -> float:
+        share = self._scenario.share
+        if share is None:
+            return float(self._scenario.rate)
+        most = self._calibrate()
+        self._metrics["calibrated_per_s"] = Metric(most, "frames/s", Better.HIGHER)
+        return most * share
+
+    def _calibrate(self) -> float:
+        """Return how many frames one plugin processes in a second at the most."""
+        scenario = self._scenario
+        warm_up_s = scenario.calibrate_s * CALIBRATION_WARM_UP
+        self._scene.show.phase("measuring what one plugin processes at the most", warm_up_s + scenario.calibrate_s)
+        began = time.monotonic() + LEAD_S
+        alone = self._first
+        window = max(1, min(scenario.window, scenario.plugins[alone.group].capacity // scenario.clients))
+        changed = attrs.evolve(
+            scenario,
+            mode="closed",
+            call="one" if scenario.call == "one" else "many",
+            window=window,
+            batch=min(scenario.batch, window),
+            warm_up_s=warm_up_s,
+            duration_s=scenario.calibrate_s,
+        )
+        phases = [self._phase(number, began, 0.0, changed, alone) for number in range(scenario.clients)]
+        tally = added(self._clients.run(phases, self._scene.stop))
+        span = Window(warm_up_s, tally.until / NS - began)
+        if not (landed := figures.landed_within(tally, span, INTERVAL_S)):
+            raise StartupError("no frame was processed while one plugin's maximum was measured")
+        return landed / span.seconds
+
+    @property
+    def _first(self) -> Place:
+        """The plugin whose maximum is the measure of the others."""
+        return next(place for place in self._stage.places if self._scenario.plugins[place.group].weight)
+
+    # Who does what.
+
+    def _phase(
+        self, number: int, began: float, rate: float, changed: Scenario | None = None, alone: Place | None = None
+    ) -> Phase:
+        scenario = changed or self._scenario
+        begin = round(began * NS)
+        measured = begin + round(scenario.warm_up_s * NS)
+        end = measured + round(scenario.duration_s * NS)
+        groups = {place.id: place.group for place in self._stage.places}
+        return Phase(
+            scenario.mode,
+            scenario.call,
+            scenario.arrivals,
+            rate / scenario.clients,
+            scenario.batch,
+            scenario.window,
+            scenario.when_full,
+            (alone.id,) if alone is not None else self._order(number),
+            groups,
+            scenario.frame_bytes,
+            str(capture_path(scenario.capture, self._scene.base)) if scenario.capture else "",
+            self._stage.system.settings.limits.max_stream_frame_bytes,
+            f"{scenario.seed}:{self._scene.number}:{number}",
+            begin,
+            measured,
+            end,
+            end + round(scenario.drain_s * NS),
+            round(INTERVAL_S * NS),
+            max(1, scenario.max_frames // scenario.clients),
+        )
+
+    def _order(self, number: int) -> tuple[int, ...]:
+        """Return to which plugins the frames of a client go in turn; each client begins with another."""
+        plugins = self._scenario.plugins
+        weights = {place.id: plugins[place.group].weight for place in self._stage.places}
+        turn = spread({plugin: weight for plugin, weight in weights.items() if weight})
+        first = number * len(turn) // self._scenario.clients
+        return tuple(turn[first:] + turn[:first])
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="nyx-load-") as name:
+        yield Path(name)

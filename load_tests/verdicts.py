@@ -1,0 +1,51 @@
+"""Whether the limits of a scenario are met by what was measured. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from .result import Check, Metric, Round
+from .scenario import Limit
+
+
+def checks(limits: Sequence[Limit], rounds: Sequence[Round]) -> tuple[Check, ...]:
+    """Judge each limit by the median of all rounds; one whose metric was not measured is not met."""
+    return tuple(_check(limit, [round.metrics for round in rounds]) for limit in limits)
+
+
+def _check(limit: Limit, rounds: Sequence[Mapping[str, Metric]]) -> Check:
+    names = [name for name in (limit.metric, limit.over, limit.minus) if name]
+    complete = [metrics for metrics in rounds if all(name in metrics for name in names)]
+    what = limit.what or _in_words(limit)
+    unit = "x" if limit.over else next((metrics[limit.metric].unit for metrics in complete), "")
+    if not complete:
+        return Check(f"{what} (not measured)", _limit(limit, unit), 0.0, unit, False)
+    measured = statistics.median(_value(limit, metrics) for metrics in complete)
+    return Check(what, _limit(limit, unit), measured, unit, _is_met(limit, measured))
+
+
+def _value(limit: Limit, metrics: Mapping[str, Metric]) -> float:
+    value = metrics[limit.metric].value
+    if limit.minus:
+        value -= metrics[limit.minus].value
+    # Of nothing, anything is many times as much.
+    return value / max(1e-9, metrics[limit.over].value) if limit.over else value
+
+
+def _is_met(limit: Limit, measured: float) -> bool:
+    if limit.at_least is not None:
+        return measured >= limit.at_least
+    assert limit.at_most is not None
+    return measured <= limit.at_most
+
+
+def _limit(limit: Limit, unit: str) -> str:
+    sign, value = (">=", limit.at_least) if limit.at_least is not None else ("<=", limit.at_most)
+    return f"{sign} {value:,g}{unit}" if unit == "x" else f"{sign} {value:,g} {unit}".rstrip()
+
+
+def _in_words(limit: Limit) -> str:
+    over = f" / {limit.over}" if limit.over else ""
+    minus = f" - {limit.minus}" if limit.minus else ""
+    return limit.metric + minus + over

@@ -1,0 +1,136 @@
+"""Scenarios as they are written: all faults at once, variants, changes from the command line, drivers of one's own."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nyx_plugins.load_tests import library
+from nyx_plugins.load_tests.bundles import to_toml
+from nyx_plugins.load_tests.drivers import find
+from nyx_plugins.load_tests.errors import ScenarioError
+from nyx_plugins.load_tests.scenario import Plan, parse
+
+GOOD = 'name = "mine"\ndescription = "Mine."\n[plugins.work]\ncapacity = 10\n'
+
+
+def plan(text: str = GOOD, **changes: Any) -> Plan:
+    """Parse a scenario with changes."""
+    return parse(text, "mine.toml", "/", changes)
+
+
+def faults(text: str = GOOD, **changes: Any) -> dict[str, str]:
+    """Parse a scenario that can't be used; returns its faults by key."""
+    with pytest.raises(ScenarioError) as raised:
+        plan(text, **changes)
+    assert str(raised.value).startswith("scenario mine.toml: ")
+    return dict(raised.value.faults)
+
+
+@pytest.mark.parametrize("name", library.shipped())
+def test_every_shipped_scenario_can_be_used(name: str) -> None:
+    """It is named as its file, says what it is, and its drivers can be imported."""
+    shipped = library.load(name)
+    assert shipped.scenario.name == name and shipped.scenario.description.endswith(".")
+    for part in shipped.parts.values():
+        assert callable(find(part.driver, shipped.folder))
+
+
+def test_all_faults_are_told_at_once() -> None:
+    """Unknown keys, wrong types and what does not go together."""
+    text = 'name = "Mine"\nmode = "opne"\nclients = 0\nrat = 1\n[plugins.work]\ncapacity = "x"\n[[events]]\nat_s = 1\n'
+    found = faults(text)
+    assert set(found) == {"name", "mode", "clients", "rat", "description", "plugins.work.capacity", "events[0].do"}
+    assert "did you mean 'rate'?" in found["rat"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"mode": "open"}, "rate"),
+        ({"mode": "open", "rate": "80"}, "rate"),
+        ({"mode": "open", "rate": "80%", "call": "request"}, "call"),
+        ({"mode": "none"}, "mode"),
+        ({"plugins": {"work": {"weight": 0}}}, "plugins"),
+        ({"plugins": {"Work": {}}}, "plugins.Work"),
+        ({"plugins": {"work": {"id": 3, "count": 2}}}, "plugins.work.id"),
+        ({"events": [{"at_s": 1, "do": "stall", "group": "other"}]}, "events[0].group"),
+        ({"events": [{"at_s": 1, "do": "stall", "number": 2}]}, "events[0].number"),
+        ({"limits": [{"metric": "p99_us"}]}, "limits[0]"),
+        ({"settings": {"limits": {"mailbox_capacity": 0}}}, "settings.limits.mailbox_capacity"),
+        ({"settings": {"system": {"transport": "inline"}}}, "settings.system.transport"),
+        ({"driver": "nowhere"}, "driver"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(changes: dict[str, Any], key: str) -> None:
+    """Each fault is told by its key."""
+    assert key in faults(**changes)
+
+
+def test_a_share_of_the_maximum_is_a_rate() -> None:
+    """Frames per second, or per cent of what is measured before."""
+    assert plan(mode="open", rate="62.5%").scenario.share == 0.625
+    assert plan(mode="open", rate=500).scenario.share is None
+
+
+def test_variants_are_the_scenario_with_changes() -> None:
+    """Tables are changed key by key; without variants a scenario is its only one."""
+    text = GOOD + '[variants."two plugins".plugins.work]\ncount = 2\n[variants.other]\nclients = 3\n'
+    parts = plan(text).parts
+    assert list(parts) == ["two plugins", "other"]
+    two, other = parts.values()
+    assert (two.plugins["work"].count, two.plugins["work"].capacity, two.clients) == (2, 10, 1)
+    assert (other.plugins["work"].count, other.clients) == (1, 3)
+    assert plan().parts == {"": plan().scenario}
+
+
+def test_faults_of_variants_are_told_with_their_names() -> None:
+    """Those of all variants at once."""
+    assert set(faults(GOOD + "[variants.a]\nclients = 0\n[variants.b]\nbatch = 0\n")) == {
+        "variants.a.clients",
+        "variants.b.batch",
+    }
+
+
+def test_changes_are_read_as_toml_or_as_text() -> None:
+    """Keys have dots; several changes are put together."""
+    changes = library.changes_of(
+        ["plugins.work.count=3", "plugins.work.bundle=builtin:echo", "rate='80%'", "mode=open"]
+    )
+    assert changes == {"plugins": {"work": {"count": 3, "bundle": "builtin:echo"}}, "rate": "80%", "mode": "open"}
+    with pytest.raises(ScenarioError, match="must be key=value, not 'rate'"):
+        library.changes_of(["rate"])
+
+
+def test_a_scenario_is_found_by_name_or_by_path(tmp_path: Path) -> None:
+    """What is spelt alike is suggested; a file that is not there is told as any other."""
+    (tmp_path / "mine.toml").write_text(GOOD)
+    mine = library.load(str(tmp_path / "mine.toml"))
+    assert (mine.scenario.name, mine.folder) == ("mine", str(tmp_path))
+    with pytest.raises(ScenarioError, match="did you mean 'throughput'"):
+        library.load("troughput")
+    with pytest.raises(ScenarioError, match="can't be read"):
+        library.load(str(tmp_path / "other.toml"))
+
+
+def test_a_driver_may_lie_beside_its_scenario(tmp_path: Path) -> None:
+    """A module there is imported; what is not there, or fails, is told."""
+    (tmp_path / "my_driver.py").write_text("def drive(scene): return 5\nnumber = 7\n")
+    (tmp_path / "my_broken_driver.py").write_text("import nonexistent_module\n")
+    assert find("my_driver:drive", str(tmp_path))(None) == 5  # type: ignore[arg-type, comparison-overlap]
+    for name, reason in [
+        ("my_driver:number", "has no function number"),
+        ("my_broken_driver:drive", "can't be imported: ModuleNotFoundError"),
+        ("my_other_driver:drive", "can't be imported"),
+    ]:
+        with pytest.raises(ScenarioError, match=reason):
+            find(name, str(tmp_path))
+
+
+def test_manifests_are_written_as_toml() -> None:
+    """Whatever a scenario may put into one comes out again."""
+    table = {"name": 'a "b"\n', "capacity": 5, "flag": True, "list": ["x", 1.5], "sandbox": {"wall_time_s": 5.0}}
+    assert tomllib.loads(to_toml(table)) == table
