@@ -11,6 +11,7 @@ COMMANDS = {
     "list": ("running", "list_scenarios", "List the scenarios that come with the package."),
     "show": ("running", "show", "Print a scenario: a beginning for one of your own."),
     "run": ("running", "run", "Run a scenario, by its name or from a file."),
+    "report": ("report.command", "report", "Draw the report of a result that was kept."),
     "peers": ("peers.command", "peers", "Do the same work with other systems, and say who guarantees what."),
     "chaos": ("chaos.command", "chaos", "Kill random processes under load, and prove that nothing was lost."),
     "recovery": ("recovery", "recovery", "Measure how long it takes until all is well after a process was killed."),

@@ -61,6 +61,7 @@ def show(name: str) -> None:
 @click.option("--seconds", type=click.FloatRange(0.001), help="How long is measured, each time.  [default: likewise]")
 @click.option("--connect", metavar="DIR", type=click.Path(path_type=Path), help="Load the service that runs in DIR.")
 @click.option("--output", metavar="DIR", type=click.Path(path_type=Path), help=f"[default: {FOLDER}/NAME-TIME]")
+@click.option("--no-report", is_flag=True, help="Write the result, and draw nothing.")
 @click.option("--no-progress", is_flag=True, help="Print lines instead of a bar.")
 def run(
     name: str,
@@ -69,13 +70,15 @@ def run(
     seconds: float | None,
     connect: Path | None,
     output: Path | None,
+    no_report: bool,
     no_progress: bool,
 ) -> None:
-    """Run a scenario, by its name or from a file, and write what it has measured as JSON.
+    """Run a scenario, by its name or from a file, and write what it has measured: as JSON, and as a page with plots.
 
     Exit code 1 says that a limit was not met. Ctrl-C ends a run early; what was measured is written all the same.
     """
     from .progress import display
+    from .report import write_report
     from .result import write
     from .run import run as run_all
 
@@ -89,6 +92,8 @@ def run(
     write(result, folder / RESULT)
     print_result(result, Console())
     click.echo(f"result: {folder / RESULT}")
+    if not no_report:
+        click.echo(f"report: {write_report(result, folder)}")
     _exit(result)
 
 

@@ -25,6 +25,7 @@ DATA = (
     "data/template/*",
     "scenarios/*.toml",
     "static/*",
+    "page.*",
     "*/plugin.toml",
     "*/plugin.py",
 )

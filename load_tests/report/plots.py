@@ -1,0 +1,199 @@
+"""The plots of a report: each answers one question, and says in words how to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import attrs
+
+from ..amounts import figure as shown
+from ..extra import needed
+from ..result import Result, Round
+from ..summary import Summary, summaries
+from .canvas import COLOURS, MUTED, legible, new_figure
+from .curve import Curve, curve
+from .lines import growth_lines, memory_lines, series_lines
+from .roles import median_usage, usage
+from .scales import latency_axis, percentile_axis, rarity
+from .timeline import Row, timeline
+
+with needed():
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MAX_METRICS = 30
+MAX_LATENCIES = 8
+MIB = 1024 * 1024
+
+
+@attrs.frozen
+class Plot:
+    """One plot with its words."""
+
+    name: str
+    """Of its file."""
+    title: str
+    words: str
+    """What it shows, and how it is read."""
+    figure: Figure
+
+
+def plots(result: Result) -> Iterator[Plot]:
+    """Draw what there is something to draw of."""
+    rounds = [one for one in result.rounds if one.seconds > 0]
+    for name, title, words, draw in _PLOTS:
+        drawn = draw(rounds) if rounds else None
+        if drawn is not None:
+            yield Plot(name, title, words, drawn)
+
+
+def latency_plot(rounds: Sequence[Round]) -> Figure | None:
+    """Draw latencies over percentiles, one colour for each kind of latency and one line for each round."""
+    curves = _curves(rounds)
+    if not curves:
+        return None
+    figure = new_figure(4.6)
+    axes = figure.subplots()
+    for colour, (name, lines) in zip(COLOURS, curves.items(), strict=False):
+        for line in lines:
+            levels = [rarity(level) for level in line.percentiles]
+            axes.plot(levels, line.latencies_us, color=colour, linewidth=1.2, alpha=0.85)
+        axes.plot([], [], color=colour, label=legible(_times(name, len(lines))))
+    percentile_axis(axes, max(line.percentiles[-1] for lines in curves.values() for line in lines))
+    latency_axis(axes)
+    axes.set_xlabel("percentile: the share of frames that took no longer")
+    axes.set_ylabel("latency")
+    axes.legend(loc="upper left")
+    return figure
+
+
+def _curves(rounds: Sequence[Round]) -> dict[str, list[Curve]]:
+    names = list(dict.fromkeys(name for one in rounds for name in one.latencies))[:MAX_LATENCIES]
+    found = {name: [curve(one.latencies[name]) for one in rounds if name in one.latencies] for name in names}
+    drawable = {name: [line for line in lines if len(line.percentiles) > 1] for name, lines in found.items()}
+    return {name: lines for name, lines in drawable.items() if lines}
+
+
+def _times(name: str, count: int) -> str:
+    return name if count == 1 else f"{name} ({count} rounds, a line each)"
+
+
+def flow_plot(rounds: Sequence[Round]) -> Figure | None:
+    """Draw throughput and the depth of mailboxes over time."""
+    rows = (
+        Row("frames per second", "frames/s", lambda one: series_lines(one, "frames/s")),
+        Row("frames waiting", "frames", lambda one: series_lines(one, "frames")),
+    )
+    return timeline(rounds, rows)
+
+
+def memory_plot(rounds: Sequence[Round]) -> Figure | None:
+    """Draw the memory of processes over time, and how it has grown."""
+    rows = (Row("memory per process", "bytes", memory_lines), Row("grown by", "bytes", growth_lines, MIB))
+    return timeline(rounds, rows)
+
+
+def kernel_plot(rounds: Sequence[Round]) -> Figure | None:
+    """Draw what the kernel holds for the processes over time: files in memory, and buffers of sockets."""
+    return timeline(rounds, [Row("bytes held", "bytes", lambda one: series_lines(one, "bytes"), MIB)])
+
+
+def processor_plot(rounds: Sequence[Round]) -> Figure | None:
+    """Draw the processor time of each role: a bar for the median of the rounds, and a dot for each of them."""
+    roles = sorted(median_usage(rounds), key=lambda used: used.cores)
+    if not roles:
+        return None
+    figure = new_figure(1.1 + 0.32 * len(roles))
+    axes = figure.subplots()
+    places = {used.role: place for place, used in enumerate(roles)}
+    axes.barh(list(places.values()), [used.cores * 100 for used in roles], height=0.6, color=COLOURS[0], alpha=0.75)
+    dots = [(used.cores * 100, places[used.role]) for one in rounds for used in usage(one)]
+    axes.plot([x for x, _ in dots], [y for _, y in dots], "o", color=COLOURS[1], markersize=3.5)
+    axes.set_yticks(list(places.values()), [_named(used.role, used.processes) for used in roles])
+    axes.set_xlabel("busy, in % of one core")
+    axes.grid(axis="y", visible=False)
+    return figure
+
+
+def _named(role: str, processes: int) -> str:
+    return role if processes == 1 else f"{role} ({processes} processes)"
+
+
+def rounds_plot(rounds: Sequence[Round]) -> Figure | None:
+    """Draw how far each round was from the median of all, a row for each metric."""
+    metrics = [metric for metric in summaries(rounds) if metric.median and len(metric.values) > 1][:MAX_METRICS]
+    if not metrics:
+        return None
+    figure = new_figure(1.1 + 0.32 * len(metrics))
+    axes = figure.subplots()
+    for place, metric in enumerate(reversed(metrics)):
+        _spread(axes, place, metric)
+    axes.axvline(0, color=MUTED, linewidth=1)
+    axes.set_yticks(range(len(metrics)), [f"{metric.name}  ({_middle(metric)})" for metric in reversed(metrics)])
+    axes.set_ylim(-0.6, len(metrics) - 0.4)
+    axes.set_xlabel("difference from the median of all rounds, in %; the number is that of the round")
+    return figure
+
+
+def _middle(metric: Summary) -> str:
+    return f"median {shown(metric.median, metric.unit)}"
+
+
+def _spread(axes: Axes, place: int, metric: Summary) -> None:
+    """Draw one row: each round by its number, so that a round that was slow in everything is seen."""
+    differences = [(value / metric.median - 1) * 100 for value in metric.values]
+    axes.plot([min(differences), max(differences)], [place, place], color=COLOURS[0], linewidth=4, alpha=0.25)
+    axes.plot(differences, [place] * len(differences), "o", color=COLOURS[0], markersize=11, alpha=0.8)
+    for number, difference in enumerate(differences, 1):
+        axes.annotate(str(number), (difference, place), ha="center", va="center", size=7, color="white")
+
+
+_PLOTS: tuple[tuple[str, str, str, Callable[[Sequence[Round]], Figure | None]], ...] = (
+    (
+        "latency",
+        "Latency by percentile",
+        "How long frames took. Read it from below: at 99 %, ninety-nine of a hundred frames took no longer than the "
+        "curve says, and one took longer. Both axes grow by factors, since what matters is at the right: the rare, "
+        "slow frames. A flat curve is good; one that turns up steeply means that some frames waited for something. "
+        "Where “outcome” is far above “service”, frames were late because they queued behind a stall.",
+        latency_plot,
+    ),
+    (
+        "flow",
+        "Throughput and waiting frames over time",
+        "How many frames were processed in each second, and how many waited in mailboxes, a column for each round. "
+        "Steady lines are good. Throughput that sinks while mailboxes fill is a stall; a mailbox that stays full means "
+        "that more is sent than the plugin takes. Where many are drawn as one, the line is their median, and the shade "
+        "goes from the lowest to the highest.",
+        flow_plot,
+    ),
+    (
+        "memory",
+        "Memory by role",
+        "Proportional set size (PSS): what is shared between processes counts for each by its share, so that the sum "
+        "is what the machine has spent. The lower row is how far each has grown since the round began: a line that "
+        "goes on rising is a leak. The line is the median of the processes of a role, the shade their range.",
+        memory_plot,
+    ),
+    (
+        "kernel",
+        "Memory that the kernel holds",
+        "Files in memory (tmpfs) and what waits in the buffers of sockets. They belong to no process, so that no "
+        "process's memory shows them. They should stay small however much is sent.",
+        kernel_plot,
+    ),
+    (
+        "processor",
+        "Processor time by role",
+        "How busy the processes of each role were, all of them together: 100 % is one core. The bar is the median of "
+        "the rounds, each dot is one round. What is closest to 100 % for each of its processes limits the throughput.",
+        processor_plot,
+    ),
+    (
+        "rounds",
+        "The rounds beside each other",
+        "The scenario was repeated, each time on a new system. Each disc is one round. A difference between two runs "
+        "means something only if it is larger than these differences between rounds of the same run.",
+        rounds_plot,
+    ),
+)

@@ -1,0 +1,51 @@
+"""What the rounds of a run say together: each metric with its median and its spread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from statistics import median
+
+import attrs
+
+from .result import Better, Round
+
+
+@attrs.frozen
+class Summary:
+    """One metric over several rounds."""
+
+    name: str
+    unit: str
+    better: Better
+    values: tuple[float, ...]
+    """In the order of the rounds, which are at least one."""
+
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return median(self.values)
+
+    @property
+    def low(self) -> float:
+        """The smallest one."""
+        return min(self.values)
+
+    @property
+    def high(self) -> float:
+        """The largest one."""
+        return max(self.values)
+
+    @property
+    def spread(self) -> float | None:
+        """From the smallest to the largest, as a share of the median; ``None`` where that is 0."""
+        return (self.high - self.low) / abs(self.median) if self.median else None
+
+
+def summaries(rounds: Iterable[Round]) -> tuple[Summary, ...]:
+    """Return a summary for each metric that any of ``rounds`` has, in their order."""
+    found: dict[str, Summary] = {}
+    for one in rounds:
+        for name, metric in one.metrics.items():
+            so_far = found.get(name) or Summary(name, metric.unit, metric.better, ())
+            found[name] = attrs.evolve(so_far, values=(*so_far.values, metric.value))
+    return tuple(found.values())
