@@ -21,6 +21,7 @@ from ..plugins.errors import (
     PluginNotRegistered,
     PluginQuarantined,
     SandboxViolation,
+    SystemStopped,
 )
 from ..plugins.header import split_header
 from ..plugins.negotiation import Agreement, Disagreement, negotiate
@@ -38,6 +39,8 @@ AT_REST = "registered"
 ACCEPTING = frozenset({"ready", "paused", "restarting"})
 """States in which a plugin's mailbox takes frames."""
 
+STOPPING = "it is stopping"
+"""Why a system that stops takes no more frames, while it finishes those that it has."""
 
 Rejection: TypeAlias = tuple[int, BaseException]
 """The number of a frame, and why it is refused."""
@@ -128,6 +131,8 @@ def _preflight(route: Route, data: bytes) -> None:
 
 
 def _not_accepting(route: Route) -> Exception:
+    if route.stopping:
+        return SystemStopped(STOPPING)
     if route.state == "quarantined":
         return PluginQuarantined(route.plugin_id, "its worker has broken its bounds too often")
     if route.state == "failed":

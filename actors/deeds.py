@@ -124,7 +124,8 @@ class Deeds:
             plugin.announced = True
             life.route = self.new_route(life)
         shown = "ready" if life.stage is Stage.OPENING else life.state
-        life.route = attrs.evolve(life.route, state=shown)
+        stopping = self._plugins.stopping and shown == "draining"
+        life.route = attrs.evolve(life.route, state=shown, stopping=stopping)
         self._unanswered.set_route(load_id, plugin, life.route)
 
     def _note_state(self, load_id: int, plugin: Plugin) -> None:

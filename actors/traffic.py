@@ -13,7 +13,7 @@ from ..plugins.errors import DispatchTimeout, MailboxFull, PluginNotRegistered, 
 from ..plugins.negotiation import Agreement
 from . import messages as m
 from ._thespian import Address
-from .admission import AT_REST, admit
+from .admission import AT_REST, STOPPING, admit
 from .answers import ANSWERS
 from .channel import Channel
 from .frame_rules import FrameRules
@@ -35,6 +35,8 @@ class Traffic:
         """Of the dispatcher that is talked to; what older ones have said is not heard any more."""
         self.stopped: SystemStopped | None = None
         """Why nothing is sent any more."""
+        self.is_stopping = False
+        """Whether the system stops, which is why there are fewer and fewer plugins."""
         self.lost = False
         """Whether frames were under way when the system stopped."""
         self._channels: dict[int, Channel] = {}
@@ -106,6 +108,10 @@ class Traffic:
             raise self.stopped.with_traceback(None)
         try:
             admitted = admit(self.routes, frame_type, header, self._rules, self._introduced)
+        except PluginNotRegistered as unknown:
+            error = SystemStopped(STOPPING) if self.is_stopping else unknown
+            self.outbox.refuse(error, unknown.plugin_id)
+            raise error from None
         except NyxPluginError as error:
             self.outbox.refuse(error, getattr(error, "plugin_id", None))
             raise
@@ -242,7 +248,8 @@ class Traffic:
         self._let_in(channel)
 
     def _refuse(self, channel: Channel, seq: int, error: BaseException) -> int:
-        owed = channel.refuse(seq, error)
+        is_due_to_stop = self.is_stopping and isinstance(error, PluginNotRegistered)
+        owed = channel.refuse(seq, SystemStopped(STOPPING) if is_due_to_stop else error)
         if owed is None:
             self.outbox.take_back(error)
             return 0
@@ -264,6 +271,7 @@ class Traffic:
             if before is not None and before.handshake != route.handshake:
                 self._introduced.discard(route.plugin_id)
             self.routes[route.plugin_id] = route
+            self.is_stopping = self.is_stopping or route.stopping
             if route.state != AT_REST:
                 self._open(self._channel(route.plugin_id), route)
         for plugin_id in {*message.gone, *(route.plugin_id for route in message.routes)} & self._channels.keys():
@@ -282,7 +290,7 @@ class Traffic:
         What it has told may still be on its way, or have come too late for it: then the supervisor knows.
         """
         self.outbox.forget_frames(channel)
-        error = PluginNotRegistered(channel.plugin_id)
+        error = self._why_gone(channel)
         for receipt in channel.close():
             receipt._refuse(error)
             self.outbox.refuse(error, channel.plugin_id)
@@ -300,8 +308,11 @@ class Traffic:
         silent = [receipt for receipt in channel.in_doubt(message.until) if receipt.seq not in words.unfinished]
         self._abandon(channel, silent)
 
+    def _why_gone(self, channel: Channel) -> NyxPluginError:
+        return SystemStopped(STOPPING) if self.is_stopping else PluginNotRegistered(channel.plugin_id)
+
     def _abandon(self, channel: Channel, receipts: Iterable[Receipt]) -> None:
-        error = PluginNotRegistered(channel.plugin_id)
+        error = self._why_gone(channel)
         for receipt in receipts:
             channel.forget(receipt)
             if receipt.accepted:

@@ -59,6 +59,8 @@ class Route:
     """Likewise those that it uses if they are there."""
     handshake: HandshakeOffer | None = None
     """What a sender has to come to terms with before its first frame; ``None``: with nothing."""
+    stopping: bool = False
+    """Whether it takes no more frames because the whole system stops."""
 
 
 @attrs.frozen

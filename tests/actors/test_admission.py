@@ -18,6 +18,7 @@ from nyx_plugins.plugins.errors import (
     PluginNotRegistered,
     PluginQuarantined,
     SandboxViolation,
+    SystemStopped,
 )
 from nyx_plugins.plugins.policy import Policy
 
@@ -74,6 +75,12 @@ def test_a_plugin_that_takes_no_frames_says_its_state(state: str, error: type[Ex
     route = attrs.evolve(ROUTE, state=state, permissions=frozenset())
     with pytest.raises(error):
         admit({7: route}, 0x52, _header(), RULES, None)
+
+
+def test_a_system_that_stops_says_so_instead_of_what_its_plugins_do() -> None:
+    """Whoever sends meanwhile has nothing to do with one plugin or another."""
+    with pytest.raises(SystemStopped, match="it is stopping"):
+        admit({7: attrs.evolve(ROUTE, state="draining", stopping=True)}, 0x52, _header(), RULES, None)
 
 
 @pytest.mark.parametrize("state", ["ready", "paused", "restarting"])

@@ -210,6 +210,24 @@ def test_of_a_plugin_that_was_not_drained_nobody_is_asked(traffic: Traffic) -> N
         second.raise_refusal()
 
 
+def test_a_system_that_stops_says_so_to_all_whom_it_refuses(traffic: Traffic) -> None:
+    """Whether the plugin drains or is gone, whether the frame is new, waits, or comes back from the dispatcher."""
+    first, second = fill(traffic)
+    [waiter] = line(traffic, 1)
+    sent(traffic)
+    traffic.note(routes(attrs.evolve(ROUTE, state="draining", stopping=True)))
+    with pytest.raises(SystemStopped, match="it is stopping"):
+        waiter.result()
+    traffic.note(m.Rejected(7, ((1, PluginNotRegistered(7)),)))
+    traffic.note(routes(gone={7: True}))
+    traffic.note(m.LastWords(7, 2, NOTHING))
+    for receipt in (first, second):
+        with pytest.raises(SystemStopped, match="it is stopping"):
+            receipt.raise_refusal()
+    with pytest.raises(SystemStopped, match="it is stopping"):
+        traffic.offer(DATA, HEADER)
+
+
 def test_the_end_ends_everything(traffic: Traffic) -> None:
     """Frames, waits and what comes later end with the reason; late messages do no harm."""
     receipts, waiters = fill(traffic), line(traffic, 2)
