@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import struct
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -79,10 +80,7 @@ class Journal:
         Raises :class:`JournalFailed` (there is none, it can't be read or written) and :class:`JournalCorrupt`.
         """
         name = os.fspath(path)
-        try:
-            descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError as error:
-            raise JournalFailed(name, error.strerror or str(error)) from None
+        descriptor = _opened(name)
         try:
             data = _content(name, descriptor)
             found = scan(name, data)
@@ -243,6 +241,18 @@ def _synced_behind(data: bytes, salt: int, bad: int) -> int | None:
         if bad < words[word] <= (at := (word - 1) * _STEP) and _payload(data, salt, at) is not None:
             return at
     return None
+
+
+def _opened(name: str) -> int:
+    try:
+        # Without waiting for the other end, should somebody have put a pipe there.
+        descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise JournalFailed(name, error.strerror or str(error)) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise JournalFailed(name, "it is no regular file")
+    return descriptor
 
 
 def _content(name: str, descriptor: int) -> bytes:

@@ -353,6 +353,17 @@ def test_where_none_can_be(tmp_path: Path, path: Path) -> None:
         Journal.open(tmp_path)
 
 
+def test_nobody_waits_for_what_is_no_file(path: Path) -> None:
+    """A pipe or a device in the place of a journal is refused by name, at once."""
+    os.mkfifo(path)
+    with pytest.raises(JournalFailed, match=f"{path}.*it is no regular file"):
+        Journal.open(path)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(JournalFailed):
+        Journal.open(path)
+
+
 def test_set_aside(path: Path) -> None:
     """A file that can't be used is kept under another name, which takes the place of an earlier one."""
     for content in (b"first", b"second"):
