@@ -6,7 +6,6 @@ was done before is undone, and only then is the load answered. Unloading drains 
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
 
 import attrs
@@ -20,14 +19,7 @@ from .events import EventKind
 from .messages import LoadSpec, Registration, Route
 from .stages import ENDING, GIVEN_UP, LOADING, Stage
 from .supervision import ChildSpec, GiveUp, Restart, decide
-
-
-class _Undo(enum.Enum):
-    """What has to be confirmed before a plugin is gone."""
-
-    ACTOR = enum.auto()
-    ROUTE = enum.auto()
-    ROW = enum.auto()
+from .undoing import Undo, Undoing
 
 
 @attrs.define(eq=False)
@@ -71,7 +63,7 @@ class PluginLife:
     _former: str = ""
     _asked: bool = False
     """Whether the registry was asked for a row, and has not refused it."""
-    _pending: set[_Undo] = attrs.field(factory=set)
+    _undoing: Undoing = attrs.field(factory=Undoing)
 
     @property
     def plugin_id(self) -> int:
@@ -95,7 +87,7 @@ class PluginLife:
     @property
     def row(self) -> Registration | None:
         """What a registry that is started again has to know of it: nothing once that has been taken back."""
-        is_gone = self.stage is Stage.UNDOING and _Undo.ROW not in self._pending
+        is_gone = self.stage is Stage.UNDOING and Undo.ROW not in self._undoing.pending
         return None if is_gone or self.registration is None else attrs.evolve(self.registration, state=self.state)
 
     # Loading, step by step.
@@ -222,7 +214,7 @@ class PluginLife:
         if self.stage in LOADING:
             return self.step_failed(PluginFailed(self.plugin_id, "its plugin actor ended", "start"))
         if self.stage is Stage.UNDOING:
-            return self._undone(_Undo.ACTOR)
+            return self._undone(Undo.ACTOR)
         if self.stage in ENDING:
             return self._drain_again(now, random)
         if self._resetting and self.stage is Stage.RESTARTING:
@@ -323,11 +315,11 @@ class PluginLife:
 
     def route_dropped(self) -> list[Directive]:
         """The dispatcher knows the plugin no more."""
-        return self._undone(_Undo.ROUTE) if self.stage is Stage.UNDOING else []
+        return self._undone(Undo.ROUTE) if self.stage is Stage.UNDOING else []
 
     def unregistered(self) -> list[Directive]:
         """The row is gone."""
-        return self._undone(_Undo.ROW) if self.stage is Stage.UNDOING else []
+        return self._undone(Undo.ROW) if self.stage is Stage.UNDOING else []
 
     # Parts.
 
@@ -384,22 +376,16 @@ class PluginLife:
         """Take back what was done, newest first; see :meth:`_undone` for the end."""
         stage, self.stage = self.stage, Stage.UNDOING
         todo = self._reset_done(PluginNotLoaded(self.plugin_id, "draining"))
-        if self.route is not None:
-            todo.append(Do.DROP_ROUTE)
-            self._pending.add(_Undo.ROUTE)
-        if self._actor_alive:
-            todo.append(Do.STOP_ACTOR)
-            self._pending.add(_Undo.ACTOR)
-        if (self.registration is not None or self._asked) and not self.keep_row:
-            todo.append(Do.UNREGISTER)
-            self._pending.add(_Undo.ROW)
+        has_row = self.registration is not None or self._asked
+        todo += self._undoing.begin(
+            route=self.route is not None, actor=self._actor_alive, row=has_row and not self.keep_row
+        )
         if self.policy is not None or stage is Stage.DECIDING:
             todo.append(Do.FORGET_POLICY)
-        return todo if self._pending else [*todo, *self._gone()]
+        return [*todo, *self._gone()] if self._undoing.is_done else todo
 
-    def _undone(self, part: _Undo) -> list[Directive]:
-        self._pending.discard(part)
-        return [] if self._pending else self._gone()
+    def _undone(self, part: Undo) -> list[Directive]:
+        return self._gone() if self._undoing.confirm(part) else []
 
     def _gone(self) -> list[Directive]:
         self.stage = Stage.GONE
