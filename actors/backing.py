@@ -18,9 +18,9 @@ from ..config.settings import Settings
 from ..plugins.errors import ServiceNotRunning
 from . import messages as m
 from . import runtime_dir
+from .endpoint import Endpoint
 from .launch import HostProcess, StopReport, check_state_dir, make_runtime_dir
 from .service_file import Service, find
-from .session import Endpoint
 from .state_lock import StateLock
 from .supervisor import Supervisor
 from .transports import inline, sockets

@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
@@ -20,6 +20,7 @@ from ..plugins.errors import DispatchTimeout, SystemStopped
 from ..plugins.worker.jail.level import Enforcement
 from . import messages as m
 from ._thespian import Address
+from .endpoint import Endpoint
 from .events import ALL_STREAMS
 from .frame_rules import FrameRules
 from .inquiries import Inquiries, Inquiry
@@ -36,24 +37,6 @@ T = TypeVar("T")
 _log = logging.getLogger("nyx_plugins.session")
 # What a plugin logs is the application's to show: without a word from it, nothing goes to standard error.
 logging.getLogger("nyx_plugins").addHandler(logging.NullHandler())
-
-
-class Endpoint(Protocol):
-    """How a session reaches the actors; one for each transport."""
-
-    address: Address
-    supervisor: Address
-    synchronous: bool
-    """Whether ``send`` runs the actors until all is done, on the caller's thread."""
-
-    def start(self, on_message: Callable[[Any], None]) -> None:
-        """Call ``on_message`` with all that arrives."""
-
-    def send(self, target: Address, message: Any) -> None:
-        """Send one message."""
-
-    def close(self) -> None:
-        """Release everything. Idempotent."""
 
 
 class Session:
