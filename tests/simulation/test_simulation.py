@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from nyx_plugins.actors import messages as m
 from nyx_plugins.actors.channel import Channel
 from nyx_plugins.actors.dispatcher import Dispatcher
+from nyx_plugins.actors.fencing import Fencing
 from nyx_plugins.actors.mailbox import Mailbox
 from nyx_plugins.actors.traffic import Traffic
 from nyx_plugins.actors.tray import Tray
@@ -97,8 +98,8 @@ def _dropping(route: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
-def _unfenced(dispatcher: Dispatcher, target: Any, promise: Any) -> None:
-    dispatcher._fence_passed(dispatcher._promises.add(promise))
+def _unfenced(fencing: Fencing, target: Any, promise: Any) -> None:
+    fencing.passed(fencing.promises.add(promise))
 
 
 def _never_sent_again(open_: Callable[..., None]) -> Callable[..., None]:
@@ -126,7 +127,7 @@ BROKEN: dict[str, tuple[Callable[[], Any], str, Sequence[str]]] = {
     ),
     "nothing is ever suspect": (lambda: mock.patch.object(Tray, "verdicts", lambda *_: []), "is run", LOSSES),
     "a revoke waits for nobody": (
-        lambda: mock.patch.object(Dispatcher, "_raise_fence", _unfenced),
+        lambda: mock.patch.object(Fencing, "raise_fence", _unfenced),
         "was revoked",
         REVOKES,
     ),
