@@ -7,6 +7,7 @@ PYTEST_ARGS ?=
 JOBS ?= 3
 BASE ?= unix
 SEED ?= 1
+OUTPUT ?= docs/performance/bench
 
 BIN := $(VENV)/bin
 FOLDERS := config plugins actors load_tests
@@ -14,7 +15,7 @@ FOLDERS := config plugins actors load_tests
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all lint suite fuzz simulate chaos conformance format links compile clean
+.PHONY: help demo test test-all lint suite fuzz simulate chaos bench conformance format links compile clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -75,6 +76,10 @@ chaos: $(VENV)/dev.stamp compile ## kill random processes under load, and prove 
 # SEED=123 tells step by step what happens under one seed, SEEDS=10000 tries so many.
 simulate: $(VENV)/dev.stamp compile ## a system in one process under SEEDS=10000 random schedules, or SEED=123 step by step
 	PYTHONPATH=tests $(BIN)/python -m simulation $(if $(filter command environment,$(origin SEED)),--seed $(SEED),--seeds $(SEEDS) --first $(FIRST) --jobs $(JOBS))
+
+# On a quiet machine, please. `pip install -e ".[peers]"` before it for the ratios to Ray and xoscar.
+bench: $(VENV)/dev.stamp compile ## the table of targets, against other systems in the same run; takes five to ten minutes
+	$(BIN)/python -P -m nyx_plugins.load_tests bench --output $(OUTPUT) </dev/null
 
 # Most of these tests sleep most of the time. What fails is tried again by itself: their patience is short, and other
 # programs may be at work.

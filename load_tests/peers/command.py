@@ -8,9 +8,16 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from nyx_plugins.load_tests.reading import FILE_NAME
+from nyx_plugins.load_tests.result import write
+
 from . import table
+from .document import begin, result_of
 from .roster import ENTRIES, OURS, PEERS
 from .run import compare
+
+WIDTH = 132
+"""So many columns the tables need; a narrower terminal wraps their lines, which is better than to wrap each cell."""
 
 
 @click.command()
@@ -21,9 +28,18 @@ from .run import compare
 def peers(names: Sequence[str], rounds: int, seconds: float, output: Path | None) -> None:
     """Do the same work with other systems, and print how they compare."""
     entries = [entry for entry in ENTRIES if not names or entry.key in (OURS, *names)]
+    begun = begin()
     comparison = compare(entries, rounds, seconds, lambda text: click.echo(text, err=True))
     console = Console()
+    if console.width < WIDTH:
+        console.width = WIDTH
     console.print(table.figures_table(comparison, entries), "")
     console.print(table.features_table(entries), "")
     for line in table.notes(comparison, entries):
         console.print(line, markup=False, highlight=False)
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        write(
+            result_of(comparison, begun, {"seconds": seconds, "peers": [entry.key for entry in entries]}),
+            output / FILE_NAME,
+        )

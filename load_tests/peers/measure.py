@@ -36,17 +36,34 @@ class Figures:
     """The best ones, by discipline: what later rounds use."""
 
 
-def measure(
-    directory: Path, peer: str, windows: Mapping[str, int], largest_window: int, seconds: float
-) -> dict[str, Any]:
-    """Start the peer (``module:class``), take ``seconds`` for each figure, and stop it."""
-    subject = made(peer)
+@attrs.frozen
+class Task:
+    """What a round does with a peer (``module:class``)."""
+
+    peer: str
+    seconds: float
+    """For each figure."""
+    windows: Mapping[str, int] = attrs.field(factory=dict)
+    """By discipline, if they are known; otherwise they are found."""
+    largest_window: int = WINDOWS[-1]
+    sizes: Sequence[int] = SIZES
+    """Of lists."""
+
+
+def measure(directory: Path, **task: Any) -> dict[str, Any]:
+    """Start the peer of a :class:`Task`, measure, and stop it."""
+    return attrs.asdict(measured(directory, Task(**task)))
+
+
+def measured(directory: Path, task: Task) -> Figures:
+    """Start a peer, measure, and stop it."""
+    subject = made(task.peer)
     begun = time.perf_counter()
     subject.start(directory)
     ready = {"ready_s": time.perf_counter() - begun}
-    figures = figures_of(subject, windows, largest_window, seconds)
+    figures = figures_of(subject, task)
     subject.stop()
-    return attrs.asdict(attrs.evolve(figures, values={**ready, **figures.values}))
+    return attrs.evolve(figures, values={**ready, **figures.values})
 
 
 def ten_frames(directory: Path, peer: str) -> None:
@@ -68,14 +85,14 @@ def made(peer: str) -> Peer:
     return subject
 
 
-def figures_of(peer: Peer, windows: Mapping[str, int], largest_window: int, seconds: float) -> Figures:
+def figures_of(peer: Peer, task: Task) -> Figures:
     """Measure a peer that is started; raises :class:`FramesLost` when its receiver has not decoded all."""
     counted = Counted(peer)
-    values, best = calls(counted, seconds), dict(windows)
-    for discipline in disciplines(counted, largest_window):
+    values, best = calls(counted, task.seconds), dict(task.windows)
+    for discipline in disciplines(counted, task.largest_window, task.sizes):
         if discipline.name not in best:
-            best[discipline.name] = discipline.best_window(seconds * TRIAL_SHARE)
-        values[discipline.name] = discipline.rate(best[discipline.name], seconds)
+            best[discipline.name] = discipline.best_window(task.seconds * TRIAL_SHARE)
+        values[discipline.name] = discipline.rate(best[discipline.name], task.seconds)
     counted.check()
     return Figures(values, best)
 
@@ -109,10 +126,10 @@ class Discipline:
         return best
 
 
-def disciplines(counted: Counted, largest_window: int) -> Iterator[Discipline]:
+def disciplines(counted: Counted, largest_window: int, sizes: Sequence[int]) -> Iterator[Discipline]:
     """Yield one frame per call, and each size of lists."""
     yield Discipline(PIPELINE, counted.pipeline, 1, _up_to(WINDOWS, largest_window))
-    for size in SIZES:
+    for size in sizes:
         most = min(largest_window, MOST_UNDER_WAY // size)
         yield Discipline(batch_name(size), partial(counted.batch, size), size, _up_to(LIST_WINDOWS, most))
 

@@ -50,21 +50,31 @@ class Comparison:
         """By peer: why it has no figures, in the last round in which it had none."""
         self.windows: dict[str, dict[str, int]] = {}
         """By peer: the window that suited each discipline best."""
-        self._values: dict[tuple[str, str], list[float]] = defaultdict(list)
 
     def add(self, number: int, peer: str, values: Mapping[str, float]) -> None:
         """Add what round ``number`` (from 1) gave of one peer."""
+        kinds = {key: QUANTITIES[key] for key in values}
+        self.add_metrics(
+            number, {f"{peer} {key}": Metric(values[key], kind.unit, kind.better) for key, kind in kinds.items()}
+        )
+
+    def add_metrics(self, number: int, metrics: Mapping[str, Metric]) -> None:
+        """Add what a round gave, by name."""
         while len(self.rounds) < number:
             self.rounds.append({})
-        for key, value in values.items():
-            quantity = QUANTITIES[key]
-            self._values[peer, key].append(value)
-            self.rounds[number - 1][f"{peer} {key}"] = Metric(value, quantity.unit, quantity.better)
+        self.rounds[number - 1].update(metrics)
+
+    def medians(self) -> dict[str, float]:
+        """Return the median over the rounds of each figure, by name."""
+        values: dict[str, list[float]] = defaultdict(list)
+        for metrics in self.rounds:
+            for name, metric in metrics.items():
+                values[name].append(metric.value)
+        return {name: statistics.median(found) for name, found in values.items()}
 
     def median(self, peer: str, key: str) -> float | None:
-        """Return the median over the rounds; ``None`` if it was never measured."""
-        values = self._values[peer, key]
-        return statistics.median(values) if values else None
+        """Return the median of one figure of a peer; ``None`` if it was never measured."""
+        return self.medians().get(f"{peer} {key}")
 
     def ratio(self, key: str, peer: str, to: str) -> float | None:
         """Return how many times that of ``to`` a peer's median is; ``None`` if one of them is missing."""

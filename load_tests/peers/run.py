@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import attrs
+
 from nyx_plugins.load_tests.keeper import Work, WorkFailed, kept
 
+from .measure import SIZES, Task
 from .results import Comparison
 from .roster import Entry
 
@@ -30,20 +33,16 @@ def compare(entries: Sequence[Entry], rounds: int, seconds: float, note: Callabl
     for number, entry in schedule(entries, rounds):
         if entry.key not in comparison.failures:
             note(f"round {number} of {rounds}: {entry.title}")
-            _measure(comparison, number, entry, seconds)
+            measure_once(comparison, number, entry, seconds, SIZES)
     return comparison
 
 
-def _measure(comparison: Comparison, number: int, entry: Entry, seconds: float) -> None:
+def measure_once(comparison: Comparison, number: int, entry: Entry, seconds: float, sizes: Sequence[int]) -> None:
+    """Measure one peer in one round, and add what comes of it."""
     windows = comparison.windows.get(entry.key, {})
-    arguments = {
-        "peer": entry.function,
-        "windows": windows,
-        "largest_window": entry.largest_window,
-        "seconds": seconds,
-    }
+    task = Task(entry.function, seconds, windows, entry.largest_window, sizes)
     try:
-        found: dict[str, Any] = kept(Work(MEASURE, arguments, entry.timeout_s))
+        found: dict[str, Any] = kept(Work(MEASURE, attrs.asdict(task), entry.timeout_s))
     except WorkFailed as failure:
         comparison.failures[entry.key] = str(failure)
     else:

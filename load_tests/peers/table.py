@@ -17,9 +17,10 @@ COLUMNS = ("call_p50_us", "call_p99_us", PIPELINE, *map(batch_name, SIZES))
 
 def figures_table(comparison: Comparison, entries: Sequence[Entry]) -> Table:
     """Lay out the figures; a peer without any says why."""
-    table = Table("peer", box=SIMPLE_HEAD, show_edge=False)
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    table.add_column("frames of 200 bytes\n(how many times ours)", no_wrap=True)
     for key in COLUMNS:
-        table.add_column(f"{QUANTITIES[key].title}, {QUANTITIES[key].unit}", justify="right")
+        table.add_column(f"{QUANTITIES[key].title},\n{QUANTITIES[key].unit}", justify="right", no_wrap=True)
     for entry in entries:
         cells = comparison.row(entry.key, COLUMNS)
         shown = [cell_text(cell, entry.key == OURS) for cell in cells]
@@ -34,7 +35,7 @@ def cell_text(cell: Cell, is_ours: bool) -> str:
     if cell.value is None:
         return "-"
     figure = f"{cell.value:,.0f}"
-    return figure if is_ours or cell.ratio is None else f"{figure}  {ratio_text(cell.ratio)}"
+    return figure if is_ours or cell.ratio is None else f"{figure} ({ratio_text(cell.ratio)})"
 
 
 def ratio_text(ratio: float) -> str:

@@ -14,7 +14,7 @@ from nyx_plugins.actors._thespian import Address
 from nyx_plugins.load_tests.transports.bases import QUEUE, TCP, start
 
 from .futures import rotation
-from .work import Receiver, frames
+from .work import FRAME_BYTES, Receiver, frames
 
 SINKS = 10
 START_S = 20.0
@@ -126,7 +126,9 @@ class ThespianPeer:
 
     base: ClassVar[str] = TCP
     sinks: ClassVar[int] = 1
-    frame_bytes = 200
+
+    def __init__(self, frame_bytes: int = FRAME_BYTES) -> None:
+        self._frame_bytes = frame_bytes
 
     def start(self, directory: Path) -> None:
         """Start the actor system, and the actors."""
@@ -138,16 +140,16 @@ class ThespianPeer:
 
     def call(self, count: int) -> list[float]:
         """Send frames one at a time."""
-        times: list[float] = self._stream(Stream(count, 0, 1, self.frame_bytes))[1]
+        times: list[float] = self._stream(Stream(count, 0, 1, self._frame_bytes))[1]
         return times
 
     def pipeline(self, count: int, window: int) -> float:
         """Send one frame for each message."""
-        return float(self._stream(Stream(count, 0, window, self.frame_bytes))[0])
+        return float(self._stream(Stream(count, 0, window, self._frame_bytes))[0])
 
     def batch(self, count: int, size: int, window: int) -> float:
         """Send lists."""
-        return float(self._stream(Stream(count, size, window, self.frame_bytes))[0])
+        return float(self._stream(Stream(count, size, window, self._frame_bytes))[0])
 
     def processed(self) -> int:
         """Return what sinks have acknowledged."""

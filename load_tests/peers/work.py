@@ -7,19 +7,15 @@ from collections.abc import Callable, Sequence
 
 import cbor2
 
+from nyx_plugins.load_tests.payload import cbor_map
+
 FRAME_BYTES = 200
 
 
-def frame(number: int, size: int = FRAME_BYTES) -> bytes:
-    """Return a CBOR map of ``size`` bytes, at least 16."""
-    data = size - len(cbor2.dumps({"n": number, "d": b""}))
-    excess = len(cbor2.dumps({"n": number, "d": bytes(data)})) - size
-    return cbor2.dumps({"n": number, "d": bytes(data - excess)})
-
-
 def frames(count: int, size: int = FRAME_BYTES) -> list[bytes]:
-    """Return frames that are objects of their own: a pickle holds a repeated object only once."""
-    return [frame(1000 + number % 50_000, size) for number in range(count)]
+    """Return CBOR maps that are objects of their own: a pickle holds a repeated object only once."""
+    one = bytearray(cbor_map(size))
+    return [bytes(one) for _ in range(count)]
 
 
 class Receiver:

@@ -11,7 +11,7 @@ import zmq
 
 from .streams import StreamPeer, receive
 
-# What a message is, in its first byte: frames begin with 0xa2, as CBOR maps of two entries do.
+# What a message is, in its first byte: that of a frame is between 0xa0 and 0xbf, as that of any CBOR map.
 LIST, WISH = b"L", b"W"
 
 

@@ -1,0 +1,61 @@
+"""``python -m nyx_plugins.load_tests bench``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from nyx_plugins.load_tests.peers.document import Beginning, begin, document
+from nyx_plugins.load_tests.reading import FILE_NAME
+from nyx_plugins.load_tests.report import write_report
+from nyx_plugins.load_tests.result import Check, Result, write
+
+from .jobs import Bench
+from .table import as_markdown, as_table
+from .targets import Row, Verdict, judge_all
+
+EXIT_NOT_MET = 1
+PAGE = "targets.md"
+
+
+@click.command()
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Write result and report there.")
+def bench(rounds: int, output: Path | None) -> None:
+    """Measure what is to be reached, against others in the same run; the exit code is 1 when something is not."""
+    beginning, subject = begin(), Bench()
+    subject.run(rounds, lambda text: click.echo(text, err=True))
+    rows = judge_all(subject.figures(), subject.reasons)
+    Console().print(as_table(rows))
+    if output is not None:
+        save(output, rows, result_of(subject, rows, beginning, rounds))
+    if any(row.verdict is Verdict.NOT_MET for row in rows):
+        click.get_current_context().exit(EXIT_NOT_MET)
+
+
+def result_of(subject: Bench, rows: Sequence[Row], beginning: Beginning, rounds: int) -> Result:
+    """Return all figures of all rounds, and the targets as checks; the settings tell why one was not measured."""
+    comparison = subject.comparison
+    settings = {"rounds": rounds, "windows": comparison.windows, "missing": subject.reasons}
+    text = "What this runtime is to reach, against others in the same run."
+    return document("bench", text, beginning, comparison.rounds, settings, list(checks(rows)))
+
+
+def checks(rows: Sequence[Row]) -> Iterator[Check]:
+    """Yield a check for each target that was judged."""
+    for row in rows:
+        if row.judged is not None:
+            target = row.target
+            unit = "x" if target.over else target.unit
+            yield Check(target.what, target.text(target.limit), row.judged, unit, row.verdict is Verdict.MET)
+
+
+def save(output: Path, rows: Sequence[Row], result: Result) -> None:
+    """Write the result, its report and the table into a folder."""
+    output.mkdir(parents=True, exist_ok=True)
+    write(result, output / FILE_NAME)
+    (output / PAGE).write_text(as_markdown(rows, result), encoding="utf-8")
+    write_report(result, output)

@@ -1,0 +1,57 @@
+"""A comparison as the result of a load test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import attrs
+
+from nyx_plugins.load_tests.machine import machine, versions
+from nyx_plugins.load_tests.result import Check, Counts, Machine, Metric, Mode, Result, Round
+
+from .results import Comparison
+
+
+@attrs.frozen
+class Beginning:
+    """When a run has begun, on which machine."""
+
+    at: datetime
+    machine: Machine
+
+
+def begin() -> Beginning:
+    """Look at the clock and at the machine."""
+    return Beginning(datetime.now(UTC), machine())
+
+
+def result_of(comparison: Comparison, beginning: Beginning, settings: Mapping[str, object]) -> Result:
+    """Return what was measured of all peers; the settings tell the windows, and why some have no figures."""
+    told = {**settings, "windows": comparison.windows, "failures": comparison.failures}
+    return document("peers", "The same work with other systems.", beginning, comparison.rounds, told)
+
+
+def document(
+    scenario: str,
+    description: str,
+    beginning: Beginning,
+    rounds: Sequence[Mapping[str, Metric]],
+    settings: Mapping[str, object],
+    checks: Sequence[Check] = (),
+) -> Result:
+    """Return a result whose rounds have metrics only."""
+    seconds = (datetime.now(UTC) - beginning.at).total_seconds() / max(1, len(rounds))
+    return Result(
+        scenario,
+        description,
+        beginning.at.isoformat(timespec="seconds"),
+        "completed",
+        Mode.CLOSED,
+        False,
+        beginning.machine,
+        versions(),
+        settings,
+        tuple(Round(number, seconds, Counts(), metrics) for number, metrics in enumerate(rounds, 1)),
+        tuple(checks),
+    )
