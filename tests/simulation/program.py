@@ -90,7 +90,9 @@ def revoke(run: Run, op: Op) -> None:
     mine = run.changes
 
     def done(inquiry: Any) -> None:
-        if run.changes == mine and inquiry._error is None:
+        # A grant that was asked for earlier, by who has sent nothing for a while, may come later.
+        granting = any(not asked.inquiry.done for asked in run.grants[op.plugin_id, permission])
+        if run.changes == mine and inquiry._error is None and not granting:
             run.truth.revoked.add((op.plugin_id, permission))
 
     client.ask(questions.change_permission(_settings(), op.plugin_id, permission, False), done)
@@ -102,7 +104,8 @@ def grant(run: Run, op: Op) -> None:
         permission = PERMISSIONS[op.a % len(PERMISSIONS)]
         run.changes += 1
         run.truth.revoked.discard((op.plugin_id, permission))
-        client.ask(questions.change_permission(_settings(), op.plugin_id, permission, True))
+        asked = client.ask(questions.change_permission(_settings(), op.plugin_id, permission, True))
+        run.grants[op.plugin_id, permission] += [asked] if asked is not None else []
 
 
 def pause(run: Run, op: Op) -> None:

@@ -7,6 +7,7 @@ import itertools
 import os
 import shutil
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from nyx_plugins.config.settings import LimitSettings, PluginSettings, Settings,
 from nyx_plugins.plugins.errors import PluginNotLoaded
 
 from . import invariants
-from .client import Client
+from .client import Asked, Client
 from .door import kernel_of, start_actor
 from .program import Do, Op
 from .truth import BY_KEY, IDEMPOTENT, MAX_DELIVERIES, Truth, watched
@@ -55,6 +56,8 @@ class Run:
         self._booted = False
         self.changes = 0
         """How often somebody has asked to change a permission."""
+        self.grants: dict[tuple[int, str], list[Asked]] = defaultdict(list)
+        """All that were asked for."""
         self.mortal = ("worker", "plugin", "client", "loader", "registry", "guard", "dispatcher")
         self.host = world.start("host", self._from_supervisor)
         self.supervisor = start_actor(world, Supervisor)
