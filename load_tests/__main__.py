@@ -12,6 +12,8 @@ COMMANDS = {
     "show": ("running", "show", "Print a scenario: a beginning for one of your own."),
     "run": ("running", "run", "Run a scenario, by its name or from a file."),
     "report": ("report.command", "report", "Draw the report of a result that was kept."),
+    "compare": ("compare.command", "compare", "Tell whether one result is worse than another."),
+    "gate": ("gate.command", "gate", "Tell whether this checkout is slower than a revision of it."),
     "bench": ("bench.command", "bench", "Measure what is to be reached, against others in the same run."),
     "peers": ("peers.command", "peers", "Do the same work with other systems, and say who guarantees what."),
     "chaos": ("chaos.command", "chaos", "Kill random processes under load, and prove that nothing was lost."),

@@ -33,13 +33,35 @@ class NewerResult(NyxPluginError, ValueError):
 
 
 class NothingToCompare(NyxPluginError, ValueError):
-    """Two sides have no scenario in common."""
+    """Two sides have no scenario, or no metric, in common."""
 
-    def __init__(self, base: str, candidate: str) -> None:
-        super().__init__(
-            f"nothing to compare: the first side has results of {base}, and the second of {candidate}; "
-            "give results of the same scenario"
-        )
+    def __init__(self, why: str) -> None:
+        super().__init__(f"nothing to compare: {why}; give results of the same scenario")
+
+
+class NoCheckout(NyxPluginError, ValueError):
+    """A gate needs the project's git checkout, and ``folder`` is in none."""
+
+    def __init__(self, folder: Path, why: str) -> None:
+        self.folder = folder
+        super().__init__(f"{folder} is in no checkout of this project, which a gate needs: {why}")
+
+
+class UnknownRevision(NyxPluginError, ValueError):
+    """Git knows no commit by that name."""
+
+    def __init__(self, revision: str, why: str) -> None:
+        self.revision = revision
+        super().__init__(f"no base to compare with: git knows no commit {revision!r} ({why})")
+
+
+class RunFailed(NyxPluginError, RuntimeError):
+    """A run of one side left no result."""
+
+    def __init__(self, side: str, scenario: str, why: str) -> None:
+        self.side = side
+        self.scenario = scenario
+        super().__init__(f"the run of {scenario} on the {side} side left no result: {why}")
 
 
 class MissingExtra(NyxPluginError, ValueError):

@@ -1,0 +1,1 @@
+"""Comparing two sides of results: ratios with confidence intervals, and what is worse than allowed."""

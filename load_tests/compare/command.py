@@ -1,0 +1,39 @@
+"""The command ``compare``: whether the second result is worse than the first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from ..reading import read_all
+from .comparison import compare as compare_results
+from .comparison import left_out
+from .share import share
+from .table import show
+
+EXIT_WORSE = 1
+
+
+@click.command()
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.option("--max-regression", callback=share, default="10%", show_default=True, help="How much worse is allowed.")
+@click.option("--metric", "metrics", multiple=True, metavar="PATTERN", help="Compare only these: --metric 'p99*'.")
+def compare(first: Path, second: Path, max_regression: float, metrics: Sequence[str]) -> None:
+    """Compare the results in SECOND with those in FIRST, metric by metric.
+
+    Each is a result.json, or a folder with any number of them: rounds of the same scenario count together.
+
+    Exit code 1 says that a metric is worse than allowed, all of its interval, or that a limit is not met any more.
+    """
+    base, candidate = read_all(first), read_all(second)
+    comparisons = compare_results(base, candidate, max_regression, metrics or ("*",))
+    console = Console()
+    show(comparisons, console, ("first", "second"), max_regression)
+    for scenario in left_out(base, candidate):
+        console.print(f"note: {scenario} is on one side only, and left out", style="yellow", markup=False)
+    if any(comparison.worse for comparison in comparisons):
+        click.get_current_context().exit(EXIT_WORSE)

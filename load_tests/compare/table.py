@@ -1,0 +1,66 @@
+"""Comparisons on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..amounts import figure
+from .comparison import Comparison, Row, Verdict
+from .ratio import LEVEL
+
+_STYLES = {Verdict.WORSE: "bold red", Verdict.BETTER: "green", Verdict.UNCLEAR: "yellow"}
+_FAR = 1000
+
+
+def show(comparisons: Iterable[Comparison], console: Console, sides: tuple[str, str], max_regression: float) -> None:
+    """Print a table for each scenario, and below it what makes it doubtful."""
+    for comparison in comparisons:
+        console.print(_table(comparison, sides))
+        for note in comparison.notes:
+            console.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
+        for limit in comparison.broken:
+            console.print(Text(f"not met any more: {limit}", style="bold red"), soft_wrap=True)
+    console.print(_closing(max_regression), soft_wrap=True, style="dim")
+
+
+def _table(comparison: Comparison, sides: tuple[str, str]) -> Table:
+    first, second = comparison.rounds
+    table = Table(box=SIMPLE_HEAD, show_edge=False, title=comparison.scenario, title_justify="left", title_style="bold")
+    heads = (f"{sides[0]} ({first} rounds)", f"{sides[1]} ({second} rounds)", "ratio", f"{LEVEL:.0%} interval")
+    table.add_column("metric", no_wrap=True)
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("better is")
+    table.add_column("verdict", no_wrap=True)
+    for row in comparison.rows:
+        table.add_row(*_cells(row))
+    return table
+
+
+def _cells(row: Row) -> tuple[str | Text, ...]:
+    ratio = row.ratio
+    return (
+        Text(row.metric),
+        figure(row.base, row.unit),
+        figure(row.candidate, row.unit),
+        "-" if ratio is None else _times(ratio.value),
+        "-" if ratio is None else f"{_times(ratio.low)} to {_times(ratio.high)}",
+        row.better.value,
+        Text(row.verdict.value, style=_STYLES.get(row.verdict, "")),
+    )
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.3f}" if ratio < _FAR else "far"
+
+
+def _closing(max_regression: float) -> str:
+    return (
+        f"The ratio is the second side's figure over the first's. Worse: all of the interval is more than "
+        f"{max_regression:.1%} on the bad side of 1. Can't be told: it reaches over that, so measure more rounds."
+    )

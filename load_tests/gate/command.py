@@ -1,0 +1,130 @@
+"""The command ``gate``: whether the present state is slower than a base revision."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from rich.console import Console
+
+from ..amounts import figure
+from ..compare.comparison import Comparison, compare
+from ..compare.ratio import of_pairs
+from ..compare.share import share
+from ..compare.table import show
+from ..result import Result
+from .checkout import checkout_of, commit_of, worktree
+from .layout import Build, lay_out
+from .turns import Plan, Turn, runner, turns
+
+EXIT_WORSE = 1
+SCENARIOS = ("throughput", "latency")
+METRICS = ("processed_per_s*", "p50_us*", "p99_us*", "system_cpu_us_per_frame*", "memory_bytes*")
+TOLD = 3
+"""Metrics of each run that are printed at once."""
+
+
+@click.command()
+@click.option("--base", required=True, metavar="REVISION", help="What to compare with: a commit, a branch, a tag.")
+@click.option("--scenario", "scenarios", multiple=True, default=SCENARIOS, show_default=True, help="Run these.")
+@click.option("--pairs", default=5, show_default=True, type=click.IntRange(2, 100), help="Runs of each side.")
+@click.option("--seconds", default=3.0, show_default=True, type=click.FloatRange(0.1), help="Measured in each run.")
+@click.option("--max-regression", callback=share, default="10%", show_default=True, help="How much worse is allowed.")
+@click.option("--metric", "metrics", multiple=True, default=METRICS, show_default=True, help="Judge these (patterns).")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the scenarios.")
+@click.option("--own-load-tests", is_flag=True, help="Measure the base with its own load tests, not with ours.")
+@click.option("--keep", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), help="Keep the results there.")
+def gate(
+    base: str,
+    scenarios: Sequence[str],
+    pairs: int,
+    seconds: float,
+    max_regression: float,
+    metrics: Sequence[str],
+    settings: Sequence[str],
+    own_load_tests: bool,
+    keep: Path | None,
+) -> None:
+    """Run scenarios on a base revision and on the present state of this checkout by turns, and compare the pairs.
+
+    Exit code 1 says that the present state is worse than allowed. Nothing of the base is left behind.
+    """
+    plan = Plan(tuple(scenarios), pairs, seconds, tuple(settings))
+    console = Console()
+    with _place(keep) as folder, _builds(base, folder, own_load_tests) as (first, second):
+        done = [_told(turn, metrics, console) for turn in turns(plan, first, second, folder, runner(plan))]
+    comparisons = judged(done, max_regression, metrics)
+    console.print()
+    show(comparisons, console, ("base", "present"), max_regression)
+    if any(comparison.worse for comparison in comparisons):
+        click.get_current_context().exit(EXIT_WORSE)
+
+
+def judged(done: Sequence[Turn], max_regression: float, metrics: Sequence[str]) -> tuple[Comparison, ...]:
+    """Compare pair by pair: the results of both sides are in the order of their pairs."""
+    in_order = sorted(done, key=lambda turn: turn.pair)
+    base, present = (_results(in_order, name) for name in ("base", "present"))
+    return compare(base, present, max_regression, metrics, of_pairs)
+
+
+def _results(done: Sequence[Turn], name: str) -> list[Result]:
+    return [turn.result for turn in done if turn.build.name == name]
+
+
+def _told(turn: Turn, metrics: Sequence[str], console: Console) -> Turn:
+    found = turn.result.rounds[0].metrics if turn.result.rounds else {}
+    judged = [name for name in found if any(fnmatchcase(name, pattern) for pattern in metrics)][:TOLD]
+    figures = [f"{name} {figure(found[name].value, found[name].unit)}" for name in judged]
+    console.print(f"{turn.scenario}, pair {turn.pair}, {turn.build.name}: {', '.join(figures)}", highlight=False)
+    return turn
+
+
+@contextmanager
+def _builds(base: str, folder: Path, own_load_tests: bool) -> Iterator[tuple[Build, Build]]:
+    root = checkout_of(Path.cwd())
+    commit = commit_of(root, base)
+    with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="nyx-gate-", ignore_cleanup_errors=True) as temporary:
+        place = Path(temporary).resolve()
+        with worktree(root, commit, place / "checkout") as checkout:
+            harness = None if own_load_tests else root
+            yield (
+                lay_out("base", checkout, place / "base", harness),
+                lay_out("present", root, place / "present"),
+            )
+
+
+@contextmanager
+def _place(keep: Path | None) -> Iterator[Path]:
+    """Give a folder for results: that which keeps them, or one that goes again."""
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        yield keep
+        return
+    folder = Path(tempfile.mkdtemp(prefix="nyx-gate-results-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the gate as Ctrl-C does: with everything cleaned up."""
+
+    def end(number: int, frame: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
