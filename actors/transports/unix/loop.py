@@ -99,13 +99,13 @@ class MessageLoop:
 
     def _report(self) -> None:
         links = self._links
-        while links.written and not self.runs_elsewhere:
-            links.written.popleft().tx_done(SendStatus.Sent)
-        while links.failed and self._thread == threading.get_ident():
-            intent, status = links.failed.popleft()
+        while links.fates.written and not self.runs_elsewhere:
+            links.fates.written.popleft().tx_done(SendStatus.Sent)
+        while links.fates.failed and self._thread == threading.get_ident():
+            intent, status = links.fates.failed.popleft()
             intent.tx_done(status)
-        while links.lost and not self.runs_elsewhere:
-            self._dead_letter(*links.lost.popleft())
+        while links.fates.lost and not self.runs_elsewhere:
+            self._dead_letter(*links.fates.lost.popleft())
 
     def run(self, handler: Any, duration: Any = None) -> Any:
         """Hand messages to ``handler`` until it, the time or :meth:`abort` says to end.
@@ -171,7 +171,7 @@ class MessageLoop:
                 return Thespian__Run_HandlerResult(result)
             if self._aborting is not None:
                 return None
-            if self._links.failed or self._links.lost or self._links.written:
+            if self._links.fates.failed or self._links.fates.lost or self._links.fates.written:
                 self.report()
         return None
 

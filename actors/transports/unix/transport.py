@@ -235,19 +235,19 @@ class UnixTransport:
 
     def _has_room(self, path: str, message: Any) -> bool:
         limit = self._limits.queue_bytes
-        if not self._links.is_full(path, limit):
+        if not self._links.room.is_missing(path, limit):
             return True
         if isinstance(message, logging.LogRecord):
             return False
         if not self._waits_for_peers:
-            return not self._links.is_full(path, 16 * limit)
-        return self._links.await_room(path, is_loop=not self._loop.runs_elsewhere)
+            return not self._links.room.is_missing(path, 16 * limit)
+        return self._links.room.wait(path, is_loop=not self._loop.runs_elsewhere)
 
     def _overflow(self, intent: TransmitIntent) -> None:
         """Its peer takes nothing: the message is a dead letter, which is said."""
         self._links.count("overflow")
         self._dead_letter(intent.targetAddr, intent.message)
-        self._links.failed.append((intent, SendStatus.Failed))
+        self._links.fates.failed.append((intent, SendStatus.Failed))
 
     def _dead_letter(self, target: ActorAddress, message: Any) -> None:
         if target == self._adminAddr or isinstance(message, (ActorSystemMessage, logging.LogRecord)):
@@ -320,8 +320,8 @@ class UnixTransport:
         self._closed = True
         forks.is_closed(self)
         self._links.close()
-        while self._links.failed:
-            intent, status = self._links.failed.popleft()
+        while self._links.fates.failed:
+            intent, status = self._links.fates.failed.popleft()
             intent.tx_done(status)
         for fd in (self._lifeline, self._life):
             if fd >= 0:

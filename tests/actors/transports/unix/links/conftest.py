@@ -50,17 +50,17 @@ class Member:
     @property
     def told(self) -> list[Any]:
         """The messages of which the sender was told that they were sent."""
-        return [intent.message for intent in self.links.written]
+        return [intent.message for intent in self.links.fates.written]
 
     @property
     def failed(self) -> list[Any]:
         """The messages of which the sender was told that they were not sent."""
-        return [intent.message for intent, _ in self.links.failed]
+        return [intent.message for intent, _ in self.links.fates.failed]
 
     @property
     def lost(self) -> list[Any]:
         """The messages that were sent and never taken."""
-        return [message for _, message in self.links.lost]
+        return [message for _, message in self.links.fates.lost]
 
     @property
     def counts(self) -> dict[str, int]:

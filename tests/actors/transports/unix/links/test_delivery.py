@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from thespian.system.transport import SendStatus
 
-from nyx_plugins.actors.transports.unix import links as module
+from nyx_plugins.actors.transports.unix import dialer as module
 from nyx_plugins.actors.transports.unix.door import listen
 from nyx_plugins.actors.transports.unix.framing import HEADER, INTRODUCTION_BYTES
 
@@ -140,7 +140,7 @@ def test_where_nobody_listens_a_message_has_no_target(town: Town, where: str) ->
     for number in range(3):
         sender.post(town.path / where, number)
     assert sender.failed == [0, 1, 2]
-    assert all(status is SendStatus.DeadTarget for _, status in sender.links.failed)
+    assert all(status is SendStatus.DeadTarget for _, status in sender.links.fates.failed)
     assert (sender.told, sender.lost, sender.links.has_unsent()) == ([], [], False)
 
 

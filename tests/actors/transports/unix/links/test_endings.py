@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nyx_plugins.actors.transports.unix import directory
-from nyx_plugins.actors.transports.unix import links as module
+from nyx_plugins.actors.transports.unix import retries as module
 from nyx_plugins.actors.transports.unix.framing import HEADER, INTRODUCTION_BYTES
 from nyx_plugins.actors.transports.unix.peer import Peer
 from nyx_plugins.actors.transports.unix.tally import ACCEPTED, Tally, receive
@@ -185,7 +185,7 @@ def test_each_sender_is_told_once_although_the_end_comes_in_between(
 
 def test_a_member_that_ends_each_connection_is_given_up(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that listens, but takes nothing and ends each connection, gets only so much time."""
-    monkeypatch.setattr(module, "_GIVE_UP_S", 0.02)
+    monkeypatch.setattr(module, "GIVE_UP_S", 0.02)
     sender, listener = town.member("sender"), town.listen("peer")
     listener.setblocking(False)
     sender.post(town.path / "peer", "first")

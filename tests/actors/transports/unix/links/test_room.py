@@ -21,7 +21,7 @@ READING_BYTES = 1 << 18
 def _fill(sender: Member, target: Member) -> int:
     """Send until more waits than may; returns the number of messages."""
     count = 0
-    while not sender.links.is_full(str(target.path), QUEUE_BYTES):
+    while not sender.links.room.is_missing(str(target.path), QUEUE_BYTES):
         sender.post(target, count, 10_000)
         count += 1
     return count
@@ -38,20 +38,20 @@ def test_a_way_is_full_when_more_waits_than_may(town: Town) -> None:
     """A way nobody has used is not full; a used one is when more waits than asked about."""
     sender, receiver = town.member("sender"), town.member("receiver")
     path = str(receiver.path)
-    assert not sender.links.is_full(path, 0)
+    assert not sender.links.room.is_missing(path, 0)
     sender.post(receiver, "written")
-    assert not sender.links.is_full(path, 0)
+    assert not sender.links.room.is_missing(path, 0)
     _fill(sender, receiver)
-    assert sender.links.is_full(path, 0) and sender.links.is_full(path, QUEUE_BYTES)
-    assert not sender.links.is_full(path, 1 << 30)
+    assert sender.links.room.is_missing(path, 0) and sender.links.room.is_missing(path, QUEUE_BYTES)
+    assert not sender.links.room.is_missing(path, 1 << 30)
 
 
 def test_where_nothing_waits_there_is_room(town: Town) -> None:
     """There is room for a peer that was never sent to, and for one that has taken everything."""
     sender, receiver = town.member("sender", queue_bytes=QUEUE_BYTES), town.member("receiver")
-    assert sender.links.await_room(str(receiver.path))
+    assert sender.links.room.wait(str(receiver.path))
     sender.post(receiver, "message")
-    assert sender.links.await_room(str(receiver.path))
+    assert sender.links.room.wait(str(receiver.path))
 
 
 def test_a_peer_that_reads_makes_room(town: Town) -> None:
@@ -61,8 +61,8 @@ def test_a_peer_that_reads_makes_room(town: Town) -> None:
         before = len(receiver.taken)
         count = _fill(sender, receiver)
         _read_all(receiver)
-        assert sender.links.await_room(str(receiver.path), is_loop)
-        assert not sender.links.is_full(str(receiver.path), QUEUE_BYTES // 2)
+        assert sender.links.room.wait(str(receiver.path), is_loop)
+        assert not sender.links.room.is_missing(str(receiver.path), QUEUE_BYTES // 2)
         town.until(lambda total=before + count: receiver.take() is not None and len(receiver.taken) == total)
 
 
@@ -72,11 +72,11 @@ def test_a_peer_that_does_not_read_is_stalled_until_it_does(town: Town) -> None:
     receiver = town.member("receiver")
     count = _fill(sender, receiver)
     for is_loop in (True, False, True):
-        assert not sender.links.await_room(str(receiver.path), is_loop)
-    assert sender.links.is_full(str(receiver.path), QUEUE_BYTES)
+        assert not sender.links.room.wait(str(receiver.path), is_loop)
+    assert sender.links.room.is_missing(str(receiver.path), QUEUE_BYTES)
     _read_all(receiver)
     sender.links.poll(0.0)
-    assert sender.links.await_room(str(receiver.path))
+    assert sender.links.room.wait(str(receiver.path))
     town.until(lambda: receiver.take() is not None and len(receiver.taken) == count)
     assert receiver.taken == list(range(count))
 
@@ -86,9 +86,9 @@ def test_a_stalled_peer_is_not_waited_for_again(town: Town) -> None:
     sender = town.member("sender", queue_bytes=QUEUE_BYTES, stall_s=0.01)
     receiver, other = town.member("receiver"), town.member("other")
     _fill(sender, receiver)
-    assert not sender.links.await_room(str(receiver.path))
+    assert not sender.links.room.wait(str(receiver.path))
     other.post(sender, "hello")
-    assert not sender.links.await_room(str(receiver.path))
+    assert not sender.links.room.wait(str(receiver.path))
     assert sender.take() == []
     sender.links.poll(0.0)
     assert sender.take() == ["hello"]
@@ -99,7 +99,7 @@ def test_a_peer_that_ends_leaves_nothing_to_wait_for(town: Town) -> None:
     sender, receiver = town.member("sender", queue_bytes=QUEUE_BYTES), town.member("receiver")
     count = _fill(sender, receiver)
     receiver.links.close()
-    assert sender.links.await_room(str(receiver.path))
+    assert sender.links.room.wait(str(receiver.path))
     assert sender.lost + sender.failed == list(range(count))
 
 
@@ -109,7 +109,7 @@ def test_a_sender_that_waits_goes_on_receiving(town: Town) -> None:
     receiver, other = town.member("receiver"), town.member("other")
     _fill(sender, receiver)
     other.post(sender, "hello")
-    assert not sender.links.await_room(str(receiver.path))
+    assert not sender.links.room.wait(str(receiver.path))
     assert sender.take() == ["hello"]
 
 
@@ -127,11 +127,11 @@ def test_no_more_waits_than_may(
             if is_read:
                 receiver.links.poll(0.0)
                 receiver.take(1)
-            if sender.links.is_full(path, QUEUE_BYTES) and not sender.links.await_room(path):
+            if sender.links.room.is_missing(path, QUEUE_BYTES) and not sender.links.room.wait(path):
                 continue
             sent.append(number)
             sender.post(receiver, number, size)
-            assert not sender.links.is_full(path, QUEUE_BYTES + 25_000)
+            assert not sender.links.room.is_missing(path, QUEUE_BYTES + 25_000)
         town.until(lambda: receiver.take() is not None and len(receiver.taken) >= len(sent))
         assert receiver.taken == sent
 

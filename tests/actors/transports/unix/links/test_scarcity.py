@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nyx_plugins.actors.transports.unix import links as module
+from nyx_plugins.actors.transports.unix import retries as module
 
 if TYPE_CHECKING:
     from .conftest import Member, Town
@@ -111,7 +111,7 @@ def test_the_last_descriptor_is_not_enough_for_a_member(
     town: Town, leave: Leave, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A member takes two descriptors as it comes in; a connection that nobody needs makes room for the second too."""
-    monkeypatch.setattr(module, "_GIVE_UP_S", 0.1)
+    monkeypatch.setattr(module, "GIVE_UP_S", 0.1)
     idle, sender, receiver = (town.member(name) for name in ("idle", "sender", "receiver"))
     _talk(town, idle, receiver)
     with leave(2):
