@@ -15,7 +15,7 @@ FOLDERS := config plugins actors load_tests
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all lint suite fuzz simulate chaos bench conformance format links compile clean
+.PHONY: help demo test test-all lint suite coverage fuzz simulate chaos bench conformance format links compile clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -48,8 +48,12 @@ lint: $(VENV)/dev.stamp links ## ruff, mypy --strict and the direction of import
 	PYTHONPATH=build/links $(BIN)/lint-imports --no-logo
 
 # `pytest`, not `python -m pytest`: that would put the checkout on the path and hide an import of a bare folder name.
-suite: $(VENV)/dev.stamp compile ## the tests alone, with coverage; PYTEST_ARGS="-k mailbox" narrows them
-	$(BIN)/pytest --cov -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+suite: $(VENV)/dev.stamp compile ## the tests alone; PYTEST_ARGS="-k mailbox" narrows them
+	$(BIN)/pytest $(COVERAGE) -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+
+# Tests without processes take more than twice as long when each line is noted, and find nothing more.
+coverage: COVERAGE := --cov
+coverage: suite ## the tests, and which branches none of them has taken
 
 # Each round tries other streams. What fails is printed with how to try it again, and is tried first the next time.
 fuzz: SECONDS ?= 600
