@@ -1,0 +1,149 @@
+"""A plugin's life: loading and unloading."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from nyx_plugins.actors.directives import Do, Publish, RestartIn
+from nyx_plugins.actors.events import EventKind
+from nyx_plugins.actors.lifecycle import PluginLife
+from nyx_plugins.actors.messages import LoadSpec
+from nyx_plugins.actors.stages import Stage
+from nyx_plugins.actors.supervision import ChildSpec
+
+from .conftest import FAILURE, ROUTE, ROW, STEPS, confirm, kinds, life_at
+
+UNDO = {
+    Stage.PREPARING: [],
+    Stage.WAITING: [],
+    Stage.DECIDING: [Do.FORGET_POLICY],
+    Stage.REGISTERING: [Do.UNREGISTER, Do.FORGET_POLICY],
+    Stage.STARTING: [Do.STOP_ACTOR, Do.UNREGISTER, Do.FORGET_POLICY],
+    Stage.OPENING: [Do.DROP_ROUTE, Do.STOP_ACTOR, Do.UNREGISTER, Do.FORGET_POLICY],
+}
+
+
+def test_loading_goes_step_by_step_and_is_answered_when_the_route_is_in_force() -> None:
+    """Each step asks for the next, and the load is answered after the last one only."""
+    life = PluginLife(LoadSpec("bundle"), ChildSpec("plugin actor"))
+    assert [advance(life) for _, advance in STEPS[:5]] == [
+        [Do.AWAIT_DEPENDENCIES],
+        [Do.DECIDE_POLICY],
+        [Do.REGISTER],
+        [Do.SPAWN_ACTOR],
+        [Do.SET_ROUTE],
+    ]
+    last = STEPS[5][1](life)
+    assert kinds(last) == [EventKind.LOADED, EventKind.READY]
+    assert last[-1] is Do.ANSWER_LOAD
+    assert life.state == "ready"
+
+
+@pytest.mark.parametrize("stage", UNDO, ids=str)
+def test_a_step_that_fails_undoes_exactly_what_was_done_before(stage: Stage) -> None:
+    """Whatever step fails: all before it is taken back, newest first, and only then is the load answered."""
+    life = life_at(stage)
+    said = confirm(life, life.step_failed(FAILURE))
+    assert said == [*UNDO[stage], Do.REMOVE_FILES, Do.ANSWER_LOAD, Do.FORGET]
+    assert life.error is FAILURE
+    assert life.stage is Stage.GONE
+
+
+@pytest.mark.parametrize("stage", [Stage.STARTING, Stage.OPENING], ids=str)
+def test_an_actor_that_dies_while_loading_fails_the_load(stage: Stage) -> None:
+    """The load names the dead plugin actor, and nothing asks a dead actor to stop."""
+    life = life_at(stage)
+    said = confirm(life, life.actor_exited(0.0, 0.5))
+    assert Do.STOP_ACTOR not in said
+    assert said[-3:] == [Do.REMOVE_FILES, Do.ANSWER_LOAD, Do.FORGET]
+    assert "plugin actor" in str(life.error)
+
+
+def test_a_registration_that_arrives_too_late_is_taken_back() -> None:
+    """A system that stops while the registry is writing leaves no row."""
+    life = life_at(Stage.REGISTERING)
+    assert Do.UNREGISTER in life.step_failed(FAILURE)
+    assert life.registered(ROW) == []
+    assert life.unregistered()[-1] is Do.FORGET
+
+
+def test_a_registration_that_was_refused_is_not_taken_back() -> None:
+    """The row that is there is another's, or that of an earlier run."""
+    life = life_at(Stage.REGISTERING)
+    assert Do.UNREGISTER not in life.step_failed(FAILURE, refused=True)
+
+
+def test_unloading_closes_the_route_drains_and_undoes() -> None:
+    """Frames are refused first, then finished, and only then is anything taken away."""
+    life = life_at(Stage.READY)
+    assert life.unload() == [Do.NOTE_STATE, Do.SET_ROUTE]
+    assert life.state == "draining"
+    assert life.route_set() == [Do.DRAIN]
+    said = confirm(life, life.plugin_drained())
+    assert life.drained
+    assert said[:4] == [Do.DROP_ROUTE, Do.STOP_ACTOR, Do.UNREGISTER, Do.FORGET_POLICY]
+    assert said[4:] == [Do.REMOVE_FILES, Publish(EventKind.UNLOADED), Do.ANSWER_UNLOAD, Do.FORGET]
+
+
+def test_a_row_that_is_gone_is_not_restored() -> None:
+    """A registry that is started again while the rest is still being undone would have it for ever."""
+    life = life_at(Stage.READY)
+    life.unload()
+    life.route_set()
+    life.plugin_drained()
+    assert life.row is not None and life.row.state == "draining"
+    assert life.unregistered() == []
+    assert life.row is None
+    life.route_dropped()
+    assert Do.FORGET in life.actor_exited(0.0, 0.5)
+
+
+def test_a_system_that_stops_keeps_the_registration() -> None:
+    """Stopping everything is no unload: the row stays for the next run."""
+    life = life_at(Stage.READY)
+    life.unload(keep_row=True)
+    life.route_set()
+    said = confirm(life, life.plugin_drained())
+    assert Do.UNREGISTER not in said
+    assert life.stage is Stage.GONE
+
+
+def test_unloading_goes_on_when_the_actor_dies_or_does_not_answer() -> None:
+    """Neither a dead nor a silent plugin actor holds up an unload."""
+    for silence in (lambda life: life.actor_exited(0.0, 0.5), PluginLife.drain_timed_out):
+        life = life_at(Stage.READY, max_restarts=0)
+        life.unload()
+        said = confirm(life, silence(life))
+        assert Do.ANSWER_UNLOAD in said
+        assert not life.drained
+
+
+@pytest.mark.parametrize("is_draining", [False, True])
+def test_an_actor_that_dies_while_it_is_unloaded_is_followed_by_one_that_finishes(is_draining: bool) -> None:
+    """What is in its mailbox has senders that wait to hear of it."""
+    life = life_at(Stage.READY)
+    life.unload()
+    if is_draining:
+        life.route_set()
+    assert RestartIn(0.0) in life.actor_exited(0.0, 0.5)
+    assert life.restart_due() == [Do.SPAWN_ACTOR, Do.SET_ROUTE]
+    assert life.route_set() == [Do.DRAIN]
+    assert Do.ANSWER_UNLOAD in confirm(life, life.plugin_drained())
+
+
+def test_a_route_that_was_set_for_the_last_actor_says_nothing_of_the_next() -> None:
+    """A swap that was just done may set a route while the plugin actor is being followed by another."""
+    life = life_at(Stage.READY)
+    life.actor_exited(0.0, 0.5)
+    life.restart_due()
+    assert life.route_set(leads_to_actor=False) == []
+    assert life.actor_ready(attrs.evolve(ROUTE, epoch=2)) == [Do.SET_ROUTE]
+
+
+def test_an_unload_does_not_wait_for_the_backoff() -> None:
+    """The next plugin actor, which was due later, finishes what is there at once."""
+    life = life_at(Stage.READY)
+    life.actor_exited(0.0, 0.5)
+    assert life.unload() == [Do.NOTE_STATE, Do.SPAWN_ACTOR, Do.SET_ROUTE]
+    assert life.restart_due() == []

@@ -1,0 +1,124 @@
+"""The errors of bundles, keys and what is kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nyx_plugins import PluginSystem
+from nyx_plugins.actors import inheritance
+from nyx_plugins.actors.backlog import Backlog, Holder, KeptFrame
+from nyx_plugins.actors.dead_letters import Bounds, DeadLetters
+from nyx_plugins.actors.journal import Journal
+from nyx_plugins.actors.segments import Segments
+from nyx_plugins.config.sandbox import Ceiling
+from nyx_plugins.config.settings import Settings
+from nyx_plugins.plugins.errors import (
+    BacklogOfAnother,
+    BundleChanged,
+    DeadLetterUnknown,
+    JournalCorrupt,
+    JournalFailed,
+    KeyUnusable,
+    SignatureError,
+    SigningUnavailable,
+)
+from nyx_plugins.plugins.integrity import check_copy
+from nyx_plugins.plugins.keys import PrivateKey
+
+from .conftest import DATA, check, provokes
+
+
+@provokes(BundleChanged, RuntimeError)
+def test_bundle_changed(tmp_path: Path) -> None:
+    """A copy that is not what was registered is not started, and the error says where it is."""
+    with pytest.raises(BundleChanged) as caught:
+        check_copy(1, tmp_path, "ab")
+    reason = f"its digest is {hashlib.sha256().hexdigest()}, and ab was registered"
+    text = f"plugin 1: the copy of its bundle in {tmp_path} has changed since it was loaded: {reason}; "
+    text += "unload the plugin and load it again"
+    check(caught.value, BundleChanged, text, plugin_id=1, directory=str(tmp_path), reason=reason)
+
+
+@provokes(SignatureError, PermissionError)
+def test_signature_error(make_system: Callable[..., PluginSystem], fault: Callable[..., Path]) -> None:
+    """Where keys are trusted, a bundle that nobody has signed is refused."""
+    system = make_system(Settings(ceiling=Ceiling(trusted_keys=(str(PrivateKey.generate().public),))))
+    bundle = fault("obedient_plugin")
+    with pytest.raises(SignatureError) as caught:
+        system.load(bundle)
+    reason = "is not signed: it has no plugin.sig, which 'nyx-plugins sign' makes"
+    check(caught.value, SignatureError, f"bundle {bundle}: {reason}", cause="missing", key=None, source=str(bundle))
+
+
+@provokes(KeyUnusable, ValueError)
+def test_key_unusable(make_system: Callable[..., PluginSystem], fault: Callable[..., Path], tmp_path: Path) -> None:
+    """A list of trusted keys that can't be read lets nothing be loaded."""
+    path = str(tmp_path / "none.pub")
+    system = make_system(Settings(ceiling=Ceiling(trusted_keys=(path,))))
+    with pytest.raises(KeyUnusable) as caught:
+        system.load(fault("obedient_plugin"))
+    check(caught.value, KeyUnusable, f"key {path}: can't be read: No such file or directory", path=path)
+
+
+@provokes(BacklogOfAnother, ValueError)
+def test_backlog_of_another(tmp_path: Path) -> None:
+    """Frames that were sent to another plugin under the same id are kept for that one, and named."""
+    files = Segments(tmp_path / "7")
+    files.begin(Backlog(Holder(7, "geo", "boot", 1), {(1, 1): KeptFrame(1, 1, DATA, b"header", 2)}))
+    files.close()
+    plan: Any = SimpleNamespace(plugin_id=7, manifest=SimpleNamespace(name="maps"))
+    with pytest.raises(BacklogOfAnother) as caught:
+        inheritance.read(Segments(tmp_path / "7"), plan, lambda _: None)
+    path = str(tmp_path / "7")
+    text = f"plugin 7 is 'maps', and 1 unfinished frames of 'geo' are kept under its id in {path}: load 'geo', or"
+    text += " remove that folder"
+    check(caught.value, BacklogOfAnother, text, plugin_id=7, plugin="maps", found="geo", frames=1, path=path)
+
+
+@provokes(JournalFailed, OSError)
+def test_journal_failed(tmp_path: Path) -> None:
+    """A journal that is not there names its path and what the system says."""
+    path = str(tmp_path / "none.journal")
+    with pytest.raises(JournalFailed) as caught:
+        Journal.open(path)
+    reason = "No such file or directory"
+    text = f"journal {path} can't be used: {reason}; make room there, or mend its rights"
+    check(caught.value, JournalFailed, text, path=path, reason=reason)
+
+
+@provokes(DeadLetterUnknown, LookupError)
+def test_dead_letter_unknown(tmp_path: Path) -> None:
+    """A number that no dead letter has is named."""
+    with pytest.raises(DeadLetterUnknown) as caught:
+        DeadLetters(tmp_path, 7, Bounds(10, 10_000)).get(3)
+    text = "plugin 7 has no dead letter 3: it was redelivered, dropped or displaced"
+    check(caught.value, DeadLetterUnknown, text, plugin_id=7, letter_id=3)
+
+
+@provokes(JournalCorrupt, ValueError)
+def test_journal_corrupt(tmp_path: Path) -> None:
+    """A file that is no journal is not taken for an empty one."""
+    path = tmp_path / "a.journal"
+    path.write_bytes(b"something else")
+    with pytest.raises(JournalCorrupt) as caught:
+        Journal.open(path)
+    text = f"journal {path} is corrupt: it does not begin like a journal"
+    check(caught.value, JournalCorrupt, text, path=str(path))
+
+
+@provokes(SigningUnavailable, ImportError)
+def test_signing_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package that signs, the error names it and what brings it."""
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric.ed25519", None)
+    with pytest.raises(SigningUnavailable) as caught:
+        PrivateKey.generate()
+    text = "signatures can't be made or checked: that needs the package cryptography; "
+    text += "pip install 'nyx-plugins[signing]' brings it"
+    check(caught.value, SigningUnavailable, text, package="cryptography")
