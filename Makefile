@@ -13,6 +13,9 @@ BIN := $(VENV)/bin
 FOLDERS := config plugins actors load_tests
 
 MAKEFLAGS += --no-print-directory
+# Pytest keeps what it makes of test modules, of hypothesis and of us as bytecode; without that, each of the many runs
+# that are part of the tests would compile it again.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo test test-all lint suite coverage fuzz simulate chaos bench conformance format links compile clean
