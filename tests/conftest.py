@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import attrs
 import hypothesis
 import pytest
 
@@ -88,6 +89,64 @@ def make_system(transport: str, runtime_base: Path) -> Iterator[Callable[..., Pl
 def system(make_system: Callable[..., PluginSystem]) -> PluginSystem:
     """Return a running system with default settings."""
     return make_system()
+
+
+class Lender:
+    """Systems that the tests of a file use one after the other: to start one takes longer than most tests.
+
+    There is one for each of the settings that are asked for, in a directory of its own.
+    """
+
+    def __init__(self, make_folder: Callable[[], Path]) -> None:
+        self._make_folder = make_folder
+        self._lent: list[tuple[Settings, str, PluginSystem]] = []
+
+    def lend(self, settings: Settings, transport: str) -> PluginSystem:
+        """Return a running system without plugins."""
+        for known, where, system in self._lent:
+            if (known, where) == (settings, transport):
+                return system
+        place = attrs.evolve(settings.system, runtime_dir=str(self._make_folder()), transport=transport)
+        self._lent.append((settings, transport, PluginSystem(attrs.evolve(settings, system=place))))
+        return self._lent[-1][-1]
+
+    def clear(self) -> None:
+        """Unload all that the last test has loaded, and see that nothing is left of it."""
+        try:
+            for _, _, system in self._lent:
+                while left := system.plugins():
+                    system.unload(left[0].plugin_id, timeout=0, cascade=True)
+                assert [*base_of(system).glob("*/plugins/*")] == []
+        except Exception:
+            self.close()  # what one test has broken is not for the next
+            raise
+
+    def close(self) -> None:
+        """End all, and see that no file is left."""
+        lent, self._lent = self._lent, []
+        for _, _, system in lent:
+            system.close(timeout=1.0)
+        assert [path for _, _, system in lent for path in base_of(system).iterdir()] == []
+
+
+def base_of(system: PluginSystem) -> Path:
+    """Return the directory in which a lent system has its runtime directory."""
+    return Path(system.settings.system.runtime_dir or "")
+
+
+@pytest.fixture(scope="module")
+def lender(short_folder: Callable[[], Path]) -> Iterator[Lender]:
+    """Return what lends systems to the tests of one file."""
+    lender = Lender(short_folder)
+    yield lender
+    lender.close()
+
+
+@pytest.fixture
+def lend(lender: Lender, transport: str) -> Iterator[Callable[[Settings], PluginSystem]]:
+    """Return a function that lends a running system; what the test loads is unloaded. Who ends it, makes its own."""
+    yield lambda settings: lender.lend(settings, transport)
+    lender.clear()
 
 
 @pytest.fixture

@@ -100,6 +100,7 @@ def shell(tmp_path: Path) -> Shell:
     return run
 
 
+@pytest.mark.timeout(180)  # a dozen commands start, each a process of its own
 def test_a_session_of_two_terminals(
     serve: Callable[..., Served], shell: Shell, config: Callable[[str], Path], runtime_base: Path
 ) -> None:

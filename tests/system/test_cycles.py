@@ -57,6 +57,7 @@ def private_bytes(pid: int) -> int:
     return sum(int(fields[name].split()[0]) * 1024 for name in ("Private_Clean", "Private_Dirty"))
 
 
+@pytest.mark.timeout(180)  # two hundred plugins start
 @pytest.mark.needs_worker(reason="processes and their descriptors are counted")
 def test_two_hundred_loads_and_unloads_leave_nothing(
     system: PluginSystem, census: Callable[..., Any], ends: Callable[..., Any], runtime_base: Path

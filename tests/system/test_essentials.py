@@ -60,10 +60,10 @@ def header(plugin_id: int, data: bytes = b"") -> bytes:
 
 @pytest.mark.parametrize("roles", KILLED, ids="-".join)
 def test_all_goes_on_after_the_end_of_essential_actors(
-    roles: tuple[str, ...], make_system: Callable[..., PluginSystem], kill: Callable[..., None]
+    roles: tuple[str, ...], lend: Callable[[Settings], PluginSystem], kill: Callable[..., None]
 ) -> None:
     """What was loaded, granted and revoked before stands; everything works as before."""
-    system = make_system(Settings(supervision=OFTEN))
+    system = lend(Settings(supervision=OFTEN))
     system.load("builtin:echo")
     system.load("builtin:kv")
     system.revoke(ECHO, "control")
@@ -112,10 +112,10 @@ def test_all_calls_are_answered_while_essential_actors_end(
 
 
 def test_a_revoked_permission_does_not_come_back_with_a_new_dispatcher(
-    make_system: Callable[..., PluginSystem], kill: Callable[..., None]
+    lend: Callable[[Settings], PluginSystem], kill: Callable[..., None]
 ) -> None:
     """The dispatcher is told by the registry what is in force before it takes a single frame."""
-    system = make_system(Settings(supervision=OFTEN))
+    system = lend(Settings(supervision=OFTEN))
     system.load("builtin:echo")
     with system.subscribe() as events:
         for _ in range(5):

@@ -62,12 +62,12 @@ class Recorder(NamedTuple):
 
 @pytest.fixture
 def recorder(
-    make_system: Callable[..., PluginSystem], fault: Callable[..., Path], plugin_id: int, tmp_path: Path
+    lend: Callable[[Settings], PluginSystem], fault: Callable[..., Path], plugin_id: int, tmp_path: Path
 ) -> Callable[..., Recorder]:
     """Return a function that loads a plugin which writes down what it gets."""
 
     def load(manifest: str = "", **options: Any) -> Recorder:
-        system, journal = make_system(SETTINGS), tmp_path / "journal"
+        system, journal = lend(SETTINGS), tmp_path / "journal"
         journal.touch()
         bundle = fault("recording_plugin", manifest, plugin_id, f'write_paths = ["{tmp_path}"]')
         system.load(bundle, config={"journal": str(journal)}, **options)

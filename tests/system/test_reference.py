@@ -173,6 +173,7 @@ def test_performance_1_throughput(system: PluginSystem) -> None:
     assert (processed(system, 1), system.plugin_stats(1).errors) == (1000, 0)
 
 
+@pytest.mark.timeout(180)  # a hundred plugins start
 def test_performance_2_hundred_plugins(system: PluginSystem) -> None:
     """A hundred plugins are loaded and unloaded at the same time."""
     load_echoes(system, range(1, 101))

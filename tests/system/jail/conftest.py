@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -41,20 +42,20 @@ class Prisoner:
 
 
 @pytest.fixture
-def ceiling(tmp_path: Path) -> Ceiling:
-    """Return a ceiling that allows what the tests here ask for; the paths are those of the test."""
-    paths = (str(tmp_path),)
+def ceiling() -> Ceiling:
+    """Return a ceiling that allows what the tests here ask for; their paths are below the temporary directory."""
+    paths = (tempfile.gettempdir(),)
     return Ceiling(read_paths=paths, write_paths=paths, packages=("numpy",), subprocesses=True, network=("*",))
 
 
 @pytest.fixture
 def prisoner(
-    make_system: Callable[..., PluginSystem], fault: Callable[..., Path], ceiling: Ceiling
+    lend: Callable[[Settings], PluginSystem], fault: Callable[..., Path], ceiling: Ceiling
 ) -> Callable[..., Prisoner]:
-    """Return a function that loads the plugin with the given sandbox, in a system of its own."""
+    """Return a function that loads the plugin with the given sandbox."""
 
     def load(sandbox: str = "", **settings: Any) -> Prisoner:
-        system = make_system(Settings(ceiling=ceiling, **settings))
+        system = lend(Settings(ceiling=ceiling, **settings))
         system.load(fault("executing_plugin", sandbox=sandbox))
         return Prisoner(system, 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
@@ -80,7 +81,7 @@ def version(tmp_path: Path) -> MakeVersion:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings() -> Settings:
     """Return settings in which what hangs is given up within a second, and everything may be read."""
     return Settings(
         SystemSettings(stop_timeout_s=0.5),
@@ -91,14 +92,14 @@ def settings(tmp_path: Path) -> Settings:
             snapshot_bytes=10_000,
             wall_time_s=30.0,
         ),
-        ceiling=Ceiling(read_paths=(str(tmp_path),)),
+        ceiling=Ceiling(read_paths=(tempfile.gettempdir(),)),
     )
 
 
 @pytest.fixture
-def system(make_system: Callable[..., PluginSystem], settings: Settings) -> PluginSystem:
-    """Return a running system with these settings."""
-    return make_system(settings)
+def system(lend: Callable[[Settings], PluginSystem], settings: Settings) -> PluginSystem:
+    """Return a running system with these settings, which others have used before."""
+    return lend(settings)
 
 
 class Sender:
@@ -241,6 +242,6 @@ class Traces:
 
 
 @pytest.fixture
-def traces(runtime_base: Path, system: PluginSystem) -> Traces:
+def traces(system: PluginSystem) -> Traces:
     """Return what looks for the plugin's files and processes."""
-    return Traces(runtime_base, system)
+    return Traces(Path(system.settings.system.runtime_dir or ""), system)

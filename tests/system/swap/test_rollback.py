@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from nyx_plugins import (
     PluginHeader,
     PluginNotLoaded,
     PluginSystem,
+    Settings,
     SwapFailed,
     SwapRefused,
 )
@@ -165,7 +165,7 @@ def test_the_death_of_the_plugin_actor_leaves_the_old_version(
 @pytest.mark.needs_worker(reason="what hangs on inline hangs the caller")
 @pytest.mark.parametrize("step", ["on_load(self, ctx)", "on_ready(self)"])
 def test_an_unload_ends_a_swap(
-    system: PluginSystem, version: MakeVersion, pipe: Pipe, aside: Aside, runtime_base: Path, step: str
+    system: PluginSystem, version: MakeVersion, pipe: Pipe, aside: Aside, traces: Traces, step: str
 ) -> None:
     """A plugin that is unloaded in the middle of a swap is unloaded, and the swap has failed."""
     system.load(version("1.0"))
@@ -175,7 +175,7 @@ def test_an_unload_ends_a_swap(
     failed = swapping()
     assert isinstance(failed, SwapFailed)
     assert failed.reason == "it was unloaded"
-    assert [*runtime_base.glob("*/plugins/*")] == []
+    assert traces.files() == []
 
 
 @pytest.mark.needs_worker(reason="what hangs on inline hangs the caller")
@@ -216,9 +216,10 @@ def test_one_swap_at_a_time(system: PluginSystem, version: MakeVersion, pipe: Pi
 
 @pytest.mark.needs_worker(reason="what hangs on inline hangs the caller")
 def test_a_system_may_stop_in_the_middle(
-    system: PluginSystem, version: MakeVersion, pipe: Pipe, aside: Aside, runtime_base: Path
+    make_system: Callable[..., PluginSystem], settings: Settings, version: MakeVersion, pipe: Pipe, aside: Aside
 ) -> None:
     """Closing the system ends the swap; that nothing is left of it is seen by the fixtures."""
+    system = make_system(settings)
     system.load(version("1.0"))
     swapping = aside(lambda: system.swap(P, version("1.1", f"def on_ready(self): {pipe.stop}")))
     pipe.await_stop()
