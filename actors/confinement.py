@@ -33,9 +33,9 @@ class Confinement:
         """Return what the worker has to inherit."""
         return () if self.ruleset is None else (self.ruleset,)
 
-    def orders(self, pid: int, keeps: tuple[int, ...]) -> Orders:
-        """Return what each layer in the process ``pid``, a child of this one, is told."""
-        return orders(self.grants, Worker(pid, os.getpid(), keeps), self.ruleset)
+    def orders(self, worker: Worker, ruleset: int | None) -> Orders:
+        """Return what each layer is told in a process, which has the ruleset under this number."""
+        return orders(self.grants, worker, ruleset)
 
     def explanation(self) -> dict[str, Any]:
         """Return what the worker's error messages are made of."""

@@ -18,6 +18,8 @@ from .supervision import Backoff, ChildSpec, Intensity
 
 # So long may a plugin actor take to end that was asked to, in seconds, before it is killed.
 STOP_ACTOR_S = 2.0
+NURSERY = "nursery"
+"""Its role, and the name of its socket in the runtime directory."""
 
 
 def child_spec(name: str, settings: Settings, wanted: RestartRequest | None = None) -> ChildSpec:
@@ -99,6 +101,7 @@ def start(load_id: int, life: PluginLife, root: Root) -> m.StartPlugin:
         balance=life.spec.balance or life.manifest.balance,
         letters=letters_folder(boot),
         durable=durable_folder(boot, life),
+        nursery=nursery(boot),
     )
 
 
@@ -119,6 +122,12 @@ def durable_folder(boot: m.Boot, life: PluginLife) -> str:
 def letters_folder(boot: m.Boot) -> str:
     """Where dead letters lie: where they outlive the system, if there is such a place."""
     return str(Path(boot.state_dir or boot.runtime_dir, FOLDER))
+
+
+def nursery(boot: m.Boot) -> str:
+    """Where the nursery listens; empty if there is none."""
+    found = Path(boot.runtime_dir, NURSERY)
+    return str(found) if found.exists() else ""
 
 
 def capacity(spec: m.LoadSpec, manifest: Manifest, limits: LimitSettings) -> int:

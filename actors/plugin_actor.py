@@ -45,6 +45,7 @@ from .scaling import Scaling
 from .standing import Standing
 from .succession import Succession
 from .worker_link import Worker
+from .worker_process import await_orphans
 
 # How long killing what a plugin left behind may hold up its plugin actor, in seconds.
 SWEEP_S = 1.0
@@ -177,6 +178,7 @@ class PluginActor(ActorProcess):
         self._appoint(self._lanes)
         if self._lanes.is_recovered:
             self.standing.has_been_ready = True
+            await_orphans(plan.nursery)
             recover(plan, self._lanes, self._answers)
             self._office.settle_claims(self._lanes.was_accepted)
         inherit(self._lanes, self._store)

@@ -18,7 +18,9 @@ from ._thespian import ActorProcess, Address, same
 from .confinement import prepare
 from .essentials import Essentials
 from .events import EVENTS, Event, EventKind
+from .nursery import Nursery
 from .outlet import Batch, Outlet
+from .plans import NURSERY
 from .roster import Roster
 from .transports import sockets
 
@@ -41,6 +43,7 @@ class Supervisor(ActorProcess):
         self._host: Address = None
         self._roster = Roster(self, self._stop_if_empty)
         self._essentials = Essentials(self, self._roster, self)
+        self._nursery = Nursery(self)
         self._outlet: Outlet[int, Event]
         self._stop: m.StopSystem | None = None
         self._stopped = False
@@ -108,6 +111,7 @@ class Supervisor(ActorProcess):
     def essentials_up(self) -> None:
         """All are there: the host is told."""
         self._up = True
+        self._nursery.start()
         self.send(self._host, m.Booted(os.getpid()))
         if self.boot.settings.system.transport != "inline":
             prepare()
@@ -199,6 +203,7 @@ class Supervisor(ActorProcess):
 
         All other actors end for the same reason: it is told before their ends are.
         """
+        self._nursery.end()
         if not self.is_broken and not self._stopped:
             self._is_over = True
             self._say_goodbye(ADMIN_ENDED)
@@ -209,6 +214,9 @@ class Supervisor(ActorProcess):
         what, load_id = name
         if what == "exit":
             os._exit(1)
+        if what == NURSERY:
+            self._nursery.start_again()
+            return
         if what in ("backoff", "budget"):
             self._essentials.alarm(what, load_id)
             return
@@ -226,6 +234,7 @@ class Supervisor(ActorProcess):
 
     def essentials_stopped(self, killed: tuple[str, ...]) -> None:
         """Nobody is left: whoever asked for it is told, and the host if nobody has."""
+        self._nursery.end()
         if self._failed:
             self._exit()
         if self._stop is None or self._stopped:

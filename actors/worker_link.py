@@ -9,10 +9,8 @@ import contextlib
 import mmap
 import os
 import select
-import signal
 import socket
 import struct
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -26,11 +24,13 @@ from ..plugins.worker.answers import Answer, check_from_worker
 from ..plugins.worker.jail.plan import Orders
 from ..plugins.worker.outside import TOO_MANY, Refusal
 from ..plugins.worker.peers import described
-from ..plugins.worker.spawn import code_paths, start_message, worker_command
+from ..plugins.worker.spawn import start_message
 from .confinement import Confinement, confinement
 from .consumption import Consumption
 from .deaths import Cause, Death, told_by_kernel
 from .unsent import Unsent
+from .worker_process import WorkerProcess
+from .worker_process import start as start_process
 
 _READ_BYTES = 1 << 18
 _MARK = struct.Struct("<QQ")
@@ -92,6 +92,8 @@ class WorkerPlan:
     scratch: str
     """Where its private directory for files is made, if its policy has one."""
     max_snapshot_bytes: int = 0
+    nursery: str = ""
+    """The socket of the process from which it is forked; empty: it is exec'ed."""
     standby: bool = False
     """Whether it is to take another worker's place, and gets no frames before it has."""
 
@@ -181,7 +183,7 @@ class WorkerLink:
         )
         self._unsent = Unsent()
         self._line = b""
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: WorkerProcess | None = None
         self._consumption: Consumption | None = None
         self._cpu_limit_s: int | None = None
         self._socket: socket.socket | None = None
@@ -189,42 +191,26 @@ class WorkerLink:
         self._ended = -1
 
     def start(self, plan: WorkerPlan) -> None:
-        """Exec a clean interpreter with one socket and one page, and tell it what to load.
+        """Start a process with one socket and one page, and tell it what to load.
 
         Raises :class:`ModuleNotFoundError` for a package of the policy that is not installed; nothing is open then.
         """
         assert self._page is not None
-        code_paths(plan.bundle, plan.policy.packages)
+        packages = plan.policy.packages
         self._page.clear()
-        ours, theirs = socket.socketpair()
-        self._output, output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        os.set_blocking(output, True)
-        with theirs, confinement(plan.policy, plan.bundle, plan.scratch) as jail:
-            fd = theirs.fileno()
-            self._process = subprocess.Popen(
-                worker_command(fd, self._page.fd, plan.policy.packages),
-                env=jail.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=(fd, self._page.fd, *jail.descriptors()),
-                cwd="/",
-                start_new_session=True,
-            )
+        with confinement(plan.policy, plan.bundle, plan.scratch) as jail:
+            process, self._socket, self._output = start_process(jail, packages, self._page.fd, plan.nursery)
         for path in jail.missing:
             self._owner.worker_output(f"path {path!r} of the policy does not exist: it can't be granted")
-        os.close(output)
-        self.pid = self._process.pid
-        ours.setblocking(False)
-        self._socket = ours
-        self._watching.watch(ours.fileno(), self._socket_ready)
+        self._process, self.pid = process, process.pid
+        self._watching.watch(self._socket.fileno(), self._socket_ready)
         self._watching.watch(self._output, self._output_ready)
         self._cpu_limit_s = plan.policy.cpu_seconds
         self._consumption = Consumption(self.pid, plan.policy, Path(jail.grants.scratch))
         # A child that the plugin forked may hold the socket: its end of file alone would not tell.
-        self._ended = os.pidfd_open(self.pid)
+        self._ended = process.ended
         self._watching.watch(self._ended, self._process_ended)
-        self._send(_start_message(plan, jail, jail.orders(self.pid, (fd,))))
+        self._send(_start_message(plan, jail, process.orders))
 
     def serve(self, owner: Owner) -> None:
         """From now on, tell this owner what happens."""
@@ -369,16 +355,8 @@ class WorkerLink:
 
     def _reaped(self, timeout_s: float) -> Death | None:
         """Wait for the process's end, and say how it came; ``None`` when it does not come, or was noted before."""
-        process = self._process
-        if process is None or process.returncode is not None or not _readable(self._ended, timeout_s):
-            return None
-        try:
-            _, status, usage = os.wait4(process.pid, 0)
-        except ChildProcessError:
-            process.returncode = -signal.SIGKILL
-            return None
-        process.returncode = os.waitstatus_to_exitcode(status)
-        return told_by_kernel(status, usage.ru_utime + usage.ru_stime, self._cpu_limit_s)
+        ended = None if self._process is None else self._process.wait(timeout_s)
+        return None if ended is None else told_by_kernel(ended.status, ended.cpu_s, self._cpu_limit_s)
 
     def _drain_output(self) -> None:
         """Take what the worker printed last, which is no more than a pipe holds."""
@@ -390,9 +368,9 @@ class WorkerLink:
 
     def _end(self) -> None:
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
+            self._process.kill()
             self._reaped(_REAP_S)
+            self._process.close()
             self._process = None
             self._drain_output()
         if self._socket is not None:
@@ -421,9 +399,3 @@ def _start_message(plan: WorkerPlan, jail: Confinement, orders: Orders) -> proto
         policy=jail.explanation(),
         standby=plan.standby,
     )
-
-
-def _readable(fd: int, timeout_s: float) -> bool:
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    return bool(poll.poll(timeout_s * 1000))

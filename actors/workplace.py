@@ -44,6 +44,8 @@ class Workplace:
             plan.settings.limits.max_reply_bytes,
             str(Path(plan.bundle_directory, f"scratch-{self._number}")),
             plan.settings.limits.snapshot_bytes,
+            # What starts programs is a child of the plugin actor, which ends what it leaves behind.
+            "" if plan.policy.subprocesses else plan.nursery,
             standby,
         )
 

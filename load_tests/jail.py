@@ -22,6 +22,7 @@ from nyx_plugins import PluginHeader
 from nyx_plugins.actors.confinement import confinement
 from nyx_plugins.plugins.policy import Policy
 from nyx_plugins.plugins.worker import protocol, spawn
+from nyx_plugins.plugins.worker.jail.plan import Worker
 
 EXIT_NOT_MET = 1
 START_LIMIT = 1.3
@@ -62,7 +63,7 @@ class Peer:
                 pass_fds=(fd, page, *jail.descriptors()),
             )
             os.close(page)
-            orders = jail.orders(self._process.pid, (fd,)) if jailed else []
+            orders = jail.orders(Worker(self._process.pid, os.getpid(), (fd,)), jail.ruleset) if jailed else []
         message = spawn.start_message(
             plugin_id=1,
             name="echo",

@@ -67,7 +67,7 @@ class Subject:
     def strike(self, role: str) -> float:
         """Kill who has this role; returns when."""
         [victim] = self._those(role)
-        parents = [self.census.supervisor, *self.census.of(PLUGIN_ACTOR)]
+        parents = self.census.parents_of(role)
         now = time.perf_counter()
         if not kill(victim, parents):
             raise RuntimeError(f"{role} {victim} could not be killed")

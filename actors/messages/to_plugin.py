@@ -72,6 +72,8 @@ class StartPlugin:
     """The folder for dead letters; empty: none are kept."""
     durable: str = ""
     """The folder in which its frames outlive the system; empty: they don't."""
+    nursery: str = ""
+    """The socket of the process from which workers are forked; empty: they are exec'ed."""
 
 
 @attrs.frozen

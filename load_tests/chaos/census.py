@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from nyx_plugins.actors.processes import ACTOR_PREFIX, children, parent, process_name
 
 WORKER, PLUGIN_ACTOR, CLIENT = "worker", "plugin actor", "client"
+NURSERY = "nursery"
 DISPATCHER, REGISTRY, GUARD = "dispatcher", "registry", "guard"
-ROLES = (WORKER, PLUGIN_ACTOR, CLIENT, DISPATCHER, REGISTRY, GUARD)
+ROLES = (WORKER, PLUGIN_ACTOR, CLIENT, DISPATCHER, REGISTRY, GUARD, NURSERY)
 """Who is killed. The Supervisor, the admin and the host are not: nothing outlives them."""
 _NAMES = {
+    f"{ACTOR_PREFIX}worker": WORKER,
+    f"{ACTOR_PREFIX}Nursery": NURSERY,
     f"{ACTOR_PREFIX}PluginActor": PLUGIN_ACTOR,
     f"{ACTOR_PREFIX}Dispatcher": DISPATCHER,
     f"{ACTOR_PREFIX}Registry": REGISTRY,
@@ -31,10 +34,13 @@ class Census:
 
     def of(self, role: str) -> list[int]:
         """Return who has this role now, in the order of their births."""
-        actors = children(self.supervisor)
-        if role == WORKER:
-            return [pid for actor in actors if _role(actor) == PLUGIN_ACTOR for pid in children(actor)]
-        return [actor for actor in actors if _role(actor) == role]
+        return [pid for parent in self.parents_of(role) for pid in children(parent) if _role(pid) == role]
+
+    def parents_of(self, role: str) -> list[int]:
+        """Return whose children they are: of workers, those who may have forked or exec'ed them."""
+        if role != WORKER:
+            return [self.supervisor]
+        return [pid for pid in children(self.supervisor) if _role(pid) in (NURSERY, PLUGIN_ACTOR)]
 
     @property
     def lasting(self) -> dict[str, int]:

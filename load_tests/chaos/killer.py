@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 
-from .census import CLIENT, PLUGIN_ACTOR, WORKER, Census, kill
+from .census import CLIENT, Census, kill
 from .clients import Clients
 from .plan import Strike
 
@@ -44,5 +44,4 @@ class Killer(threading.Thread):
         if not victims:
             # It is dead already, and its successor not yet born.
             return False
-        parents = self._census.of(PLUGIN_ACTOR) if role == WORKER else [self._census.supervisor]
-        return kill(victims[place % len(victims)], parents)
+        return kill(victims[place % len(victims)], self._census.parents_of(role))

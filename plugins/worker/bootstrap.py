@@ -1,4 +1,6 @@
-"""The script that a worker's interpreter runs: ``bootstrap.py SOCKET_FD PAGE_FD NAME=PATH ...``.
+"""The script that a worker's interpreter runs: ``bootstrap.py worker SOCKET_FD PAGE_FD NAME=PATH ...``.
+
+That of the nursery runs it too: ``bootstrap.py nursery LISTENER_FD PARENT_PID NAME=PATH ...``.
 
 The interpreter is started isolated (``-I -S``), so it sees the standard library only. Here it learns where the
 packages on its command line are (the first is this project's own), and nothing else of site-packages.
@@ -24,6 +26,10 @@ class OnlyThese:
     def __init__(self, paths: Mapping[str, str], root: str) -> None:
         self._paths = paths
         self._root = root
+
+    def add(self, paths: Mapping[str, str]) -> None:
+        """Find these too."""
+        self._paths = {**self._paths, **paths}
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """Find ``name``; called by the import system."""
@@ -51,20 +57,22 @@ def compiled_cbor2(init_file: str) -> ModuleType | None:
 
 
 def run(argv: list[str]) -> None:
-    """Make the packages importable, and run the worker."""
-    fd, page_fd, *named = argv
+    """Make the packages importable, and run the worker, or the nursery."""
+    role, one, other, *named = argv
     paths = dict(item.split("=", 1) for item in named)
     root = next(iter(paths))
-    sys.meta_path.insert(0, OnlyThese(paths, root))
+    finder = OnlyThese(paths, root)
+    sys.meta_path.insert(0, finder)
     del sys.argv[1:]
     module = compiled_cbor2(paths["cbor2"])
     if module is not None:
         # Our own modules take it for cbor2; a plugin that imports cbor2 gets the whole, made of the same half.
         sys.modules["cbor2"] = sys.modules["cbor2._cbor2"] = module
-    main = __import__(f"{root}.plugins.worker.main", fromlist=["main"]).main
+    name = "nursery" if role == "nursery" else "main"
+    main = __import__(f"{root}.plugins.worker.{name}", fromlist=["main"]).main
     if module is not None:
         del sys.modules["cbor2"]
-    main(int(fd), int(page_fd))
+    main(int(one), int(other), *([finder.add] if role == "nursery" else []))
 
 
 if __name__ == "__main__":

@@ -195,10 +195,21 @@ def main(fd: int, page_fd: int) -> NoReturn:
     from _signal import SIG_IGN, SIGINT, signal  # type: ignore[import-not-found]  # signal itself imports enum
 
     signal(SIGINT, SIG_IGN)
+    name_process("nyx-worker")
     os.set_inheritable(fd, False)
     if sys.stdout is not None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a pipe: would lose a crash's last lines
     Worker(fd, _mapped(page_fd)).run()
+
+
+def name_process(name: str) -> None:
+    """Show this process as ``name`` in ``ps``; what can't be done is left."""
+    try:
+        fd = os.open("/proc/self/comm", os.O_WRONLY)
+    except OSError:
+        return
+    os.write(fd, name.encode())
+    os.close(fd)
 
 
 def _mapped(fd: int) -> memoryview:

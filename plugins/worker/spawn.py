@@ -36,8 +36,17 @@ def worker_command(sock_fd: int, page_fd: int, extra_packages: Sequence[str] = (
     Besides the standard library it can import the SDK, cbor2 and ``extra_packages`` (top-level names).
     Raises :class:`ModuleNotFoundError` for a package that is not installed.
     """
-    packages = [f"{name}={_location(name)}" for name in (*_ALWAYS, *extra_packages)]
-    return [sys.executable, "-I", "-S", "-B", _BOOTSTRAP, str(sock_fd), str(page_fd), *packages]
+    return _command("worker", sock_fd, page_fd, (*_ALWAYS, *extra_packages))
+
+
+def nursery_command(listener_fd: int, parent_pid: int) -> list[str]:
+    """Build the command that starts a nursery (:mod:`.nursery`) on an inherited socket; it ends with its parent."""
+    return _command("nursery", listener_fd, parent_pid, _ALWAYS)
+
+
+def locations(packages: Iterable[str]) -> list[tuple[str, str]]:
+    """Return each package's name and the file to import; raises :class:`ModuleNotFoundError`."""
+    return [(name, _location(name)) for name in packages]
 
 
 def prepare() -> None:
@@ -102,6 +111,11 @@ def start_message(
         "standby": standby,
     }
     return [START, fields]
+
+
+def _command(role: str, one: int, other: int, packages: Iterable[str]) -> list[str]:
+    named = [f"{name}={path}" for name, path in locations(packages)]
+    return [sys.executable, "-I", "-S", "-B", _BOOTSTRAP, role, str(one), str(other), *named]
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from nyx_plugins import PluginSystem
-from nyx_plugins.actors.processes import children, descendants, process_name
+from nyx_plugins.actors.processes import children, descendants, parent, process_name
 from nyx_plugins.actors.subscription import Subscription
 from nyx_plugins.config.sandbox import Ceiling
 from nyx_plugins.config.settings import LimitSettings, Settings, SupervisionSettings, SystemSettings
@@ -36,18 +36,21 @@ class Census:
         [self.logger] = [pid for pid in children(self.admin) if pid != self.supervisor]
         roles = {process_name(pid): pid for pid in children(self.supervisor)}
         self.dispatcher, self.guard, self.registry = (roles[f"nyx-{role}"] for role in ESSENTIAL)
+        self.nursery = _nursery_of(self.supervisor)
+
+    @property
+    def _essential(self) -> list[int]:
+        return [self.dispatcher, self.guard, self.registry, self.nursery]
 
     @property
     def permanent(self) -> list[int]:
         """The processes of a system in which no plugin is loaded."""
-        essential = [self.dispatcher, self.guard, self.registry]
-        return [self.host, self.admin, self.logger, self.supervisor, *essential]
+        return [self.host, self.admin, self.logger, self.supervisor, *self._essential]
 
     @property
     def plugin_actors(self) -> list[int]:
         """The plugin actors, in the order in which they were started (and any loader that is at work)."""
-        essential = [self.dispatcher, self.guard, self.registry]
-        return [pid for pid in children(self.supervisor) if pid not in essential]
+        return [pid for pid in children(self.supervisor) if pid not in self._essential]
 
     @property
     def everyone(self) -> list[int]:
@@ -60,15 +63,51 @@ class Census:
 
     def worker(self, plugin_id: int) -> int:
         """The worker of the plugin whose manifest has this id."""
-        [worker] = children(self.plugin_actor(plugin_id))
+        [worker] = workers_of(self.plugin_actor(plugin_id))
         return worker
+
+
+def workers_of(plugin_actor: int) -> list[int]:
+    """The workers of a plugin actor, whoever has started them: each shares a page with it."""
+    pages = {path for path in _open_files(plugin_actor) if os.path.basename(path).startswith("mark-")}
+    children_of_nursery = [pid for one in children(parent(plugin_actor)) if _is_nursery(one) for pid in children(one)]
+    return [pid for pid in (*children_of_nursery, *children(plugin_actor)) if pages & _mapped_files(pid)]
+
+
+def _nursery_of(supervisor: int) -> int:
+    """Find it; one that has been exec'ed a moment ago has no arguments yet."""
+    deadline = time.monotonic() + 10.0
+    while time.monotonic() < deadline:
+        if found := [pid for pid in children(supervisor) if _is_nursery(pid)]:
+            return found[0]
+    pytest.fail("there is no nursery")
+
+
+def _is_nursery(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return b"nursery" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return False
+
+
+def _open_files(pid: int) -> set[str]:
+    found = set()
+    with contextlib.suppress(OSError):
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            found.add(os.readlink(fd))
+    return found
+
+
+def _mapped_files(pid: int) -> set[str]:
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+        return {line.split(maxsplit=5)[5] for line in lines if line.count("/")}
+    return set()
 
 
 def _id_in_manifest(plugin_actor: int) -> int | None:
     """Read the id beside the mailbox that a plugin actor has open."""
     with contextlib.suppress(OSError):
-        for fd in Path(f"/proc/{plugin_actor}/fd").iterdir():
-            path = Path(os.readlink(fd))
+        for path in map(Path, _open_files(plugin_actor)):
             if path.name == "mailbox-0-data":
                 return int(tomllib.loads((path.parent / "bundle" / "plugin.toml").read_text())["id"])
     return None

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
-from pathlib import Path
 
 from rich.tree import Tree
 
 from ..actors.processes import ACTOR_PREFIX, children, process_name
 from ..actors.system import PluginSystem
 
-# A worker is the only kind that is started with this script.
-_WORKER_SCRIPT = b"bootstrap.py"
-_ROLES = {"nyx-PluginActor": "plugin actor"}
+_ROLES = {
+    "nyx-PluginActor": "plugin actor",
+    "nyx-worker": "worker, which runs the plugin",
+    "nyx-Nursery": "nursery, from which workers are forked",
+}
 
 
 def process_tree(system: PluginSystem) -> Tree:
@@ -40,12 +40,4 @@ def _role(pid: int) -> str | None:
         return None
     if name.startswith(ACTOR_PREFIX):
         return _ROLES.get(name, name.removeprefix(ACTOR_PREFIX).lower())
-    if _WORKER_SCRIPT in _command(pid):
-        return "worker, which runs the plugin"
     return "Thespian's admin" if children(pid) else "Thespian's logger"
-
-
-def _command(pid: int) -> bytes:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    return b""

@@ -17,6 +17,8 @@ from nyx_plugins.actors.processes import children, process_name
 from nyx_plugins.config.sandbox import Ceiling
 from nyx_plugins.config.settings import LimitSettings, SystemSettings
 
+from ..conftest import workers_of
+
 P = 7
 DATA = 0x52
 LONG_S = 30.0
@@ -232,8 +234,8 @@ class Traces:
         return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
     def workers(self) -> list[int]:
-        """The workers of the plugin."""
-        return children(self._system.plugin_stats(P).actor_pid)
+        """The workers of the plugin, those of both versions."""
+        return workers_of(self._system.plugin_stats(P).actor_pid)
 
     def loaders(self) -> list[int]:
         """The loaders that are at work."""
