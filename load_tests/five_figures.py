@@ -5,6 +5,7 @@ Run as ``python -m nyx_plugins.load_tests.five_figures``. The exit code is 1 whe
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,10 @@ from rich.table import Table
 
 from nyx_plugins import FrameType, NyxPluginError, PluginFailed, PluginHeader, PluginSettings, PluginSystem
 from nyx_plugins.actors.processes import descendants
+from nyx_plugins.config.errors import ConfigError, Fault
+
+from .result import Better, Counts, Metric, Round
+from .scene import Scene
 
 EXIT_NOT_MET = 1
 TIMEOUT_S = 60.0
@@ -36,6 +41,9 @@ class Figure:
     value: str
     limit: str = "measured"
     met: bool | None = None
+    number: float = 0.0
+    metric: str = ""
+    """What it is called in a result, if it is to be there."""
 
 
 def one_plugin(system: PluginSystem, frames: int = 1000) -> Iterator[Figure]:
@@ -44,7 +52,7 @@ def one_plugin(system: PluginSystem, frames: int = 1000) -> Iterator[Figure]:
     seconds = timed(lambda: send(system, [(FrameType.DATA, 1, 1024)] * frames))
     yield exactly(1, "frames of 1 KiB processed", processed(system, [1]), frames)
     rate = frames / seconds
-    yield Figure(1, "frames/s", f"{rate:,.0f}", "over 500", rate > 500)
+    yield Figure(1, "frames/s", f"{rate:,.0f}", "over 500", rate > 500, rate, "processed_per_s")
 
 
 def many_plugins(system: PluginSystem, plugins: int = 100) -> Iterator[Figure]:
@@ -56,9 +64,9 @@ def many_plugins(system: PluginSystem, plugins: int = 100) -> Iterator[Figure]:
         answer_all(system, ids)
 
     seconds = timed(load_and_ask)
-    yield at_most(2, f"seconds until {plugins} plugins have answered", seconds, 5.0)
+    yield at_most(2, f"seconds until {plugins} plugins have answered", seconds, 5.0, "ready_s")
     seconds = timed(lambda: unload_all(system, ids))
-    yield at_most(2, f"seconds to unload {plugins} plugins", seconds, 3.0)
+    yield at_most(2, f"seconds to unload {plugins} plugins", seconds, 3.0, "unload_s")
     yield exactly(2, "plugins left", system.loaded_plugin_count(), 0)
 
 
@@ -70,7 +78,8 @@ def stress(system: PluginSystem, plugins: int = 10, frames: int = 100) -> Iterat
     seconds = timed(lambda: send(system, mixed))
     yield exactly(3, f"frames of 512 B processed by {plugins} plugins", processed(system, ids), plugins * frames)
     yield exactly(3, "errors", sum(system.plugin_stats(plugin_id).errors for plugin_id in ids), 0)
-    yield Figure(3, "frames/s", f"{plugins * frames / seconds:,.0f}")
+    rate = plugins * frames / seconds
+    yield Figure(3, "frames/s", f"{rate:,.0f}", number=rate, metric="stress_processed_per_s")
 
 
 def memory(system: PluginSystem, plugins: int = 50, frames: int = 20) -> Iterator[Figure]:
@@ -81,8 +90,9 @@ def memory(system: PluginSystem, plugins: int = 50, frames: int = 20) -> Iterato
     least = min(system.plugin_stats(plugin_id).messages_processed for plugin_id in ids)
     yield Figure(4, f"frames of 100 B processed by the slowest of {plugins}", f"{least:,}", "at least 1", least >= 1)
     total = proportional_set_size([system.host_pid, *descendants(system.host_pid)])
-    yield Figure(4, "MiB (PSS) of all processes", f"{total / MIB:,.0f}")
-    yield Figure(4, "MiB (PSS) for each plugin", f"{total / MIB / plugins:,.1f}")
+    each = total / plugins
+    yield Figure(4, "MiB (PSS) of all processes", f"{total / MIB:,.0f}", number=total, metric="memory_bytes")
+    yield Figure(4, "MiB (PSS) for each plugin", f"{each / MIB:,.1f}", number=each, metric="memory_bytes_per_plugin")
 
 
 def refusals(system: PluginSystem, plugins: int = 5) -> Iterator[Figure]:
@@ -149,12 +159,12 @@ def timed(work: Callable[[], object]) -> float:
 
 def exactly(test: int, what: str, value: int, wanted: int) -> Figure:
     """Judge a count that has one right value."""
-    return Figure(test, what, f"{value:,}", f"{wanted:,}", value == wanted)
+    return Figure(test, what, f"{value:,}", f"{wanted:,}", value == wanted, value)
 
 
-def at_most(test: int, what: str, seconds: float, limit: float) -> Figure:
+def at_most(test: int, what: str, seconds: float, limit: float, metric: str) -> Figure:
     """Judge a duration."""
-    return Figure(test, what, f"{seconds:.2f}", f"under {limit:g}", seconds < limit)
+    return Figure(test, what, f"{seconds:.2f}", f"under {limit:g}", seconds < limit, seconds, metric)
 
 
 def proportional_set_size(pids: Sequence[int]) -> int:
@@ -170,14 +180,39 @@ def _pss(pid: int) -> int:
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
-def run(transport: str, note: Callable[[str], None]) -> list[Figure]:
-    """Run all five, each on a system of its own."""
+def run(transport: str, note: Callable[[str], None], stop: threading.Event | None = None) -> list[Figure]:
+    """Run all five, each on a system of its own, or as many as there is time for until ``stop`` is set."""
     figures: list[Figure] = []
     for test in TESTS:
+        if stop is not None and stop.is_set():
+            break
         note((test.__doc__ or "").splitlines()[0])
         with PluginSystem(transport=transport) as system:
             figures += test(system)
     return figures
+
+
+def drive(scene: Scene) -> Round:
+    """Be the driver of the scenario ``reference``."""
+    if scene.connect is not None:
+        raise ConfigError("connect", [Fault("", "the tests of the reference need a system of their own")])
+    begun = time.monotonic()
+    figures = run("unix", scene.show.phase, scene.stop)
+    return Round(scene.number, time.monotonic() - begun, _counts(figures), dict(_metrics(figures)))
+
+
+def _metrics(figures: Sequence[Figure]) -> Iterator[tuple[str, Metric]]:
+    yield "figures_not_met", Metric(sum(figure.met is False for figure in figures), "figures", Better.LOWER)
+    for figure in figures:
+        if figure.metric:
+            better = Better.HIGHER if figure.metric.endswith("_per_s") else Better.LOWER
+            unit = "frames/s" if better is Better.HIGHER else figure.metric.rpartition("_")[2]
+            yield figure.metric, Metric(figure.number, {"plugin": "bytes"}.get(unit, unit), better)
+
+
+def _counts(figures: Sequence[Figure]) -> Counts:
+    processed = sum(int(figure.number) for figure in figures if "processed" in figure.what and figure.test in (1, 3))
+    return Counts(processed, processed)
 
 
 def as_table(figures: Sequence[Figure]) -> Table:

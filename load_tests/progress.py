@@ -26,11 +26,13 @@ class Lines:
 
     def phase(self, text: str, seconds: float = 0.0) -> None:
         """Say what begins."""
-        self._console.print(f"  {text}" + (f" ({seconds:.0f} s)" if seconds else ""), highlight=False)
+        self._console.print(
+            f"  {text}" + (f" ({seconds:.0f} s)" if seconds else ""), highlight=False, soft_wrap=True, markup=False
+        )
 
     def note(self, text: str) -> None:
         """Say it."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     def depth(self, frames: int) -> None:
         """That changes too often to be said."""
@@ -68,7 +70,7 @@ class Bar:
 
     def note(self, text: str) -> None:
         """Say it above the bar."""
-        self._progress.console.print(text, highlight=False)
+        self._progress.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     def depth(self, frames: int) -> None:
         """Show how many frames are in mailboxes."""

@@ -13,7 +13,7 @@ from .result import Latency
 
 K = TypeVar("K")
 
-LOWEST_US, HIGHEST_US, DIGITS = 1, 86_400_000_000, 3
+LOWEST_US, HIGHEST_US, DIGITS = 1, 3_600_000_000, 3
 PERCENTILES = ("50", "75", "90", "95", "99", "99.9", "99.99")
 # Finer than the three digits of the histogram, and bounded: 4,096 values for each doubling.
 _BITS = 12
@@ -57,12 +57,13 @@ def latency(histogram: HdrHistogram) -> Latency | None:
     """Return what a histogram says; ``None`` for an empty one."""
     if not histogram.get_total_count():
         return None
+    percentiles = histogram.get_percentile_to_value_dict([float(name) for name in PERCENTILES])
     return Latency(
         histogram.get_total_count(),
         float(histogram.get_min_value()),
         float(histogram.get_mean_value()),
         float(histogram.get_max_value()),
-        {name: float(histogram.get_value_at_percentile(float(name))) for name in PERCENTILES},
+        {name: float(percentiles[float(name)]) for name in PERCENTILES},
         _text(histogram),
     )
 

@@ -46,7 +46,7 @@ def _role(pid: int, parent: str) -> str:
     name = process_name(pid)
     if name.startswith(ACTOR_PREFIX):
         return _ROLES.get(name.removeprefix(ACTOR_PREFIX), name.removeprefix(ACTOR_PREFIX).lower())
-    if parent.startswith(PLUGIN_ACTOR):
+    if parent.startswith((PLUGIN_ACTOR, "nursery")):
         return f"a {WORKER}"
     if parent == "host":
         return "admin" if children(pid) else "host's helper"

@@ -9,11 +9,15 @@ from pathlib import Path
 
 import attrs
 
+from nyx_plugins.config.errors import NyxPluginError
+
 from .drivers import find
+from .kernel import filesystem_of
 from .machine import machine, versions
 from .result import Counts, Mark, Mode, ProcessUsage, Result, Round, Series
 from .scenario import Plan
 from .scene import Scene, Show, Silence
+from .stage import runtime_base
 from .verdicts import checks
 
 # Between two variants, in what is drawn.
@@ -33,17 +37,21 @@ def run(
     stop, show = stop or threading.Event(), show or Silence()
     at, here, rounds, ended = datetime.now(UTC), machine(), list[Round](), COMPLETED
     drivers = {name: find(part.driver, plan.folder) for name, part in plan.parts.items()}
-    for number in range(1, plan.scenario.rounds + 1):
-        done: dict[str, Round] = {}
-        for name, part in plan.parts.items():
-            if not stop.is_set():
-                show.note(_title(plan, number, name))
-                done[name] = drivers[name](Scene(part, number, Path(plan.folder), connect, stop, show))
-        if done:
-            rounds.append(joined(number, done))
+    try:
+        for number in range(1, plan.scenario.rounds + 1):
+            done: dict[str, Round] = {}
+            for name, part in plan.parts.items():
+                if not stop.is_set():
+                    show.note(_title(plan, number, name))
+                    done[name] = drivers[name](Scene(part, number, Path(plan.folder), connect, stop, show))
+            if done:
+                rounds.append(joined(number, done))
         if stop.is_set():
             ended = INTERRUPTED
-            break
+    except NyxPluginError as error:
+        if not rounds:
+            raise
+        ended = str(error)
     return Result(
         plan.scenario.name,
         plan.scenario.description,
@@ -53,7 +61,7 @@ def run(
         connect is not None,
         here,
         versions(),
-        _settings(plan),
+        _settings(plan, connect),
         tuple(rounds),
         checks(plan.scenario.limits, rounds),
     )
@@ -64,9 +72,10 @@ def _title(plan: Plan, number: int, name: str) -> str:
     return f"{plan.scenario.name}: round {number} of {plan.scenario.rounds}{which}"
 
 
-def _settings(plan: Plan) -> dict[str, object]:
-    """Return the scenario as it is run, and what differs from the defaults of a system."""
-    return attrs.asdict(plan.scenario)
+def _settings(plan: Plan, connect: Path | None) -> dict[str, object]:
+    """Return the scenario as it is run, and on what kind of filesystem mailboxes lie."""
+    where = connect or runtime_base()
+    return {**attrs.asdict(plan.scenario), "runtime_dir_filesystem": filesystem_of(where)}
 
 
 # Several variants are one round.

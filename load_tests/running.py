@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from . import library
+from .printing import print_result
 
 if TYPE_CHECKING:
     from .result import Result
@@ -24,15 +25,6 @@ EXIT_NOT_MET = 1
 EXIT_INTERRUPTED = 130
 RESULT = "result.json"
 FOLDER = "load-test-results"
-_SHOWN = (
-    "processed_per_s",
-    "p50_us",
-    "p99_us",
-    "p99_9_us",
-    "max_us",
-    "busiest_client_cores",
-    "system_cpu_us_per_frame",
-)
 
 
 @click.command("list")
@@ -101,7 +93,7 @@ def _exit(result: Result) -> None:
     context = click.get_current_context()
     if result.ended == "interrupted":
         context.exit(EXIT_INTERRUPTED)
-    if not all(check.met for check in result.checks):
+    if result.ended != "completed" or not all(check.met for check in result.checks):
         context.exit(EXIT_NOT_MET)
 
 
@@ -121,21 +113,3 @@ def _stoppable() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def print_result(result: Result, console: Console) -> None:
-    """Print the figures of each round, and whether limits are met."""
-    table = Table("metric", *(f"round {each.number}" for each in result.rounds), box=SIMPLE_HEAD, show_edge=False)
-    for name in _names(result):
-        values = [each.metrics.get(name) for each in result.rounds]
-        table.add_row(name, *("" if value is None else f"{value.value:,.4g} {value.unit}" for value in values))
-    console.print(table)
-    for check in result.checks:
-        verdict = "met" if check.met else "[red]NOT MET[/]"
-        console.print(f"{check.what}: {check.measured:,.4g} {check.unit} ({check.limit}) {verdict}", highlight=False)
-
-
-def _names(result: Result) -> list[str]:
-    names = dict.fromkeys(name for each in result.rounds for name in each.metrics)
-    chosen = [name for name in names if name.partition(" [")[0].partition(".")[0] in _SHOWN]
-    return chosen or list(names)

@@ -215,6 +215,11 @@ class Scenario:
                 yield Fault(f"plugins.{checks.shown_key(name)}.id", "is for a group of one plugin only")
         for number, event in enumerate(self.events):
             yield from self._event_faults(event, f"events[{number}]")
+        # Otherwise what goes together is seen in each variant.
+        if not self.variants:
+            yield from self._contradictions()
+
+    def _contradictions(self) -> Iterator[Fault]:
         if self.mode == "open" and not self.rate:
             yield Fault("rate", "is needed with mode 'open'")
         if self.mode == "open" and self.call == "request":

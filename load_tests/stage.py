@@ -86,6 +86,11 @@ def places_of(scenario: Scenario) -> tuple[Place, ...]:
     return tuple(places)
 
 
+def runtime_base() -> Path:
+    """Return where a program that embeds a system would have its files."""
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+
+
 @contextmanager
 def staged(scenario: Scenario, base: Path, connect: Path | None) -> Iterator[Stage]:
     """Start a system, or connect to the one in ``connect``, and load the plugins; all is gone afterwards.
@@ -114,9 +119,7 @@ def _connected(path: Path) -> Iterator[tuple[PluginSystem, Path, Path]]:
 @contextmanager
 def _own(scenario: Scenario) -> Iterator[tuple[PluginSystem, Path, Path]]:
     """Start a system of our own, which clients find as they would find a service."""
-    # Where a program that embeds a system would have it, but with nothing else in there that could be measured.
-    where = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    with tempfile.TemporaryDirectory(prefix="nl-", dir=where) as name:
+    with tempfile.TemporaryDirectory(prefix="nl-", dir=runtime_base()) as name:
         home = Path(name)
         settings = scenario.system_settings()
         settings = attrs.evolve(settings, system=attrs.evolve(settings.system, runtime_dir=str(home)))

@@ -108,10 +108,10 @@ class Stage:
 
 
 class Run:
-    """One run, from the first process to the verdict."""
+    """One run, from the first process to the verdict; once ``stop`` is set, there is no more trouble."""
 
-    def __init__(self, options: Options, note: Callable[[str], None]) -> None:
-        self._options, self._note = options, note
+    def __init__(self, options: Options, note: Callable[[str], None], stop: threading.Event | None = None) -> None:
+        self._options, self._note, self._stop = options, note, stop or threading.Event()
         self._faults = Faults()
         self._totals: dict[int, Totals] = {}
         self._stop_embedded = threading.Event()
@@ -184,8 +184,8 @@ class Run:
 
     def _wait(self, system: PluginSystem) -> None:
         end = time.monotonic() + self._options.seconds
-        while (left := end - time.monotonic()) > 0 and system.stopped is None:
-            time.sleep(min(left, 1.0))
+        while (left := end - time.monotonic()) > 0 and system.stopped is None and not self._stop.is_set():
+            self._stop.wait(min(left, 1.0))
         self._note(f"calming down; killed so far: {dict(self._killer.kills)}")
         if system.stopped is not None:
             self._faults.note("the system stopped", str(system.stopped))

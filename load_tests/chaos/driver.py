@@ -1,0 +1,59 @@
+"""The chaos run as a scenario: ``options`` may have ``seed`` and ``roles``; each round has a seed of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from nyx_plugins.config.errors import ConfigError, Fault
+from nyx_plugins.load_tests.result import Better, Counts, Mark, Metric, Round
+from nyx_plugins.load_tests.scene import Scene
+
+from .census import ROLES
+from .run import Options, Report, Run
+
+
+def drive(scene: Scene) -> Round:
+    """Run it once. Raises :class:`ConfigError` for a system that runs already: processes of it are killed."""
+    if scene.connect is not None:
+        raise ConfigError("connect", [Fault("", "the chaos run needs a system of its own: it kills its processes")])
+    begun = time.monotonic()
+    options = _options(scene)
+    scene.show.phase(f"trouble, seed {options.seed}", options.seconds)
+    report = Run(options, scene.show.note, scene.stop).report()
+    counts = _counts(report)
+    return Round(scene.number, time.monotonic() - begun, counts, dict(_metrics(report)), marks=tuple(_faults(report)))
+
+
+def _options(scene: Scene) -> Options:
+    scenario = scene.scenario
+    return Options(
+        scenario.seed + scene.number - 1,
+        scenario.duration_s,
+        scenario.clients,
+        float(scenario.rate or Options().rate),
+        tuple(scenario.options.get("roles", ROLES)),
+        scenario.drain_s,
+    )
+
+
+def _counts(report: Report) -> Counts:
+    figures = report.figures
+    return Counts(
+        figures["offered"],
+        figures["processed"],
+        figures["failed"],
+        figures["dead_lettered"],
+        figures["refused"],
+    )
+
+
+def _metrics(report: Report) -> Iterator[tuple[str, Metric]]:
+    yield "promises_broken", Metric(sum(report.faults.counts.values()), "promises", Better.LOWER)
+    yield "processes_killed", Metric(report.kills.total(), "processes", Better.HIGHER)
+    yield "frames_untold", Metric(report.figures["untold"], "frames", Better.LOWER)
+
+
+def _faults(report: Report) -> Iterator[Mark]:
+    for fault in report.faults:
+        yield Mark(0.0, f"BROKEN: {fault}")

@@ -1,0 +1,188 @@
+"""Real runs, as small as can be: each kind of sending, everything that may happen meanwhile, and every kind of end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from nyx_plugins import PluginSystem, Settings
+from nyx_plugins.actors.processes import descendants
+from nyx_plugins.actors.service_file import Claim
+from nyx_plugins.config.settings import SystemSettings
+from nyx_plugins.load_tests import library
+from nyx_plugins.load_tests.__main__ import main
+from nyx_plugins.load_tests.reading import read
+from nyx_plugins.load_tests.result import Result
+from nyx_plugins.load_tests.run import run
+
+STALL_S = 1.0
+SMALL = {"rounds": 1, "warm_up_s": 0.2, "duration_s": 1.0, "calibrate_s": 0.3, "sample_s": 0.2, "clients": 1}
+
+
+def small(name: str, **changes: Any) -> Result:
+    """Run a shipped scenario for a second, with changes."""
+    return run(library.load(name, {**SMALL, **changes}))
+
+
+@contextmanager
+def service(folder: Path) -> Iterator[tuple[PluginSystem, Path]]:
+    """Run a system that others can connect to."""
+    claim = Claim(folder / "service")
+    with PluginSystem(Settings(system=SystemSettings(runtime_dir=str(folder))), sends=False) as system:
+        system.publish(claim)
+        yield system, claim.path
+    claim.release()
+
+
+def test_an_open_loop_shows_a_stall_that_a_closed_loop_hides() -> None:
+    """A plugin sleeps for a second, which is a fact: each frame that was due in its first quarter waits for the rest.
+
+    In four seconds those are six in a hundred. In a closed loop with one frame at a time it is one frame, however many
+    there are.
+    """
+    changes = {"batch": 1, "window": 1, "duration_s": 4.0}
+    result = small("stall", **changes, events=[{"at_s": 0.5, "do": "stall", "for_s": STALL_S}])
+    [measured] = result.rounds
+    open_loop, closed_loop = measured.latencies["outcome [open loop]"], measured.latencies["outcome [closed loop]"]
+    assert open_loop.count == 800 and measured.counts.offered == measured.counts.processed
+    assert open_loop.percentiles_us["95"] >= STALL_S * 0.74e6 and open_loop.max_us >= STALL_S * 0.98e6
+    assert closed_loop.max_us >= STALL_S * 0.9e6 > closed_loop.percentiles_us["90"]
+    assert [mark.what for mark in measured.marks if "stall" in mark.what] == [
+        "stall plugin 1 for 1 s [open loop]",
+        "stall plugin 1 for 1 s [closed loop]",
+    ]
+
+
+def test_everything_may_happen_while_frames_are_sent() -> None:
+    """What operators do, what plugins should not do, and a killed worker: no frame is lost."""
+    deeds = ("swap", "scale", "pause", "load", "unload", "flood", "spin", "kill", "reset")
+    events = [{"at_s": 0.1 * n, "do": do, "group": "swapped", "for_s": 0.1} for n, do in enumerate(deeds)]
+    for event in events:
+        event["group"] = "guest" if event["do"] in ("load", "unload") else "swapped"
+    events[1]["instances"] = 2
+    result = small("churn", rate=300, events=events, drain_s=20.0)
+    [measured] = result.rounds
+    counts = measured.counts
+    assert counts.offered > 100 and counts.lost == 0 and counts.processed + counts.dead_lettered == counts.offered
+    # A plugin that is well can't be reset, and others of these deeds are in each other's way.
+    assert measured.metrics["events_failed"].value >= 1
+    assert {mark.what.split()[0] for mark in measured.marks} >= set(deeds)
+    roles = {process.role for process in measured.processes}
+    assert {"client 1", "dispatcher", "plugin actor swapped 1", "worker steady 3"} <= roles
+    names = {series.name for series in measured.series}
+    assert {"sent", "outcomes", "files", "mailbox steady 1"} <= names
+    assert result.ended == "completed" and result.settings["rate"] == 300
+
+
+def test_frames_of_a_capture_are_sent_again_and_again() -> None:
+    """Those for plugins that are not there are refused, and counted."""
+    [measured] = small("replay", rate=200).rounds
+    assert measured.counts.processed > 100 and measured.counts.lost == 0
+
+
+def test_requests_and_lists_are_sent_by_several_clients() -> None:
+    """In a closed loop each has no more under way than its window."""
+    changes: dict[str, Any] = {"clients": 2, "duration_s": 0.5}
+    variants = {"lists of 256": {"batch": 4, "window": 8}, "requests": {"window": 1}}
+    [measured] = small("throughput", **changes, variants=variants).rounds
+    assert all(measured.metrics[f"processed_per_s [{name}]"].value > 0 for name in variants)
+    assert (
+        max(value for each in measured.series if each.name == "mailbox 1 [lists of 256]" for value in each.values) <= 16
+    )
+
+
+def test_plugins_are_started_and_unloaded() -> None:
+    """Start-up and memory are measured without any traffic."""
+    [measured] = small("startup", plugins={"work": {"count": 2}}).rounds
+    assert measured.counts.processed == 2 and measured.metrics["memory_bytes_per_plugin"].value > 2**20
+    assert measured.metrics["ready_s"].value >= measured.metrics["load_s"].value
+
+
+def test_a_service_is_put_under_load_and_left_as_it_was(tmp_path: Path, short_folder: Any) -> None:
+    """The plugins of a scenario are loaded into a system that runs already, and are gone afterwards."""
+    with service(short_folder()) as (system, path):
+        system.load("builtin:echo")
+        words = ["run", "throughput", "--rounds", "1", "--seconds", "0.3", "--output", str(tmp_path)]
+        changes = ["--set", "warm_up_s=0", "--set", "variants={}", "--set", "batch=16", "--connect", str(path)]
+        done = CliRunner().invoke(main, [*words, *changes, "--set", "limits=[]", "--no-progress"])
+        assert (done.exit_code, done.exception) == (0, None), done.output
+        assert [plugin.name for plugin in system.plugins()] == ["echo"]
+    result = read(tmp_path)
+    assert result.connected and result.rounds[0].counts.processed > 0
+
+
+def test_no_service_is_told_in_one_line(tmp_path: Path) -> None:
+    """As with every command: exit code 3."""
+    done = CliRunner().invoke(main, ["run", "throughput", "--connect", str(tmp_path), "--output", str(tmp_path / "o")])
+    assert done.exit_code == 3 and "Error: " in done.stderr and "Traceback" not in done.output
+
+
+def test_interrupted_runs_write_what_they_have_measured(tmp_path: Path) -> None:
+    """Ctrl-C goes to all processes of the terminal; the result says so, and nobody is left."""
+    words = [sys.executable, "-P", "-m", "nyx_plugins.load_tests", "run", "throughput", "--seconds", "3000"]
+    changes = ["--set", "warm_up_s=0", "--set", "variants={}", "--set", "call=one", "--set", "window=8"]
+    command = [*words, *changes, "--output", str(tmp_path)]
+    before = descendants(os.getpid())
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "sending" in line:
+                os.killpg(process.pid, signal.SIGINT)
+        assert process.wait() == 130
+    result = read(tmp_path)
+    [measured] = result.rounds
+    assert result.ended == "interrupted" and measured.seconds < 3000
+    assert measured.counts.offered == measured.counts.processed + measured.counts.refused
+    assert descendants(os.getpid()) == before
+
+
+def test_a_run_may_be_stopped_before_it_begins() -> None:
+    """There is nothing in its result then, and its limits are not met."""
+    stop = threading.Event()
+    stop.set()
+    result = run(library.load("throughput"), stop=stop)
+    assert (result.ended, result.rounds, result.checks[0].met) == ("interrupted", (), False)
+
+
+def test_a_driver_of_ones_own_measures_what_it_likes(tmp_path: Path) -> None:
+    """A scenario and a module beside it are all it takes; a limit that is not met is exit code 1."""
+    (tmp_path / "own_driver.py").write_text(
+        "from nyx_plugins.load_tests.result import Better, Counts, Metric, Round\n"
+        "def drive(scene):\n"
+        "    number = scene.scenario.options['number']\n"
+        "    return Round(scene.number, 1.0, Counts(), {'answer': Metric(number, 'x', Better.HIGHER)})\n"
+    )
+    (tmp_path / "own.toml").write_text(
+        'name = "own"\ndescription = "Ours."\nmode = "none"\ndriver = "own_driver:drive"\noptions = { number = 41 }\n'
+        '[[limits]]\nmetric = "answer"\nat_least = 42\n'
+    )
+    words = ["run", str(tmp_path / "own.toml"), "--output", str(tmp_path / "out")]
+    assert CliRunner().invoke(main, words).exit_code == 1
+    assert CliRunner().invoke(main, [*words, "--set", "options.number=42"]).exit_code == 0
+    assert len(json.loads((tmp_path / "out" / "result.json").read_text())["rounds"]) == 3
+
+
+@pytest.mark.parametrize("words", [["list"], ["show", "throughput"], ["run", "--help"], ["--help"]])
+def test_scenarios_are_listed_and_shown(words: list[str]) -> None:
+    """What is printed names the scenario."""
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0 and ("throughput" in done.output or "scenario" in done.output)
+
+
+def test_commands_that_are_spelt_wrong_are_suggested() -> None:
+    """A mistake is one line."""
+    done = CliRunner().invoke(main, ["chao"])
+    assert done.exit_code == 2 and "did you mean" in done.stderr
