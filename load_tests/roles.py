@@ -44,6 +44,8 @@ def _places(plugins: Mapping[str, PluginStats]) -> dict[int, str]:
 
 def _role(pid: int, parent: str) -> str:
     name = process_name(pid)
+    if name == f"{ACTOR_PREFIX}worker":
+        return f"a {WORKER}"
     if name.startswith(ACTOR_PREFIX):
         return _ROLES.get(name.removeprefix(ACTOR_PREFIX), name.removeprefix(ACTOR_PREFIX).lower())
     if parent.startswith((PLUGIN_ACTOR, "nursery")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from nyx_plugins import FrameType, NyxPluginError, PluginHeader
+from nyx_plugins import FrameType, NyxPluginError, OutcomeKind, PluginHeader
 from nyx_plugins.service.usage import read_memory
 
 from .figures import kind_of
@@ -53,7 +53,7 @@ def _ask_all(stage: Stage, size: int) -> int:
         if isinstance(receipt, NyxPluginError):
             raise receipt
     kinds = [receipt.outcome(TIMEOUT_S).kind for receipt in receipts if not isinstance(receipt, NyxPluginError)]
-    return kinds.count("processed")
+    return kinds.count(OutcomeKind.PROCESSED)
 
 
 def _memory(stage: Stage) -> dict[str, int]:

@@ -115,7 +115,7 @@ def test_a_service_is_put_under_load_and_left_as_it_was(tmp_path: Path, short_fo
         system.load("builtin:echo")
         words = ["run", "throughput", "--rounds", "1", "--seconds", "0.3", "--output", str(tmp_path)]
         changes = ["--set", "warm_up_s=0", "--set", "variants={}", "--set", "batch=16", "--connect", str(path)]
-        done = CliRunner().invoke(main, [*words, *changes, "--set", "limits=[]", "--no-progress"])
+        done = CliRunner().invoke(main, [*words, *changes, "--set", "limits=[]", "--no-progress", "--no-report"])
         assert (done.exit_code, done.exception) == (0, None), done.output
         assert [plugin.name for plugin in system.plugins()] == ["echo"]
     result = read(tmp_path)
@@ -132,7 +132,7 @@ def test_interrupted_runs_write_what_they_have_measured(tmp_path: Path) -> None:
     """Ctrl-C goes to all processes of the terminal; the result says so, and nobody is left."""
     words = [sys.executable, "-P", "-m", "nyx_plugins.load_tests", "run", "throughput", "--seconds", "3000"]
     changes = ["--set", "warm_up_s=0", "--set", "variants={}", "--set", "call=one", "--set", "window=8"]
-    command = [*words, *changes, "--output", str(tmp_path)]
+    command = [*words, *changes, "--no-report", "--output", str(tmp_path)]
     before = descendants(os.getpid())
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0
@@ -169,7 +169,7 @@ def test_a_driver_of_ones_own_measures_what_it_likes(tmp_path: Path) -> None:
         'name = "own"\ndescription = "Ours."\nmode = "none"\ndriver = "own_driver:drive"\noptions = { number = 41 }\n'
         '[[limits]]\nmetric = "answer"\nat_least = 42\n'
     )
-    words = ["run", str(tmp_path / "own.toml"), "--output", str(tmp_path / "out")]
+    words = ["run", str(tmp_path / "own.toml"), "--no-report", "--output", str(tmp_path / "out")]
     assert CliRunner().invoke(main, words).exit_code == 1
     assert CliRunner().invoke(main, [*words, "--set", "options.number=42"]).exit_code == 0
     assert len(json.loads((tmp_path / "out" / "result.json").read_text())["rounds"]) == 3
