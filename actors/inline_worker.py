@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from ..plugins.worker.answers import (
     check_request,
     check_send,
 )
+from ..plugins.worker.batch import Batch
 from ..plugins.worker.outside import Outside, Refusal
 from ..plugins.worker.peers import Peers, described
 from ..plugins.worker.protocol import BY_POLICY, REPLIED, UNDELIVERED, describe
@@ -66,7 +66,7 @@ class InlineWorker:
         """From now on, tell this owner what happens."""
         self._owner = owner
 
-    def send_batch(self, first_index: int, frames: Sequence[tuple[int, bytes]]) -> None:
+    def send_batch(self, first_index: int, frames: Batch) -> None:
         """Run the handlers and report the results."""
         assert self._runner is not None
         for index, frame in enumerate(frames, first_index):

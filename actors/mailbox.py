@@ -8,15 +8,17 @@ from __future__ import annotations
 import os
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate, chain, repeat
-from operator import ge
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, chain
+from operator import lt
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import attrs
 
 from ..plugins.errors import MailboxFull
+from ..plugins.worker.batch import Batch
+from .frames import Frames, NewFrame
 from .mailbox_file import (
     DELIVERIES_SHIFT,
     FRAME_WORDS,
@@ -51,9 +53,6 @@ __all__ = [
     "ReplyLost",
     "Result",
 ]
-
-NewFrame: TypeAlias = tuple[int, int, bytes, int]
-"""A frame to append: sequence number, frame type, header, length in bytes of the data in the header."""
 
 
 class Held(NamedTuple):
@@ -216,23 +215,21 @@ class Mailbox:
         """
         if not frames:
             return 0
-        seqs, types, headers, data_lengths = zip(*frames, strict=True)
-        self._check_order(session, seqs)
+        columns = frames if isinstance(frames, Frames) else Frames.of(frames)
+        self._check_order(session, columns.seqs)
         # While it is empty the area begins again, so that few pages are touched.
         begin, tail = (self._state.begin, self._state.end) if self.depth else (0, 0)
-        ends = list(accumulate(map(len, headers), initial=tail))[1:]
+        ends = array("Q", accumulate(columns.sizes, initial=tail))[1:]
         frames_left = self.capacity - self.depth - others.frames
         count = max(0, min(frames_left, bisect_right(ends, begin + self.capacity_bytes - others.bytes)))
         if count:
-            times = [expiries.get(seq, 0) for seq in seqs] if expiries else repeat(0)
-            # The shortest column ends the rows.
-            self._put_frames(zip(repeat(session, count), seqs, ends, types, data_lengths, times, strict=False))
-            self._file.header_bytes.put(tail, b"".join(headers[:count]))
+            self._put_frames(session, columns, ends[:count], expiries)
+            self._file.header_bytes.put(tail, columns.headers[: ends[count - 1] - tail])
             self._accept(count, begin, ends[count - 1], others.frames)
-            self._file.sessions.note(session, seqs[count - 1], self.accepted - 1)
+            self._file.sessions.note(session, columns.seqs[count - 1], self.accepted - 1)
         return count
 
-    def read(self, index: int, max_frames: int, max_bytes: int, now_ms: int = 0) -> list[tuple[int, bytes]]:
+    def read(self, index: int, max_frames: int, max_bytes: int, now_ms: int = 0) -> Batch:
         """Frame type and header of unfinished frames from ``index`` on, as many as the limits allow, but at least one.
 
         A frame that was delivered before comes alone, and none comes whose time is over at ``now_ms``.
@@ -243,18 +240,17 @@ class Mailbox:
             raise IndexError(f"frame {index} is not among {state.finished} to {state.accepted}")
         count = min(max(1, max_frames), state.accepted - index)
         if not count:
-            return []
+            return Batch(b"", (), b"")
         begin = file.frames.get(index - 1, 1)[2] if index > state.finished else state.begin
         rows = file.frames.get(index, count)
         types = rows[3::FRAME_WORDS]
-        edges = [end - begin for end in rows[2::FRAME_WORDS]]
+        edges = array("Q", [end - begin for end in rows[2::FRAME_WORDS]])
         count = max(1, bisect_right(edges, max_bytes))
         if max(types) > TYPE_MASK or any(rows[5::FRAME_WORDS]):
             count = min(count, _ordinary(types, rows[5::FRAME_WORDS], now_ms))
             types = array("Q", [word & TYPE_MASK for word in types])
-        data = file.header_bytes.get(begin, edges[count - 1] if count else 0)
-        columns = zip(types, [0, *edges], edges[:count], strict=False)
-        return [(frame_type, data[start:end]) for frame_type, start, end in columns]
+        headers = file.header_bytes.get(begin, edges[count - 1] if count else 0)
+        return Batch(bytes(types[:count].tolist()), edges[:count], headers)
 
     def expires_at(self, index: int) -> int:
         """When the time of the frame with this ring index is over, in milliseconds; 0: never."""
@@ -322,15 +318,24 @@ class Mailbox:
         self._state.restarts += 1
         self._file.commit()
 
-    def _check_order(self, session: int, seqs: tuple[int, ...]) -> None:
+    def _check_order(self, session: int, seqs: Sequence[int]) -> None:
         last = self.last_seq(session)
-        if seqs[0] <= last or any(map(ge, seqs, seqs[1:])):
+        if seqs[0] <= last or not (isinstance(seqs, range) or all(map(lt, seqs, seqs[1:]))):
             raise ValueError(f"sequence numbers of session {session} must ascend from {last}: {seqs[0]} to {seqs[-1]}")
 
-    def _put_frames(self, rows: Iterable[tuple[int, ...]]) -> None:
-        words = array("Q", list(chain.from_iterable(rows)))
-        self._file.claim_frames(self.accepted + len(words) // FRAME_WORDS)
-        self._file.frames.put(self.accepted, words)
+    def _put_frames(self, session: int, columns: Frames, ends: array[int], expiries: Mapping[int, int]) -> None:
+        count = len(ends)
+        rows = array("Q", bytes(8 * FRAME_WORDS * count))
+        seqs = columns.seqs[:count]
+        rows[0::FRAME_WORDS] = array("Q", (session,)) * count
+        rows[1::FRAME_WORDS] = array("Q", seqs)
+        rows[2::FRAME_WORDS] = ends
+        rows[3::FRAME_WORDS] = array("Q", tuple(columns.types[:count]))
+        rows[4::FRAME_WORDS] = columns.data_sizes[:count]
+        if expiries:
+            rows[5::FRAME_WORDS] = array("Q", [expiries.get(seq, 0) for seq in seqs])
+        self._file.claim_frames(self.accepted + count)
+        self._file.frames.put(self.accepted, rows)
 
     def _accept(self, count: int, begin: int, end: int, beside: int) -> None:
         state = self._state

@@ -7,6 +7,7 @@ from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
+from ..plugins.worker.batch import Batch
 from .latency import LatencyMeter
 from .mailbox import NEVER, NOTHING_HELD, Held, Mailbox, NewFrame
 from .pace import Pace
@@ -27,7 +28,7 @@ class HandOut(NamedTuple):
     """A batch for a worker: the ring index of the first frame, and type and header of each."""
 
     first: int
-    frames: list[tuple[int, bytes]]
+    frames: Batch
 
 
 class Tray:

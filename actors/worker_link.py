@@ -11,7 +11,7 @@ import os
 import select
 import socket
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -21,6 +21,7 @@ from ..config.errors import NyxPluginError
 from ..plugins.policy import Policy
 from ..plugins.worker import protocol
 from ..plugins.worker.answers import Answer, check_from_worker
+from ..plugins.worker.batch import Batch
 from ..plugins.worker.jail.plan import Orders
 from ..plugins.worker.outside import TOO_MANY, Refusal
 from ..plugins.worker.peers import described
@@ -109,7 +110,7 @@ class Worker(Protocol):
     def serve(self, owner: Owner) -> None:
         """From now on, tell this owner what happens."""
 
-    def send_batch(self, first_index: int, frames: Sequence[tuple[int, bytes]]) -> None:
+    def send_batch(self, first_index: int, frames: Batch) -> None:
         """Hand over frames; ``Done`` follows."""
 
     def send_stop(self) -> None:
@@ -216,9 +217,9 @@ class WorkerLink:
         """From now on, tell this owner what happens."""
         self._owner = owner
 
-    def send_batch(self, first_index: int, frames: Sequence[tuple[int, bytes]]) -> None:
+    def send_batch(self, first_index: int, frames: Batch) -> None:
         """Hand over frames, the first of which has this ring index."""
-        self._send([protocol.BATCH, first_index, frames])
+        self._send(frames.message(first_index))
 
     def send_stop(self) -> None:
         """Ask the plugin to unload."""

@@ -34,9 +34,9 @@ _INDEFINITE = -1
 def split_header(raw: bytes, max_bytes: int = MAX_HEADER_BYTES) -> tuple[int, int, bytes]:
     """Return ``(id, flags, data)`` of a plugin header of at most ``max_bytes``, or raise :class:`FrameError`."""
     if raw.__class__ is bytes and len(raw) <= max_bytes:
-        canonical = _split_canonical(raw)
-        if canonical is not None:
-            return canonical
+        lead = canonical_lead(raw)
+        if lead is not None:
+            return lead[0], lead[1], raw[lead[2] :]
     return decode(raw, read_header, max_bytes)
 
 
@@ -275,10 +275,11 @@ def _utf8(raw: bytes, what: str, start: int) -> str:
         raise FrameError(f"{what} is not UTF-8: {error.reason}", start) from None
 
 
-def _split_canonical(raw: bytes) -> tuple[int, int, bytes] | None:
-    """Return the parts of a header laid out as the reference writes it; ``None`` for any other, valid or not.
+def canonical_lead(raw: bytes) -> tuple[int, int, int] | None:
+    """Return id, flags and where the data begin, of a header laid out as the reference writes it.
 
-    A slice past the end is short, and so differs from the key that is due there.
+    ``None`` for any other, valid or not. Every header of that length is such a one, with this id and these flags, that
+    has the same bytes before its data. A slice past the end is short, and so differs from the key that is due there.
     """
     if raw[:4] != b"\xa3bid":
         return None
@@ -314,5 +315,4 @@ def _split_canonical(raw: bytes) -> tuple[int, int, bytes] | None:
         return None
     if raw[flags_at : flags_at + 6] != b"eflags" or raw[data_at : data_at + 5] != b"ddata":
         return None
-    data = raw[at:]
-    return (plugin_id, flags, data) if len(data) == length else None
+    return (plugin_id, flags, at) if len(raw) - at == length else None

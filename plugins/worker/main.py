@@ -10,6 +10,7 @@ from select import poll
 
 from ..sdk import Context
 from . import protocol
+from .batch import Batch
 from .inbox import Inbox
 from .jail import put_on
 from .outbox import Outbox
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any, NoReturn
 
+    from .batch import Item
     from .line import Line
     from .outside import Outside
     from .peers import Peers
@@ -61,7 +63,7 @@ class Worker:
     def _handle(self, message: Sequence[Any]) -> None:
         kind = message[0]
         if kind == protocol.BATCH and self._runner is not None and not self._standby:
-            self._run_batch(self._runner, message[1], message[2])
+            self._run_batch(self._runner, message[1], Batch.of_message(*message[2:]))
         elif kind == protocol.START and self._runner is None:
             self._start(message[1])
         elif kind == protocol.STOP:
@@ -130,22 +132,22 @@ class Worker:
 
         self._outbox.log(40, traceback.format_exc().rstrip())
 
-    def _run_batch(self, runner: Runner, first_index: int, items: Sequence[Sequence[Any]]) -> None:
+    def _run_batch(self, runner: Runner, first_index: int, items: Batch) -> None:
         self._outbox.begin(first_index)
         if runner.takes_batches:
-            self._run_in_runs(runner, first_index, items)
+            self._run_in_runs(runner, first_index, list(items))
         else:
             self._run_singly(runner, first_index, items)
         self._outbox.flush()
 
-    def _run_singly(self, runner: Runner, first_index: int, items: Sequence[Sequence[Any]]) -> None:
+    def _run_singly(self, runner: Runner, first_index: int, items: Batch) -> None:
         page, run, add = self._page, runner.run, self._outbox.add
         page[1] = 1
         for index, (frame_type, header) in enumerate(items, first_index):
             page[0] = index
             add(run(frame_type, header))
 
-    def _run_in_runs(self, runner: Runner, first_index: int, items: Sequence[Sequence[Any]]) -> None:
+    def _run_in_runs(self, runner: Runner, first_index: int, items: Sequence[Item]) -> None:
         start = 0
         while start < len(items):
             count = runner.run_length(items, start)

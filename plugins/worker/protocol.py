@@ -3,7 +3,8 @@
 =============  ==============================================================================================
 START          ``[1, {plugin_id, name, bundle, entry_point, config, max_reply_bytes, max_snapshot_bytes, jail,
                scratch, policy, standby}]``: with ``standby`` no frames come before RESTORE
-BATCH          ``[2, first_index, [[frame_type, header], ...]]``: frames of consecutive ring indices
+BATCH          ``[2, first_index, types, ends, headers]``: frames of consecutive ring indices; ``types`` has a byte for
+               each, ``ends`` a native u64 that says where its header ends in ``headers``, all of them
 STOP           ``[3]``
 GRANTED        ``[4, request_id]``, and with its first byte one descriptor (SCM_RIGHTS)
 REFUSED        ``[5, request_id, cause, errno, text]``: ``cause`` is one of ``BY_...``

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from ..errors import InvalidFrameType
-from ..header import split_header
+from ..header import canonical_lead, split_header
 from ..sdk import DATA_FRAME, OWN_FRAMES, Frame, Plugin
 from .protocol import clip, describe
 from .state import restore, taken
@@ -36,6 +36,7 @@ class Runner:
         self._describe = describe
         self._max_reply_bytes = max_reply_bytes
         self._on_batch = plugin.on_batch
+        self._like = -1, b"", 0
         self._handlers: dict[int, Callable[[Frame], bytes | None]] = {
             0x51: plugin.on_handshake,
             DATA_FRAME: plugin.on_data,
@@ -47,7 +48,7 @@ class Runner:
     def run(self, frame_type: int, header: bytes) -> Result:
         """Run one frame; returns the reply, ``None`` for no reply, or ``[error_type, text]``."""
         try:
-            _, flags, data = split_header(header, _ANY_LENGTH)
+            flags, data = self._split(header)
             handler = self._handlers.get(frame_type)
             if handler is None:
                 raise InvalidFrameType(frame_type)
@@ -55,6 +56,18 @@ class Runner:
         except Exception as error:
             return self._describe(error)
         return None if reply is None else self._checked(reply)
+
+    def _split(self, header: bytes) -> tuple[int, bytes]:
+        """Return flags and data; most headers are like the one before, but for their data."""
+        size, lead, flags = self._like
+        if len(header) == size and header.startswith(lead):
+            return flags, header[len(lead) :]
+        found = canonical_lead(header)
+        if found is None:
+            return split_header(header, _ANY_LENGTH)[1:]
+        _, flags, at = found
+        self._like = len(header), header[:at], flags
+        return flags, header[at:]
 
     @property
     def takes_batches(self) -> bool:
@@ -76,7 +89,7 @@ class Runner:
         frames, places = [], []
         for place, (frame_type, header) in enumerate(items):
             try:
-                _, flags, data = split_header(header, _ANY_LENGTH)
+                flags, data = self._split(header)
             except Exception as error:
                 results[place] = self._describe(error)
             else:

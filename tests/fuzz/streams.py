@@ -105,7 +105,7 @@ class Writer:
         number, text = self.number, self.text
         messages: list[Callable[[], list[Any]]] = [
             lambda: [protocol.START, Raw(b"\xa1" + self._written(text()) + self._written(number()))],
-            lambda: [protocol.BATCH, number(), self._several(lambda: [number(), self.octets()])],
+            lambda: [protocol.BATCH, number(), self.octets(), self.octets(), self.octets()],
             lambda: [protocol.STOP],
             lambda: [protocol.GRANTED, number()],
             lambda: [protocol.REFUSED, number(), number(), number(), text()],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import struct
 from collections import deque
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from nyx_plugins.plugins.worker.answers import (
     Stopped,
     SwapFailed,
 )
+from nyx_plugins.plugins.worker.batch import Batch
 
 from .world import Address, Process, World
 
@@ -71,7 +71,7 @@ class Link:
         if self._process is not None and self._process.alive:
             self.world.post(self.actor, self._process.address, message)
 
-    def send_batch(self, first_index: int, frames: Sequence[tuple[int, bytes]]) -> None:
+    def send_batch(self, first_index: int, frames: Batch) -> None:
         """Hand over frames."""
         self._send(("batch", first_index, list(frames)))
 

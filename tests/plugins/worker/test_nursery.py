@@ -18,6 +18,7 @@ from nyx_plugins.actors.worker_process import Ended, Executed, WorkerProcess, aw
 from nyx_plugins.plugins.policy import Policy
 from nyx_plugins.plugins.worker import nursery as nursery_module
 from nyx_plugins.plugins.worker import protocol, spawn
+from nyx_plugins.plugins.worker.batch import Batch
 
 WAIT_S = 20.0
 SECRET = "hunter2-and-some-more"  # the value is not a secret, but stands for one
@@ -66,7 +67,7 @@ class Asked:
     def send(self, data: bytes) -> None:
         """Send a frame, and wait for nothing."""
         header = b"\xa3\x62id\x01\x65flags\x00\x64data" + bytes([0x40 + len(data)]) + data
-        self._socket.sendall(protocol.encode([protocol.BATCH, 0, [[0x52, header]]]))
+        self._socket.sendall(protocol.encode(Batch.of([(0x52, header)]).message(0)))
 
     def ask(self, data: bytes) -> bytes:
         """Send a frame, and return the reply."""

@@ -15,6 +15,7 @@ import pytest
 
 from nyx_plugins.plugins.worker import protocol, spawn
 from nyx_plugins.plugins.worker.answers import Answer, Done, Ready, check_from_worker
+from nyx_plugins.plugins.worker.batch import Batch
 
 WAIT_S = 20.0
 MAX_REPLY_BYTES = 100_000
@@ -53,7 +54,7 @@ class Peer:
 
     def batch(self, *datas: bytes, first: int = 0, frame_type: int = DATA) -> None:
         """Send a batch of frames of one type."""
-        self.send([protocol.BATCH, first, [[frame_type, header(data)] for data in datas]])
+        self.send(Batch.of((frame_type, header(data)) for data in datas).message(first))
 
     def answer(self) -> Answer:
         """Wait for the next answer; EOFError when there are no more."""

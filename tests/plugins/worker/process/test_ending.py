@@ -8,6 +8,7 @@ import pytest
 
 from nyx_plugins.plugins.worker import protocol
 from nyx_plugins.plugins.worker.answers import Done, Emit, Log, Stopped
+from nyx_plugins.plugins.worker.batch import Batch
 
 from .conftest import DATA, ECHO, Peer, Start, header
 
@@ -33,9 +34,8 @@ def test_an_error_of_on_unload_is_reported(ready: Start) -> None:
 def test_stop_comes_after_the_batches_before_it(ready: Start) -> None:
     """Frames sent before STOP are still run."""
     worker = ready(ECHO)
-    worker.socket.sendall(
-        protocol.encode([protocol.BATCH, 0, [[DATA, header(b"last")]]]) + protocol.encode([protocol.STOP])
-    )
+    batch = Batch.of([(DATA, header(b"last"))]).message(0)
+    worker.socket.sendall(protocol.encode(batch) + protocol.encode([protocol.STOP]))
     assert worker.rest() == [Done(0, [b"last"]), Stopped(None)]
 
 
@@ -65,7 +65,7 @@ def test_a_crash_leaves_the_index_of_its_frame(ready: Start) -> None:
 def test_a_crash_in_on_batch_leaves_its_run(ready: Start) -> None:
     """After a crash in on_batch, the page says which frames were in hand."""
     worker = ready(CRASHING_IN_A_RUN)
-    worker.send([protocol.BATCH, 5, [[0x53, header()], [DATA, header()], [DATA, header()], [0x53, header()]]])
+    worker.send(Batch.of((kind, header()) for kind in (0x53, DATA, DATA, 0x53)).message(5))
     assert worker.ended() == -signal.SIGKILL
     assert worker.marks() == (6, 2)
 

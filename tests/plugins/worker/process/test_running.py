@@ -7,8 +7,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from nyx_plugins.plugins.worker import protocol
 from nyx_plugins.plugins.worker.answers import Done, Emit, Log
+from nyx_plugins.plugins.worker.batch import Batch
 
 from .conftest import DATA, ECHO, Start, header
 
@@ -80,8 +80,8 @@ def on_control(self, frame):
 def test_on_batch_gets_runs_of_data_frames(ready: Start) -> None:
     """Consecutive data frames go to on_batch together; the page says how many are in hand."""
     worker = ready(BATCHING)
-    frames = [[DATA, header(b"a")], [DATA, header(b"b")], [0x53, header()], [DATA, header(b"c")]]
-    worker.send([protocol.BATCH, 7, frames])
+    frames = [(DATA, header(b"a")), (DATA, header(b"b")), (0x53, header()), (DATA, header(b"c"))]
+    worker.send(Batch.of(frames).message(7))
     assert worker.answer() == Done(7, [b"a/2", b"b/2", b"control", b"c/1"])
     assert worker.marks() == (10, 1)
 

@@ -52,7 +52,9 @@ def test_what_is_sent_while_loading_comes_before_ready(started: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    "message", [[protocol.BATCH, 0, []], [99], [protocol.START, {}]], ids=["early batch", "unknown", "empty start"]
+    "message",
+    [[protocol.BATCH, 0, b"", b"", b""], [99], [protocol.START, {}]],
+    ids=["early batch", "unknown", "empty start"],
 )
 def test_a_message_out_of_place_ends_the_worker(message: list[Any]) -> None:
     """A worker that does not understand its host ends with a failure."""
