@@ -6,7 +6,7 @@ comes last and is the business of credit and mailbox.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping
 from typing import NamedTuple, TypeAlias
 
 from ..config.errors import NyxPluginError
@@ -27,7 +27,7 @@ from ..plugins.header import split_header
 from ..plugins.negotiation import Agreement, Disagreement, negotiate
 from ..plugins.permissions import INTER_PLUGIN
 from .frame_rules import FrameRules
-from .mailbox import NewFrame
+from .frames import Frames, NewFrame
 from .messages import Route
 
 HANDSHAKE, CONTROL, ERROR = 0x51, 0x53, 0x54
@@ -95,24 +95,29 @@ def _introduction(route: Route, frame_type: int, data: bytes, introduced: Contai
 
 def check_sender(routes: Mapping[int, Route], plugin_id: int, frame_type: int) -> None:
     """Raise :class:`PermissionDenied` if this plugin may not send frames to other plugins, or nobody knows of it."""
-    route = routes.get(plugin_id)
-    if route is None or INTER_PLUGIN not in route.permissions:
+    if not may_send(routes, plugin_id):
         raise PermissionDenied(plugin_id, INTER_PLUGIN, frame_type)
 
 
-def admit_all(
-    routes: Mapping[int, Route],
-    frames: Iterable[tuple[int, int, bytes]],
-    rules: FrameRules,
-    sender: int | None = None,
-) -> tuple[list[NewFrame], list[Rejection]]:
-    """Check frames, each with its number in front: those that pass, as mailboxes take them, and all others.
+def may_send(routes: Mapping[int, Route], plugin_id: int) -> bool:
+    """Whether this plugin may send frames to other plugins."""
+    route = routes.get(plugin_id)
+    return route is not None and INTER_PLUGIN in route.permissions
 
-    ``sender`` is the plugin that has sent them, if one has.
+
+def admit_all(
+    routes: Mapping[int, Route], plugin_id: int, frames: Frames, rules: FrameRules, sender: int | None = None
+) -> tuple[Frames, list[Rejection]]:
+    """Check frames of a session for one plugin: those that pass, and all others.
+
+    ``sender`` is the plugin that has sent them, if one has. Their session has checked each header: only where what is
+    in it matters, it is looked at again.
     """
+    if _all_pass(routes, plugin_id, frames, rules, sender):
+        return frames, []
     passed: list[NewFrame] = []
     rejected: list[Rejection] = []
-    for seq, frame_type, header in frames:
+    for seq, frame_type, header, _ in frames:
         try:
             if sender is not None:
                 check_sender(routes, sender, frame_type)
@@ -121,7 +126,19 @@ def admit_all(
             rejected.append((seq, error))
         else:
             passed.append((seq, frame_type, header, admitted.data_length))
-    return passed, rejected
+    return Frames.of(passed), rejected
+
+
+def _all_pass(
+    routes: Mapping[int, Route], plugin_id: int, frames: Frames, rules: FrameRules, sender: int | None
+) -> bool:
+    """Whether nothing is against any of these, as far as their types tell."""
+    route = routes.get(plugin_id)
+    if route is None or route.state not in ACCEPTING or not (sender is None or may_send(routes, sender)):
+        return False
+    types = set(frames.types)
+    looked_into = {CONTROL} if route.handshake is None else {CONTROL, HANDSHAKE}
+    return types.isdisjoint(looked_into) and all(rules.permissions.get(kind) in route.permissions for kind in types)
 
 
 def _preflight(route: Route, data: bytes) -> None:

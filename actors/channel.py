@@ -8,12 +8,11 @@ from collections.abc import Iterable, Iterator
 from ..plugins.errors import MailboxFull
 from ..plugins.negotiation import Agreement
 from .credit import Lease
+from .frames import Frames, NewFrame
 from .messages import Batch, Extra, Route
-from .receipt import Outcome, Receipt
+from .receipt import Receipt
+from .results import Result
 from .waiting import WaitingLine
-
-Sent = tuple[int, int, bytes]
-"""Sequence number, frame type, header."""
 
 
 class Channel:
@@ -31,8 +30,8 @@ class Channel:
         self._sent_seq = 0
         """The last that was ever sent."""
         self._dispatched = 0
-        self._unsent: list[Sent] = []
-        self._unaccepted: dict[int, Sent] = {}
+        self._unsent: list[NewFrame] = []
+        self._unaccepted: dict[int, NewFrame] = {}
         self._extras: dict[int, Extra] = {}
         self._receipts: dict[int, Receipt] = {}
         self._of_old_lease: set[int] = set()
@@ -74,7 +73,7 @@ class Channel:
         """The plugin is gone: return the receipts of frames that were never sent. All others are `in_doubt`."""
         self.route = self._lease = None
         self.wants_credit = False
-        unsent = [self._receipts[seq] for seq, _, _ in self._unsent if seq > self._sent_seq]
+        unsent = [self._receipts[seq] for seq, *_ in self._unsent if seq > self._sent_seq]
         for receipt in unsent:
             self._end(receipt.seq)
         self._unsent.clear()
@@ -112,19 +111,20 @@ class Channel:
         changed: threading.Condition,
         extra: Extra | None = None,
         agreement: Agreement | None = None,
+        data_length: int = 0,
     ) -> Receipt:
         """Spend a credit and queue the frame; raises :class:`MailboxFull` when there is none."""
-        assert self.route is not None and self._lease is not None
+        assert self._lease is not None
         size = len(header)
         if not self._lease.spend(1, size):
             raise self.full()
-        self._last_seq += 1
-        sent = (self._last_seq, frame_type, header)
-        self._unsent.append(sent)
-        self._unaccepted[self._last_seq] = sent
+        seq = self._last_seq = self._last_seq + 1
+        frame = (seq, frame_type, header, data_length)
+        self._unsent.append(frame)
+        self._unaccepted[seq] = frame
         if extra is not None:
-            self._extras[self._last_seq] = extra
-        receipt = self._receipts[self._last_seq] = Receipt(self.plugin_id, self._last_seq, size, changed, agreement)
+            self._extras[seq] = extra
+        receipt = self._receipts[seq] = Receipt(self.plugin_id, seq, size, changed, agreement)
         return receipt
 
     def missing_credit(self) -> int:
@@ -138,10 +138,10 @@ class Channel:
         taken, self._unsent = self._unsent[:most], self._unsent[most:]
         if taken and taken[0][0] <= self._sent_seq:
             # What has been accepted since is not sent again.
-            taken = [sent for sent in taken if sent[0] in self._unaccepted]
+            taken = [frame for frame in taken if frame[0] in self._unaccepted]
         self._count_sent(taken)
-        extras = {seq: self._extras[seq] for seq, _, _ in taken if seq in self._extras} if self._extras else {}
-        return Batch(self.plugin_id, self.route.epoch, tuple(taken), extras, self.settled_until)
+        extras = {seq: self._extras[seq] for seq, *_ in taken if seq in self._extras} if self._extras else {}
+        return Batch(self.plugin_id, self.route.epoch, Frames.of(taken), extras, self.settled_until)
 
     @property
     def settled_until(self) -> int:
@@ -158,9 +158,10 @@ class Channel:
         """How many frames were sent and have not been refused."""
         return self._dispatched
 
-    def _count_sent(self, taken: list[Sent]) -> None:
+    def _count_sent(self, taken: list[NewFrame]) -> None:
         if taken and taken[-1][0] > self._sent_seq:
-            self._dispatched += sum(1 for seq, _, _ in taken if seq > self._sent_seq)
+            is_new = taken[0][0] > self._sent_seq
+            self._dispatched += len(taken) if is_new else sum(1 for seq, *_ in taken if seq > self._sent_seq)
             self._sent_seq = taken[-1][0]
 
     def _count_refused(self, seq: int) -> None:
@@ -178,22 +179,25 @@ class Channel:
 
     def accept(self, ranges: Iterable[tuple[int, int]]) -> int:
         """Mark frames as accepted; returns how many were not yet."""
-        count = 0
+        count, pop, receipts = 0, self._unaccepted.pop, self._receipts
         for first, last in ranges:
             for seq in range(first, last + 1):
-                if self._unaccepted.pop(seq, None) is not None:
-                    self._extras.pop(seq, None)
+                if pop(seq, None) is not None:
                     count += 1
-                    self._receipts[seq]._accept()
+                    receipts[seq]._accept()
+                    if self._extras:
+                        self._extras.pop(seq, None)
         return count
 
-    def settle(self, seq: int, outcome: Outcome) -> tuple[Receipt | None, int]:
-        """Record an outcome; returns the receipt (``None``: known already) and the credit to give back."""
-        receipt = self._end(seq)
-        if receipt is None:
-            return None, 0
-        receipt._settle(outcome)
-        return receipt, self._return(receipt)
+    def settle(self, outcomes: Iterable[tuple[int, Result]]) -> tuple[list[Receipt], int]:
+        """Record outcomes; returns the receipts of those that were not known yet, and the credit to give back."""
+        settled: list[Receipt] = []
+        for seq, result in outcomes:
+            receipt = self._end(seq)
+            if receipt is not None:
+                receipt._settle(result)
+                settled.append(receipt)
+        return settled, self._return(settled)
 
     def refuse(self, seq: int, error: BaseException) -> int | None:
         """Record a refusal; returns the credit to give back, or ``None`` where the frame has come to another end.
@@ -206,7 +210,7 @@ class Channel:
         assert receipt is not None
         self._count_refused(seq)
         receipt._refuse(error)
-        return self._return(receipt)
+        return self._return([receipt])
 
     def abandon(self) -> Iterator[Receipt]:
         """Give up everything under way."""
@@ -231,11 +235,15 @@ class Channel:
 
     def _end(self, seq: int) -> Receipt | None:
         self._unaccepted.pop(seq, None)
-        self._extras.pop(seq, None)
+        if self._extras:
+            self._extras.pop(seq, None)
         return self._receipts.pop(seq, None)
 
-    def _return(self, receipt: Receipt) -> int:
-        if receipt.seq in self._of_old_lease:
-            self._of_old_lease.discard(receipt.seq)
+    def _return(self, ended: list[Receipt]) -> int:
+        if self._of_old_lease:
+            old = self._of_old_lease.intersection(receipt.seq for receipt in ended)
+            self._of_old_lease -= old
+            ended = [receipt for receipt in ended if receipt.seq not in old]
+        if self._lease is None or not ended:
             return 0
-        return 0 if self._lease is None else self._lease.settle(1, receipt.size)
+        return self._lease.settle(len(ended), sum(receipt.size for receipt in ended))

@@ -280,6 +280,7 @@ class Lease:
         "_available",
         "_capacity",
         "_capacity_bytes",
+        "_limit",
         "_max_frame",
         "_outstanding",
         "_outstanding_bytes",
@@ -294,6 +295,11 @@ class Lease:
         self._outstanding = 0
         self._outstanding_bytes = 0
         self._owed = 0
+        self._resized()
+
+    def _resized(self) -> None:
+        """The size has changed, and with it how many bytes may be outstanding."""
+        self._limit = self.byte_limit(self._max_frame)
 
     @property
     def available(self) -> int:
@@ -327,6 +333,7 @@ class Lease:
     def grant(self, n: int) -> None:
         """Add ``n`` credits. Spend or reserve them for what waits before the next directive is handled."""
         self._available += n
+        self._resized()
 
     def recall(self, n: int, reserved: int = 0) -> int:
         """Owe ``n`` credits more, at most all, and return how many to give back now; the rest follows as frames settle.
@@ -339,12 +346,13 @@ class Lease:
         now = min(self._owed, max(0, self._available - reserved))
         self._owed -= now
         self._available -= now
+        self._resized()
         return now
 
     def spend(self, n: int = 1, n_bytes: int = 0) -> bool:
         """Spend ``n`` credits on frames of ``n_bytes`` in all, and say whether there were enough of both."""
         n_bytes += self._outstanding_bytes
-        if n > self._available or n_bytes > self.byte_limit(self._max_frame):
+        if n > self._available or n_bytes > self._limit:
             return False
         self._available -= n
         self._outstanding += n
@@ -369,4 +377,6 @@ class Lease:
         self._outstanding -= n
         self._outstanding_bytes -= n_bytes
         self._available += n - now
+        if now:
+            self._resized()
         return now

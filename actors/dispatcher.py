@@ -141,15 +141,16 @@ class Dispatcher(ActorProcess):
                 self._route_batch(session, batch, target)
             else:
                 # It is sent again by its session, which is about to learn of the new epoch and then counts it as sent.
-                self._counts.seen(session, batch.plugin_id, [seq for seq, _, _ in batch.frames])
+                self._counts.seen(session, batch.plugin_id, batch.frames.seqs)
 
     def _route_batch(self, session: int, batch: m.Batch, target: Target) -> None:
-        passed, rejected = admit_all(self._book.routes, batch.frames, self._rules, self._audience.plugins.get(session))
+        sender = self._audience.plugins.get(session)
+        passed, rejected = admit_all(self._book.routes, batch.plugin_id, batch.frames, self._rules, sender)
         known_until = self._counts.last_seen(session, batch.plugin_id)
         if passed:
             self._introduce(session, target)
-            self._counts.seen(session, batch.plugin_id, [frame[0] for frame in passed])
-            enqueue = m.Enqueue(session, tuple(passed), batch.extras, batch.settled_until, self._epoch)
+            self._counts.seen(session, batch.plugin_id, passed.seqs)
+            enqueue = m.Enqueue(session, passed, batch.extras, batch.settled_until, self._epoch)
             self.send(target.actor, enqueue)
         if rejected:
             self._reject(session, target, rejected, known_until)
@@ -172,7 +173,7 @@ class Dispatcher(ActorProcess):
     def _reject_unknown(self, session: int, batch: m.Batch) -> None:
         error = PluginNotRegistered(batch.plugin_id)
         known_until = self._counts.last_seen(session, batch.plugin_id)
-        self._refuse(session, batch.plugin_id, [(seq, error) for seq, _, _ in batch.frames], known_until)
+        self._refuse(session, batch.plugin_id, [(seq, error) for seq in batch.frames.seqs], known_until)
 
     def _overflowed(self, message: m.Overflowed, sender: Address) -> None:
         target = self._targets.get(message.plugin_id)

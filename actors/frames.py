@@ -74,6 +74,11 @@ class Frames(Sequence[NewFrame]):
         return self._rows
 
 
+def seqs_of(frames: Sequence[NewFrame]) -> Sequence[int]:
+    """The sequence numbers of frames, in columns or not."""
+    return frames.seqs if isinstance(frames, Frames) else [frame[0] for frame in frames]
+
+
 def cut(whole: bytes, sizes: Iterable[int]) -> list[bytes]:
     """Cut pieces of these sizes off, one after the other."""
     pieces, start = [], 0

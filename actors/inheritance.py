@@ -14,6 +14,7 @@ from ..plugins.errors import BacklogOfAnother, JournalCorrupt, JournalFailed
 from . import messages as m
 from .backlog import Backlog, Holder, KeptFrame, Marks, Verdict, judge
 from .dead_letters import DeadLetters
+from .frames import Frames
 from .incarnation import incarnation_of
 from .journal import private_folder
 from .letter_book import DeadFrame
@@ -146,8 +147,8 @@ def enqueued(frames: list[KeptFrame]) -> m.Enqueue:
     extras = {
         frame.seq: m.Extra(frame.key, frame.expires_at_ms) for frame in frames if frame.key or frame.expires_at_ms
     }
-    rows = tuple((frame.seq, frame.frame_type, frame.header, frame.data_length) for frame in frames)
-    return m.Enqueue(frames[0].session, rows, extras)
+    rows = [(frame.seq, frame.frame_type, frame.header, frame.data_length) for frame in frames]
+    return m.Enqueue(frames[0].session, Frames.of(rows), extras)
 
 
 def room_for(plan: m.StartPlugin, left: Backlog) -> m.StartPlugin:

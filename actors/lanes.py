@@ -13,11 +13,12 @@ from ..plugins.sdk import CONTROL_FRAME
 from . import messages as m
 from .balance import lane_of, runs
 from .events import InstanceStats
+from .frames import NewFrame, seqs_of
 from .home import Home
 from .lane import Lane
 from .lane_files import CONTROL, DATA, lanes_on_disk, read_assigned, write_assigned
 from .latency import LatencyHistogram, total
-from .mailbox import NEVER, NOTHING_HELD, Held, MailboxStatistics, NewFrame, Recalled
+from .mailbox import NEVER, NOTHING_HELD, Held, MailboxStatistics, Recalled
 from .outcome_keeper import OutcomeKeeper
 from .tray import Tray
 
@@ -128,17 +129,17 @@ class Lanes:
         for tray, frames in shares:
             fresh = self._fresh(tray, message.session, frames)
             room = self._take(tray, message.session, fresh, expiries) if fresh else 0
-            old = len(frames) - len(fresh)
-            intake.again.extend(frame[0] for frame in frames[:old])
-            intake.known.extend(frame[0] for frame in frames[old : old + room])
-            intake.refused.extend(frame[0] for frame in frames[old + room :])
+            seqs, old = seqs_of(frames), len(frames) - len(fresh)
+            intake.again.extend(seqs[:old])
+            intake.known.extend(seqs[old : old + room])
+            intake.refused.extend(seqs[old + room :])
         return intake if len(shares) == 1 else Intake(*map(sorted, intake))
 
     def _take(self, tray: Tray, session: int, frames: Sequence[NewFrame], expiries: Mapping[int, int]) -> int:
         self.keeper.make_way(tray.box, len(frames))
         room = tray.accept(session, frames, expiries, self._beside(tray))
         if room:
-            self.keeper.accepted(tray.box, session, frames[room - 1][0])
+            self.keeper.accepted(tray.box, session, seqs_of(frames)[room - 1])
         return room
 
     def check(self, message: m.Enqueue) -> Intake:
@@ -147,15 +148,15 @@ class Lanes:
         refused: list[int] = []
         for tray, frames in self._shares(message):
             fresh = self._fresh(tray, message.session, frames)
-            count = len(frames) - len(fresh)
-            again += [frame[0] for frame in frames[:count]]
-            refused += [frame[0] for frame in frames[count:]]
+            seqs, count = seqs_of(frames), len(frames) - len(fresh)
+            again += seqs[:count]
+            refused += seqs[count:]
         return Intake([], sorted(refused), sorted(again))
 
     @staticmethod
     def _fresh(tray: Tray, session: int, frames: Sequence[NewFrame]) -> Sequence[NewFrame]:
         last = tray.box.last_seq(session)
-        return frames if frames[0][0] > last else [frame for frame in frames if frame[0] > last]
+        return frames if seqs_of(frames)[0] > last else [frame for frame in frames if frame[0] > last]
 
     def _beside(self, tray: Tray) -> Held:
         if len(self._lanes) == 1 and len(self._lanes[0].rack.trays) == 1:
@@ -171,9 +172,9 @@ class Lanes:
     def _shares(self, message: m.Enqueue) -> list[Share]:
         """Which tray gets which frames, in their order; control frames have trays of their own."""
         frames = message.frames
-        control = [frame for frame in frames if frame[1] == CONTROL_FRAME]
-        if not control:
+        if CONTROL_FRAME not in frames.types:
             return self._spread(message, DATA, frames)
+        control = [frame for frame in frames if frame[1] == CONTROL_FRAME]
         data = [frame for frame in frames if frame[1] != CONTROL_FRAME]
         return self._spread(message, CONTROL, control) + (self._spread(message, DATA, data) if data else [])
 

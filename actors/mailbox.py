@@ -9,7 +9,7 @@ import os
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate
 from operator import lt
 from types import MappingProxyType
 from typing import NamedTuple
@@ -37,7 +37,7 @@ from .results import (
     ReplyLost,
     Result,
     decode_result,
-    encode_result,
+    encode_results,
     kinds_of,
 )
 
@@ -273,10 +273,14 @@ class Mailbox:
 
         IndexError when they are not all among the last ``capacity`` frames accepted.
         """
+        return list(zip(*self.origin_columns(index, count), strict=True))
+
+    def origin_columns(self, index: int, count: int) -> tuple[array[int], array[int]]:
+        """The same as `origins`, sessions and sequence numbers by themselves."""
         if not self._file.oldest_known <= index <= index + count <= self.accepted:
             raise IndexError(f"frames {index} to {index + count} are not all among the last {self.capacity}")
         rows = self._file.frames.get(index, count)
-        return list(zip(rows[::FRAME_WORDS], rows[1::FRAME_WORDS], strict=True))
+        return rows[::FRAME_WORDS], rows[1::FRAME_WORDS]
 
     @property
     def oldest_known(self) -> int:
@@ -346,14 +350,17 @@ class Mailbox:
 
     def _put_results(self, kinds: bytes, results: Sequence[Result]) -> int:
         """Write the results of the oldest unfinished frames; return the position at which they end."""
-        file, chunks = self._file, list(map(encode_result, results))
+        file, chunks = self._file, encode_results(kinds, results)
         # Not below what a killed writer may have overwritten.
         begin = max(self._state.result_end, file.results_claimed - self.result_bytes)
-        edges = list(accumulate(map(len, chunks), initial=begin))
+        edges = array("Q", accumulate(map(len, chunks), initial=begin))
         file.claim_results(edges[-1])
         file.result_bytes.put(begin, b"".join(chunks))
-        rows = zip(kinds, edges, edges[1:], strict=False)
-        file.results.put(self.finished, array("Q", list(chain.from_iterable(rows))))
+        rows = array("Q", bytes(8 * RESULT_WORDS * len(kinds)))
+        rows[0::RESULT_WORDS] = array("Q", tuple(kinds))
+        rows[1::RESULT_WORDS] = edges[:-1]
+        rows[2::RESULT_WORDS] = edges[1:]
+        file.results.put(self.finished, rows)
         return edges[-1]
 
     def _get_results(self, first: int, rows: Sequence[int]) -> Iterator[Result]:

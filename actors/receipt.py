@@ -39,6 +39,8 @@ class Outcome:
 
 def outcome_of(result: Result) -> Outcome:
     """Translate a mailbox's result."""
+    if result is None:
+        return _NO_REPLY
     match result:
         case Failed():
             return Outcome(OutcomeKind.FAILED, reason=f"{result.type}: {result.text}")
@@ -47,6 +49,9 @@ def outcome_of(result: Result) -> Outcome:
         case ReplyLost():
             return Outcome(OutcomeKind.PROCESSED, reply_lost=True)
     return Outcome(OutcomeKind.PROCESSED, reply=result)
+
+
+_NO_REPLY = Outcome(OutcomeKind.PROCESSED)
 
 
 def reply_of(plugin_id: int, outcome: Outcome) -> bytes | None:
@@ -73,6 +78,9 @@ def check_processed(plugin_id: int, outcome: Outcome) -> None:
         raise PluginFailed(plugin_id, outcome.reason, str(outcome.kind))
 
 
+_PUBLIC = ("accepted", "agreement", "plugin_id", "seq", "size")
+
+
 class Receipt:
     """One frame on its way: first accepted or refused, then (if accepted) an outcome.
 
@@ -80,7 +88,7 @@ class Receipt:
     came to, where the plugin requires one.
     """
 
-    __slots__ = ("_changed", "_error", "_on_change", "_outcome", "accepted", "agreement", "plugin_id", "seq", "size")
+    __slots__ = ("_changed", "_error", "_is_settled", "_on_change", "_result", *_PUBLIC)
 
     def __init__(
         self,
@@ -95,7 +103,8 @@ class Receipt:
         self.size = size
         self.agreement = agreement
         self.accepted: bool | None = None
-        self._outcome: Outcome | None = None
+        self._is_settled = False
+        self._result: Result = None
         self._error: BaseException | None = None
         self._on_change: Callable[[], None] | None = None
         self._changed = changed
@@ -103,8 +112,8 @@ class Receipt:
     def __repr__(self) -> str:
         if self._error is not None:
             state = f"refused: {self._error}"
-        elif self._outcome is not None:
-            state = str(self._outcome.kind)
+        elif self._is_settled:
+            state = str(outcome_of(self._result).kind)
         else:
             state = "accepted" if self.accepted else "on its way"
         return f"<Receipt plugin {self.plugin_id} #{self.seq} {state}>"
@@ -112,7 +121,7 @@ class Receipt:
     @property
     def done(self) -> bool:
         """Whether nothing more will happen to the frame."""
-        return self._outcome is not None or self._error is not None
+        return self._is_settled or self._error is not None
 
     @property
     def error(self) -> BaseException | None:
@@ -152,10 +161,10 @@ class Receipt:
 
     def result(self) -> Outcome:
         """Return the outcome of a frame that is done, or raise why there is none."""
-        if self._outcome is None:
+        if not self._is_settled:
             assert self._error is not None
             raise self._error.with_traceback(None)
-        return self._outcome
+        return outcome_of(self._result)
 
     def late(self, what: str, timeout: float | None) -> DispatchTimeout:
         """Make the error of one who has waited in vain; it carries the receipt."""
@@ -172,21 +181,21 @@ class Receipt:
     def _accept(self) -> None:
         if self.accepted is None:
             self.accepted = True
-            self._changed_now()
+            if self._on_change is not None:
+                self._on_change()
 
-    def _settle(self, outcome: Outcome) -> None:
+    def _settle(self, result: Result) -> None:
         self.accepted = True
-        self._outcome = outcome
-        self._changed_now()
+        self._result = result
+        self._is_settled = True
+        if self._on_change is not None:
+            self._on_change()
 
     def _refuse(self, error: BaseException) -> None:
         # The reason first: who sees a refusal without the lock has to find it.
         self._error = error
         if self.accepted is None:
             self.accepted = False
-        self._changed_now()
-
-    def _changed_now(self) -> None:
         if self._on_change is not None:
             self._on_change()
 

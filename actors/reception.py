@@ -13,6 +13,7 @@ from . import messages as m
 from ._thespian import Address
 from .answers import Answers
 from .durability import OnDisk, Volatile
+from .frames import Frames
 from .inheritance import kept
 from .lanes import Lanes
 from .letter_office import LetterOffice
@@ -124,7 +125,7 @@ class Reception:
         refused = self._office.claim(message.session, fresh)
         if refused:
             self._refused(message.session, refused)
-        return attrs.evolve(message, frames=tuple(frame for frame in message.frames if frame[0] not in refused))
+        return attrs.evolve(message, frames=Frames.of([frame for frame in message.frames if frame[0] not in refused]))
 
     def _settle_claims(self, message: m.Enqueue) -> None:
         if any(extra.letter for extra in message.extras.values()):

@@ -7,6 +7,7 @@ import attrs
 from . import messages as m
 from .answers import Answers
 from .durability import OnDisk, Volatile
+from .frames import Frames
 from .inheritance import by_session, enqueued
 from .lanes import Lanes
 
@@ -32,6 +33,6 @@ def inherit(lanes: Lanes, store: Volatile | OnDisk) -> None:
         if done := [frame.seq for frame in frames if frame.seq not in waiting]:
             store.forget(session, done, lambda: None)
         if unknown:
-            news = tuple(frame for frame in message.frames if frame[0] in unknown)
+            news = Frames.of([frame for frame in message.frames if frame[0] in unknown])
             lanes.accept(attrs.evolve(message, frames=news))
             lanes.note_deliveries(session, {frame.seq: frame.deliveries for frame in frames})

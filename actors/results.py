@@ -50,6 +50,17 @@ def kinds_of(results: Sequence[Result]) -> bytes:
         raise TypeError(f"{unknown.args[0].__name__} is no result of a frame") from None
 
 
+def encode_results(kinds: bytes, results: Sequence[Result]) -> list[bytes]:
+    """What is to be stored of results of these kinds."""
+    if kinds.strip(_PLAIN):
+        return list(map(encode_result, results))
+    return [result or b"" for result in results]  # type: ignore[misc]  # what is not None is bytes, as the kinds say
+
+
+# Kinds of results that are bytes, or nothing.
+_PLAIN = bytes((NONE, REPLY))
+
+
 def encode_result(result: Result) -> bytes:
     """What is to be stored of ``result`` besides its kind."""
     if isinstance(result, bytes):

@@ -13,12 +13,14 @@ from ..plugins.errors import DispatchTimeout, MailboxFull, PluginNotRegistered, 
 from ..plugins.negotiation import Agreement
 from . import messages as m
 from ._thespian import Address
-from .admission import AT_REST, STOPPING, admit
+from .admission import AT_REST, STOPPING, Admitted
 from .answers import ANSWERS
 from .channel import Channel
 from .frame_rules import FrameRules
+from .gate import Gate
 from .outbox import Outbox
-from .receipt import Outcome, OutcomeKind, Receipt, outcome_of
+from .receipt import OutcomeKind, Receipt
+from .results import DeadLetter
 from .waiting import Waiter
 
 
@@ -44,6 +46,7 @@ class Traffic:
         self._session = session
         self._rules = rules
         self._supervisor = supervisor
+        self._gate = Gate(self.routes, rules)
         self._introduced: set[int] = set()
         """The plugins that have processed a handshake from here."""
         self._changed = changed
@@ -52,22 +55,24 @@ class Traffic:
 
     def offer(self, frame_type: int, header: bytes, extra: m.Extra | None = None) -> Receipt:
         """Check a frame, spend a credit, and queue it. Raises what refuses it."""
-        channel, agreement = self._admit(frame_type, header)
+        admitted = self._admit(frame_type, header)
+        channel = self._channels[admitted.route.plugin_id]
         try:
-            return self._accept(channel, frame_type, header, extra, agreement)
+            return self._accept(channel, frame_type, header, extra, admitted.agreement, admitted.data_length)
         except MailboxFull as full:
             self.outbox.refuse(full, channel.plugin_id)
             raise
 
     def enter(self, frame_type: int, header: bytes, extra: m.Extra | None = None) -> Receipt | Waiter:
         """Queue a frame, or else let it wait for room behind those who do already. Raises what refuses it."""
-        channel, agreement = self._admit(frame_type, header)
+        admitted = self._admit(frame_type, header)
+        channel = self._channels[admitted.route.plugin_id]
         if not channel.waiting:
             try:
-                return self._accept(channel, frame_type, header, extra, agreement)
+                return self._accept(channel, frame_type, header, extra, admitted.agreement, admitted.data_length)
             except MailboxFull:
                 pass
-        waiter = Waiter(channel.plugin_id, frame_type, header, extra, agreement)
+        waiter = Waiter(channel.plugin_id, frame_type, header, extra, admitted.agreement, admitted.data_length)
         channel.waiting.join(waiter)
         return waiter
 
@@ -94,6 +99,7 @@ class Traffic:
         """Nothing is sent or received any more: end every frame and every wait."""
         self.stopped = stopped
         self.routes.clear()
+        self._gate.changed()
         for channel in self._channels.values():
             for waiter in channel.waiting:
                 channel.waiting.leave(waiter)
@@ -102,12 +108,12 @@ class Traffic:
                 receipt._refuse(stopped)
                 self.lost = True
 
-    def _admit(self, frame_type: int, header: bytes) -> tuple[Channel, Agreement | None]:
+    def _admit(self, frame_type: int, header: bytes) -> Admitted:
         if self.stopped is not None:
             # One instance for all: its traceback would grow with each raise.
             raise self.stopped.with_traceback(None)
         try:
-            admitted = admit(self.routes, frame_type, header, self._rules, self._introduced)
+            return self._gate.admit(frame_type, header, self._introduced)
         except PluginNotRegistered as unknown:
             error = SystemStopped(STOPPING) if self.is_stopping else unknown
             self.outbox.refuse(error, unknown.plugin_id)
@@ -115,13 +121,18 @@ class Traffic:
         except NyxPluginError as error:
             self.outbox.refuse(error, getattr(error, "plugin_id", None))
             raise
-        return self._channels[admitted.route.plugin_id], admitted.agreement
 
     def _accept(
-        self, channel: Channel, frame_type: int, header: bytes, extra: m.Extra | None, agreement: Agreement | None
+        self,
+        channel: Channel,
+        frame_type: int,
+        header: bytes,
+        extra: m.Extra | None,
+        agreement: Agreement | None,
+        data_length: int,
     ) -> Receipt:
         try:
-            receipt = channel.offer(frame_type, header, self._changed, extra, agreement)
+            receipt = channel.offer(frame_type, header, self._changed, extra, agreement, data_length)
         except MailboxFull:
             self._ask_for_credit(channel)
             raise
@@ -147,10 +158,14 @@ class Traffic:
     def _try(self, channel: Channel, waiter: Waiter) -> bool:
         """Whether there is room for this one; that nothing else is against it has been seen to."""
         try:
-            waiter.succeed(self._accept(channel, waiter.frame_type, waiter.header, waiter.extra, waiter.agreement))
+            waiter.succeed(self._accept_waiter(channel, waiter))
         except MailboxFull:
             return False
         return True
+
+    def _accept_waiter(self, channel: Channel, waiter: Waiter) -> Receipt:
+        of_frame = waiter.frame_type, waiter.header, waiter.extra
+        return self._accept(channel, *of_frame, waiter.agreement, waiter.data_length)
 
     def _turn_away(self, channel: Channel) -> None:
         """Refuse those who would wait in vain, now that the route is another."""
@@ -228,18 +243,16 @@ class Traffic:
 
     def _settled(self, message: m.Settled) -> None:
         channel = self._channel(message.plugin_id)
-        owed = 0
-        for seq, result in message.outcomes:
-            receipt, back = channel.settle(seq, outcome_of(result))
-            owed += back
-            if receipt is not None and receipt.agreement is not None:
+        settled, owed = channel.settle(message.outcomes)
+        if channel.route is not None and channel.route.handshake is not None:
+            for receipt in settled:
                 self._note_handshake(channel, receipt)
         self._give_back(channel, owed)
         self._let_in(channel)
 
     def _note_handshake(self, channel: Channel, receipt: Receipt) -> None:
         """From now on frames may follow, if the plugin agreed and is still the one that was asked."""
-        if channel.route is not None and receipt.result().kind is OutcomeKind.PROCESSED:
+        if receipt.agreement is not None and receipt.result().kind is OutcomeKind.PROCESSED:
             self._introduced.add(channel.plugin_id)
 
     def _rejected(self, message: m.Rejected) -> None:
@@ -262,6 +275,7 @@ class Traffic:
             self.outbox.to_dispatcher(m.ReturnCredit(self._session, channel.plugin_id, frames, epoch))
 
     def _change_routes(self, message: m.RoutesChanged) -> None:
+        self._gate.changed()
         for plugin_id, drained in message.gone.items():
             self.routes.pop(plugin_id, None)
             self._introduced.discard(plugin_id)
@@ -316,7 +330,7 @@ class Traffic:
         for receipt in receipts:
             channel.forget(receipt)
             if receipt.accepted:
-                receipt._settle(Outcome(OutcomeKind.DEAD_LETTERED, reason="its plugin actor was gone"))
+                receipt._settle(DeadLetter("its plugin actor was gone"))
             else:
                 receipt._refuse(error)
                 self.outbox.refuse(error, channel.plugin_id, submitted=True)

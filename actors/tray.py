@@ -115,7 +115,7 @@ class Tray:
     def finish(self, results: Sequence[Result], spent_s: float | None = None) -> Settled:
         """Give the oldest frames their results, which took a worker so long, where it was one."""
         first = self.box.finished
-        origins = self.box.origins(first, len(results))
+        sessions, seqs = self.box.origin_columns(first, len(results))
         self.box.finish(results)
         self._sent = max(self._sent, self.box.finished)
         now = time.monotonic()
@@ -126,10 +126,7 @@ class Tray:
             self._is_alone = False
         while self._ends and self._ends[0] <= self.box.finished:
             self._ends.popleft()
-        settled: Settled = defaultdict(list)
-        for (session, seq), result in zip(origins, results, strict=True):
-            settled[session].append((seq, result))
-        return settled
+        return _by_session(sessions, seqs, results)
 
     def in_hand(self, mark: tuple[int, int]) -> tuple[int, int]:
         """Move a worker's mark into the frames that it was given: claiming others gains it no time."""
@@ -162,3 +159,12 @@ class Tray:
         self._sent = self.box.finished
         self._ends.clear()
         self._is_alone = False
+
+
+def _by_session(sessions: Sequence[int], seqs: Sequence[int], results: Sequence[Result]) -> Settled:
+    if sessions and sessions.count(sessions[0]) == len(sessions):
+        return {sessions[0]: list(zip(seqs, results, strict=True))}
+    settled: Settled = defaultdict(list)
+    for session, seq, result in zip(sessions, seqs, results, strict=True):
+        settled[session].append((seq, result))
+    return settled

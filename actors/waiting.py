@@ -14,7 +14,7 @@ from .receipt import Receipt
 class Waiter(Pending[Receipt]):
     """One frame that has found no room; done when it has been let in, or refused."""
 
-    __slots__ = ("agreement", "extra", "frame_type", "header", "plugin_id")
+    __slots__ = ("agreement", "data_length", "extra", "frame_type", "header", "plugin_id")
 
     def __init__(
         self,
@@ -23,6 +23,7 @@ class Waiter(Pending[Receipt]):
         header: bytes,
         extra: Extra | None = None,
         agreement: Agreement | None = None,
+        data_length: int = 0,
     ) -> None:
         super().__init__()
         self.plugin_id = plugin_id
@@ -30,6 +31,7 @@ class Waiter(Pending[Receipt]):
         self.header = header
         self.extra = extra
         self.agreement = agreement
+        self.data_length = data_length
 
 
 class WaitingLine:

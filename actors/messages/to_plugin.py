@@ -11,6 +11,7 @@ from ...config.settings import Settings
 from ...plugins.manifest import Manifest
 from ...plugins.policy import Policy
 from .._thespian import Address
+from ..frames import Frames
 from .to_session import (
     Accepted,
     CreditGranted,
@@ -78,10 +79,10 @@ class StartPlugin:
 
 @attrs.frozen
 class Enqueue:
-    """Dispatcher to plugin actor: frames that passed every check; (sequence number, type, header, data length)."""
+    """Dispatcher to plugin actor: frames that passed every check."""
 
     session: int
-    frames: tuple[tuple[int, int, bytes, int], ...]
+    frames: Frames
     extras: Mapping[int, Extra] = attrs.field(factory=dict)
     """By sequence number, for those that have any."""
     settled_until: int = 0

@@ -12,6 +12,7 @@ from ...plugins.negotiation import HandshakeOffer
 from ...plugins.policy import Policy
 from .._thespian import Address
 from ..events import ALL_STREAMS
+from ..frames import Frames
 
 
 @attrs.frozen
@@ -92,11 +93,11 @@ class Extra:
 
 @attrs.frozen
 class Batch:
-    """Frames of one session for one plugin; each is (sequence number, frame type, header bytes)."""
+    """Frames of one session for one plugin, which it has checked."""
 
     plugin_id: int
     epoch: int
-    frames: tuple[tuple[int, int, bytes], ...]
+    frames: Frames
     extras: Mapping[int, Extra] = attrs.field(factory=dict)
     """By sequence number, for those that have any."""
     settled_until: int = 0

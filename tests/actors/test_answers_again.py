@@ -12,6 +12,7 @@ import pytest
 
 from nyx_plugins import PermissionDenied, PluginHeader, RefusalLost, Settings
 from nyx_plugins.actors import messages as m
+from nyx_plugins.actors.frames import Frames
 from nyx_plugins.actors.plugin_actor import PluginActor
 from nyx_plugins.config.settings import SystemSettings
 from nyx_plugins.plugins.bundle import remove_staged, stage_bundle
@@ -55,7 +56,7 @@ class Probe(PluginActor):
     def enqueue(self, *seqs: int, session: int = SESSION, until: int = 0, epoch: int = 1, sender: str = OLD) -> None:
         """Receive frames."""
         frames = tuple((seq, 0x52, HEADER, 0) for seq in seqs)
-        self.receive(m.Enqueue(session, frames, {}, until, epoch), sender)
+        self.receive(m.Enqueue(session, Frames.of(frames), {}, until, epoch), sender)
 
 
 @pytest.fixture

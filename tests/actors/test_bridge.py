@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from nyx_plugins import Outcome, OutcomeKind, PluginNotRegistered, WrongLoop
+from nyx_plugins import PluginNotRegistered, WrongLoop
 from nyx_plugins.actors.async_receipt import AsyncReceipt
 from nyx_plugins.actors.bridge import Bridge
 from nyx_plugins.actors.receipt import Receipt
@@ -123,7 +123,7 @@ def test_a_receipt_tells_each_what_they_wait_for() -> None:
         bridge.ring()
         await accepted
         assert not outcome.done()
-        inner._settle(Outcome(OutcomeKind.PROCESSED, b"reply"))
+        inner._settle(b"reply")
         bridge.ring()
         assert (await outcome).reply == b"reply"
         assert receipt._waits == []

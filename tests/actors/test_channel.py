@@ -9,12 +9,10 @@ import pytest
 
 from nyx_plugins.actors.channel import Channel
 from nyx_plugins.actors.messages import Extra, Route
-from nyx_plugins.actors.receipt import Outcome, OutcomeKind
 from nyx_plugins.plugins.errors import MailboxFull, PermissionDenied
 from nyx_plugins.plugins.policy import Policy
 
 ROUTE = Route(7, "p", "1.0", "ready", frozenset(), Policy(), 4, 1 << 20, 1)
-DONE = Outcome(OutcomeKind.PROCESSED)
 CHANGED = threading.Condition()
 
 
@@ -31,7 +29,7 @@ def test_frames_are_numbered_and_taken_in_order(channel: Channel) -> None:
     """A batch holds the oldest frames that were not sent yet, under the route's epoch."""
     for data in (b"a", b"b", b"c"):
         channel.offer(0x52, data, CHANGED)
-    assert channel.take(2).frames == ((1, 0x52, b"a"), (2, 0x52, b"b"))
+    assert channel.take(2).frames == ((1, 0x52, b"a", 0), (2, 0x52, b"b", 0))
     last = channel.take(2)
     assert (last.epoch, last.frames) == (1, ((3, 0x52, b"c"),))
     assert channel.unsent_count == 0
@@ -46,7 +44,7 @@ def test_a_full_mailbox_is_refused_with_depth_and_capacity_until_an_outcome_come
     with pytest.raises(MailboxFull) as full:
         channel.offer(0x52, b"", CHANGED)
     assert (full.value.depth, full.value.capacity, full.value.unit) == (4, 4, "frames")
-    channel.settle(1, DONE)
+    channel.settle([(1, None)])
     assert channel.offer(0x52, b"", CHANGED).seq == 5
 
 
@@ -80,7 +78,7 @@ def test_frames_accepted_while_they_wait_to_be_sent_again_are_no_unsent_frames(c
     channel.take(3)
     channel.open(attrs.evolve(ROUTE, epoch=2))
     channel.accept([(1, 1)])
-    channel.settle(2, DONE)
+    channel.settle([(2, None)])
     assert channel.close() == []
     assert [receipt.seq for receipt in channel.in_doubt()] == [1, 3]
 
@@ -89,9 +87,9 @@ def test_an_outcome_implies_acceptance_and_comes_once(channel: Channel) -> None:
     """An outcome that is told twice, as after a restart, is taken once."""
     receipt = channel.offer(0x52, b"", CHANGED)
     channel.take(1)
-    assert channel.settle(1, DONE)[0] is receipt
+    assert channel.settle([(1, None)])[0] == [receipt]
     assert receipt.accepted and receipt.done
-    assert channel.settle(1, DONE) == (None, 0)
+    assert channel.settle([(1, None)]) == ([], 0)
     assert channel.outstanding == channel.unaccepted == 0
 
 
@@ -109,7 +107,7 @@ def test_a_recalled_lease_is_given_back_now_and_with_outcomes(channel: Channel) 
     """What is spent comes back when it is settled; the rest at once."""
     receipts = [channel.offer(0x52, b"", CHANGED) for _ in range(3)]
     assert channel.recall(3) == 1
-    assert [channel.settle(receipt.seq, DONE)[1] for receipt in receipts] == [1, 1, 0]
+    assert [channel.settle([(receipt.seq, None)])[1] for receipt in receipts] == [1, 1, 0]
     assert channel.missing_credit() == 3
 
 
@@ -123,7 +121,7 @@ def test_a_plugin_that_goes_leaves_numbers_and_old_outcomes_in_order(channel: Ch
     channel.rejoin()
     assert channel.unsent_count == 0
     channel.grant(4)
-    assert channel.settle(sent.seq, DONE) == (sent, 0)
+    assert channel.settle([(sent.seq, None)]) == ([sent], 0)
     assert [channel.offer(0x52, b"", CHANGED).seq for _ in range(4)] == [3, 4, 5, 6]
     with pytest.raises(MailboxFull):
         channel.offer(0x52, b"", CHANGED)

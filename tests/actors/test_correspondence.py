@@ -57,7 +57,7 @@ class Actor:
     def frames(self) -> list[tuple[int, int, bytes]]:
         """Return the frames that were sent."""
         batches = [batch for message in self.sent if isinstance(message, m.Submit) for batch in message.batches]
-        return [frame for batch in batches for frame in batch.frames]
+        return [frame[:3] for batch in batches for frame in batch.frames]
 
 
 class Worker:

@@ -12,6 +12,7 @@ from nyx_plugins import PermissionDenied, PluginFailed, PluginHeader, PluginNotR
 from nyx_plugins.actors import messages as m
 from nyx_plugins.actors.dispatcher import Dispatcher
 from nyx_plugins.actors.frame_rules import FrameRules
+from nyx_plugins.actors.frames import Frames
 from nyx_plugins.plugins.policy import Policy
 
 PERMISSIONS = frozenset({"data_access"})
@@ -45,7 +46,7 @@ class Probe(Dispatcher):
 
     def submit(self, *seqs: int, epoch: int = 1) -> None:
         """Receive frames of the first session."""
-        frames = tuple((seq, *FRAME) for seq in seqs)
+        frames = Frames.of([(seq, *FRAME, 0) for seq in seqs])
         self.tell("session", m.Submit(SESSION, (m.Batch(7, epoch, frames),), ()))
 
     def counts(self) -> tuple[int, dict[str, int]]:
@@ -218,7 +219,7 @@ def between(dispatcher: Probe) -> Probe:
 
 def send_between(dispatcher: Probe, seq: int) -> None:
     """Let the plugin send a frame to the other one."""
-    dispatcher.tell("sender", m.Submit(PLUGINS_SESSION, (m.Batch(7, 1, ((seq, *FRAME),)),), ()))
+    dispatcher.tell("sender", m.Submit(PLUGINS_SESSION, (m.Batch(7, 1, Frames.of([(seq, *FRAME, 0)])),), ()))
 
 
 def test_a_plugin_needs_a_permission_to_send(between: Probe) -> None:

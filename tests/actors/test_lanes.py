@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from nyx_plugins.actors import messages as m
+from nyx_plugins.actors.frames import Frames
 from nyx_plugins.actors.home import Home
 from nyx_plugins.actors.lanes import Lanes
 from nyx_plugins.actors.outcome_keeper import OutcomeKeeper
@@ -82,7 +83,7 @@ class Spreading(RuleBasedStateMachine):
     def _send(self, session: int, seqs: list[int]) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
         frames = tuple((seq, self.types[session, seq], b"h%d" % seq, 1) for seq in seqs)
         extras = {seq: self.extras[session, seq] for seq in seqs if (session, seq) in self.extras}
-        known, refused, again = self.lanes.accept(m.Enqueue(session, frames, extras))
+        known, refused, again = self.lanes.accept(m.Enqueue(session, Frames.of(frames), extras))
         assert sorted(known + refused + again) == seqs
         assert (known, again) == (sorted(known), sorted(again))
         return {(session, seq) for seq in known + again}, {(session, seq) for seq in refused}
