@@ -31,7 +31,7 @@ def test_frames_are_numbered_and_taken_in_order(channel: Channel) -> None:
         channel.offer(0x52, data, CHANGED)
     assert channel.take(2).frames == ((1, 0x52, b"a", 0), (2, 0x52, b"b", 0))
     last = channel.take(2)
-    assert (last.epoch, last.frames) == (1, ((3, 0x52, b"c"),))
+    assert (last.epoch, last.frames) == (1, ((3, 0x52, b"c", 0),))
     assert channel.unsent_count == 0
 
 
