@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from ..config.errors import NyxPluginError
@@ -50,11 +50,7 @@ class AsyncSession:
 
     def offer(self, frame_type: int, header: Header, extra: Extra | None = None) -> AsyncReceipt:
         """Send a frame without waiting."""
-        try:
-            return AsyncReceipt(self._session.offer(frame_type, encoded(header), extra), self._bridge)
-        finally:
-            # A refusal is reported too.
-            self._session.flush()
+        return AsyncReceipt(self._session.offer(frame_type, encoded(header), extra), self._bridge)
 
     async def enter(
         self, frame_type: int, header: Header, deadline: float, timeout: float, extra: Extra | None = None
@@ -71,42 +67,40 @@ class AsyncSession:
         return AsyncReceipt(entry, self._bridge)
 
     async def enter_many(
-        self, frames: Iterable[Sendable], deadline: float, timeout: float
+        self, frames: Iterable[Sequence[Sendable]], deadline: float, timeout: float
     ) -> list[AsyncReceipt | NyxPluginError]:
         """Send frames, waiting for room and acceptance; a task that is cancelled sends none of those that wait."""
-        series = Series(self._session.enter)
+        series, sent = Series(self._session.enter_many), 0
         try:
-            for number, frame in enumerate(frames, 1):
-                series.send(*frame)
+            for go in frames:
+                series.send(go)
+                self._session.flush()
                 while (waiter := series.in_the_way()) is not None:
                     await self._wait_for_room(waiter, deadline, timeout)
-                await self._take_turns(number)
-            self._session.flush()
+                sent = await self._take_turns(sent + len(go))
             return [await self._accepted_or_error(entry, deadline, timeout) for entry in series.entries]
         finally:
             for waiter in series.waiting:
                 self._session.give_up(waiter)
-            # What came before an item that is no frame is on its way.
-            self._session.flush()
 
-    async def offer_many(self, frames: Iterable[Sendable]) -> list[AsyncReceipt | NyxPluginError]:
+    async def offer_many(self, frames: Iterable[Sequence[Sendable]]) -> list[AsyncReceipt | NyxPluginError]:
         """Send frames without waiting for room."""
-        series = Series(self._session.offer)
-        try:
-            for number, frame in enumerate(frames, 1):
-                series.send(*frame)
-                await self._take_turns(number)
-        finally:
+        series, sent = Series(self._session.offer_many), 0
+        for go in frames:
+            series.send(go)
             self._session.flush()
+            sent = await self._take_turns(sent + len(go))
         return [self._wrapped(entry) for entry in series.entries if not isinstance(entry, Waiter)]
 
-    async def _take_turns(self, number: int) -> None:
-        if number % TURN_FRAMES == 0:
-            self._session.flush()
-            await asyncio.sleep(0)
+    @staticmethod
+    async def _take_turns(sent: int) -> int:
+        """Count what was sent since the others had their turn, which they have when it is much."""
+        if sent < TURN_FRAMES:
+            return sent
+        await asyncio.sleep(0)
+        return 0
 
     async def _wait_for_room(self, waiter: Waiter, deadline: float, timeout: float) -> None:
-        self._session.flush()
         await self._wait(waiter, self.left(deadline))
         self._session.expire(waiter, timeout)
 

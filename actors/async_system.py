@@ -28,7 +28,7 @@ from .extras import Key, extra
 from .launch import StopReport
 from .plugin_info import PluginInfo, info_of
 from .receipt import Confirm, check_processed, checked_confirm, reply_of
-from .series import Frame, Header, checked_frames
+from .series import Frame, Header, checked_frames, goes
 from .service_file import Claim
 from .swap_report import SwapReport
 from .system import PluginSystem
@@ -272,7 +272,7 @@ class AsyncPluginSystem:
         arrives on the receipts.
         """
         session, timeout = self._here, self._dispatch_s(timeout)
-        checked = checked_frames(frames, extra(key, ttl))
+        checked = goes(checked_frames(frames, extra(key, ttl)), isinstance(frames, Sequence))
         if not wait:
             return await session.offer_many(checked)
         return await session.enter_many(checked, session.deadline(timeout), timeout)
@@ -335,7 +335,7 @@ class AsyncPluginSystem:
         while page := await session.ask(questions.letters_behind(plugin_id, contents)):
             contents += page
         contents = chosen(plugin_id, contents, wanted)
-        results = await session.enter_many(again(contents), session.deadline(timeout), timeout)
+        results = await session.enter_many(goes(again(contents), True), session.deadline(timeout), timeout)
         return redelivery_of(contents, results)
 
     async def drop_dead_letters(self, plugin_id: int, ids: Iterable[int] | None = None) -> int:

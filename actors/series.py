@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 from ..config.checks import shown
 from ..config.errors import NyxPluginError
@@ -14,8 +15,10 @@ from .messages import Extra
 from .receipt import Receipt
 from .waiting import Waiter
 
-# So many frames of one caller wait in line at the most; others would have to wait behind them.
+# A caller that has so many frames in line adds no others.
 MOST_WAITING = 256
+# So many frames are sent in one go: nobody else of the same session is held up for longer.
+GO_FRAMES = 256
 
 Header = bytes | PluginHeader
 """The header of a frame, encoded or not."""
@@ -25,6 +28,9 @@ Frame = tuple[int, Header] | tuple[int, Header, Key]
 
 Sendable = tuple[int, Header, Extra | None]
 """A frame as it is sent: its type, its header, and what else there is to it."""
+
+Entry: TypeAlias = Receipt | Waiter | NyxPluginError
+"""What came of a frame: its receipt, its wait for room, or why it was refused."""
 
 
 def checked_frames(frames: Iterable[Frame], extra: Extra | None = None) -> Iterator[Sendable]:
@@ -44,9 +50,41 @@ def checked_frames(frames: Iterable[Frame], extra: Extra | None = None) -> Itera
         yield frame_type, header, with_key(extra, key[0]) if key else extra
 
 
+def goes(frames: Iterable[Sendable], is_there: bool) -> Iterator[list[Sendable]]:
+    """Yield frames in lists: one by one, or, where all of them are there already, in larger ones.
+
+    What comes before an error of their iterator is yielded first.
+    """
+    most = GO_FRAMES if is_there else 1
+    go: list[Sendable] = []
+    try:
+        for frame in frames:
+            go.append(frame)
+            if len(go) == most:
+                yield go
+                go = []
+    except Exception:
+        yield go
+        raise
+    yield go
+
+
 def encoded(header: Header) -> bytes:
     """Return a header's bytes."""
     return header.encode() if isinstance(header, PluginHeader) else header
+
+
+def results(send: Callable[[int, bytes, Extra | None], Receipt | Waiter], frames: Iterable[Sendable]) -> list[Entry]:
+    """Send frames one after the other: what came of each, errors included, but for :class:`SystemStopped`."""
+    found: list[Entry] = []
+    for frame_type, header, extra in frames:
+        try:
+            found.append(send(frame_type, encoded(header), extra))
+        except SystemStopped:
+            raise
+        except NyxPluginError as error:
+            found.append(error)
+    return found
 
 
 class Series:
@@ -55,23 +93,16 @@ class Series:
     After each :meth:`send` the caller waits for what :meth:`in_the_way` returns, if anything, and at the end for all.
     """
 
-    def __init__(self, send: Callable[[int, bytes, Extra | None], Receipt | Waiter]) -> None:
-        self.entries: list[Receipt | Waiter | NyxPluginError] = []
+    def __init__(self, send: Callable[[Iterable[Sendable]], list[Entry]]) -> None:
+        self.entries: list[Entry] = []
         self._send = send
         self._line: deque[Waiter] = deque()
 
-    def send(self, frame_type: int, header: Header, extra: Extra | None = None) -> None:
-        """Send one more; of what the system raises only :class:`SystemStopped` is raised here."""
-        try:
-            entry = self._send(frame_type, encoded(header), extra)
-        except SystemStopped:
-            raise
-        except NyxPluginError as error:
-            self.entries.append(error)
-            return
-        self.entries.append(entry)
-        if isinstance(entry, Waiter):
-            self._line.append(entry)
+    def send(self, frames: Iterable[Sendable]) -> None:
+        """Send more; of what the system raises only :class:`SystemStopped` is raised here."""
+        entries = self._send(frames)
+        self.entries += entries
+        self._line.extend(entry for entry in entries if isinstance(entry, Waiter))
 
     def in_the_way(self) -> Waiter | None:
         """Return what has to be waited for before the next frame may be sent."""

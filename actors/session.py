@@ -24,10 +24,12 @@ from .endpoint import Endpoint
 from .events import ALL_STREAMS
 from .frame_rules import FrameRules
 from .inquiries import Inquiries, Inquiry
+from .lineage import Lineage
 from .log_lines import write_plugin_lines
 from .pending import Pending
 from .questions import Ask
 from .receipt import Receipt
+from .series import Entry, Sendable, results
 from .subscription import Subscription
 from .traffic import Traffic
 from .waiting import Waiter
@@ -44,7 +46,7 @@ class Session:
 
     def __init__(self, endpoint: Endpoint, rules: FrameRules) -> None:
         self.id = secrets.randbits(63) | 1
-        self._pid = os.getpid()
+        self._forks = Lineage.forks
         self._endpoint = endpoint
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
@@ -58,6 +60,10 @@ class Session:
         self._after_news: Callable[[], None] = lambda: None
         self._subscriptions: list[Subscription] = []
         self._sender: threading.Thread | None = None
+        self._sending = threading.Lock()
+        """Held by who is sending; taken before the other lock."""
+        self._is_due = False
+        """Whether there may be something to send, of which who is sending, or will, has been told."""
 
     # Life.
 
@@ -129,33 +135,62 @@ class Session:
     def offer(self, frame_type: int, header: bytes, extra: m.Extra | None = None) -> Receipt:
         """Check a frame, spend a credit, and queue it; never waits. Raises what refuses it."""
         self._check_process()
-        with self._lock:
-            try:
+        try:
+            with self._lock:
                 return self._traffic.offer(frame_type, header, extra)
-            finally:
-                # A refusal is reported too.
-                self._to_send.notify()
+        finally:
+            # A refusal is reported too. Who has been told already has yet to look at what was queued last.
+            if not self._is_due:
+                self._kick()
 
     def enter(self, frame_type: int, header: bytes, extra: m.Extra | None = None) -> Receipt | Waiter:
-        """Queue a frame, or else let it wait for room behind those who do already. Raises what refuses it."""
+        """Queue a frame, or else let it wait for room behind those who do already. Raises what refuses it.
+
+        It goes with the next :meth:`flush` or :meth:`push`.
+        """
         self._check_process()
         with self._lock:
-            try:
-                return self._traffic.enter(frame_type, header, extra)
-            finally:
-                self._to_send.notify()
+            return self._traffic.enter(frame_type, header, extra)
+
+    def offer_many(self, frames: Iterable[Sendable]) -> list[Entry]:
+        """Offer frames one after the other; one receipt or error for each. :meth:`flush` or :meth:`push` has to follow.
+
+        Raises :class:`SystemStopped`.
+        """
+        self._check_process()
+        with self._lock:
+            return results(self._traffic.offer, frames)
+
+    def enter_many(self, frames: Iterable[Sendable]) -> list[Entry]:
+        """Likewise, where those that find no room wait in line."""
+        self._check_process()
+        with self._lock:
+            return results(self._traffic.enter, frames)
 
     def offer_waiting(
         self, frame_type: int, header: bytes, deadline: float, timeout: float, extra: m.Extra | None = None
     ) -> Receipt:
         """Queue a frame, waiting for room until ``deadline`` (monotonic); raises :class:`DispatchTimeout` then."""
         entry = self.enter(frame_type, header, extra)
+        self.push()
         return entry if isinstance(entry, Receipt) else self.result(entry, deadline - time.monotonic(), timeout)
 
     def flush(self) -> None:
-        """Send what is queued, on a synchronous endpoint; else the sending thread has been told already."""
-        if self._endpoint.synchronous:
+        """Send what is queued, on a synchronous endpoint; else let the sending thread do it."""
+        self._kick()
+
+    def push(self) -> None:
+        """Send what is queued on this thread, whose caller waits for what comes of it anyway.
+
+        Where another thread is sending, the sending thread does it.
+        """
+        if self._endpoint.synchronous or not self._sending.acquire(blocking=False):
             self._kick()
+            return
+        try:
+            self._send_all()
+        finally:
+            self._sending.release()
 
     def drain(self, timeout: float | None) -> None:
         """Wait until every frame of this session has its outcome; raises DispatchTimeout, or SystemStopped."""
@@ -184,10 +219,17 @@ class Session:
 
         Raises the reply's error, :class:`SystemStopped`, or :class:`DispatchTimeout` naming what was asked.
         """
-        return self.result(self.post(ask), timeout, timeout)
+        inquiry = self._inquire(ask)
+        self.push()
+        return self.result(inquiry, timeout, timeout)
 
     def post(self, ask: Ask) -> Inquiry:
         """Ask an actor and return what will hold the answer."""
+        inquiry = self._inquire(ask)
+        self._kick()
+        return inquiry
+
+    def _inquire(self, ask: Ask) -> Inquiry:
         self._check_process()
         with self._lock:
             if self.stopped is not None:
@@ -196,8 +238,6 @@ class Session:
             if ask.may_repeat:
                 inquiry.repeat = lambda: self._put(ask, inquiry)
             self._put(ask, inquiry)
-            self._to_send.notify()
-        self._kick()
         return inquiry
 
     def _put(self, ask: Ask, inquiry: Inquiry) -> None:
@@ -285,7 +325,7 @@ class Session:
 
     def _check_process(self) -> None:
         """A forked process has no part in its parent's session: its threads are not there."""
-        if os.getpid() != self._pid:
+        if Lineage.forks != self._forks:
             raise SystemStopped("it belongs to the process that this one was forked from")
 
     def _wait_for(self, ready: Callable[[], bool], timeout: float | None) -> bool:
@@ -303,24 +343,42 @@ class Session:
                     self._endpoint.send(*work)
         else:
             with self._lock:
-                self._to_send.notify()
+                self._tell_sender()
+
+    def _tell_sender(self) -> None:
+        """There may be something to send; the lock is held."""
+        if not self._is_due:
+            self._is_due = True
+            self._to_send.notify()
 
     def _send_loop(self) -> None:
         while True:
             with self._to_send:
-                while (work := self._outbox.next()) is None:
+                while not self._is_due:
                     if self.stopped is not None:
                         return
                     self._to_send.wait()
+            with self._sending:
+                self._send_all()
+
+    def _send_all(self) -> None:
+        """Send until there is nothing more; one thread at a time, so that what was queued first arrives first."""
+        while (work := self._take()) is not None:
             try:
                 self._endpoint.send(*work)
             except Exception as error:
                 _log.exception("a message to the system could not be sent")
                 self.fail(f"internal error: {error!r}")
+            except BaseException:
+                # How much of it was written nobody knows: nothing may follow it.
+                self.fail("it was interrupted while it sent a message")
+                raise
 
     def _take(self) -> tuple[Address, Any] | None:
         with self._lock:
-            return self._outbox.next()
+            work = self._outbox.next()
+            self._is_due = work is not None
+            return work
 
     # Receiving.
 
@@ -342,7 +400,7 @@ class Session:
                 self._note(message)
                 self._end_drains()
                 self._changed.notify_all()
-                self._to_send.notify()
+                self._tell_sender()
             self._after_news()
             # One of the actors may wait for what this has to say, below on the stack.
             self.flush()
@@ -379,6 +437,6 @@ class Session:
             self._after_news()
         with self._lock:
             self._outbox.command(message.source, m.DeliverySeen(self.id, message.stream))
-            self._to_send.notify()
+            self._tell_sender()
         if self._endpoint.synchronous:
             self._kick()

@@ -31,7 +31,7 @@ from .plugin_info import PluginInfo as PluginInfo
 from .plugin_info import accepting, info_of
 from .questions import Ask
 from .receipt import Confirm, Receipt, check_processed, checked_confirm, reply_of
-from .series import Frame, Header, Sendable, Series, checked_frames, encoded
+from .series import Frame, Header, Sendable, Series, checked_frames, encoded, goes
 from .service_file import Claim, service_dir
 from .session import Session
 from .subscription import Subscription
@@ -279,11 +279,7 @@ class PluginSystem:
         ``key`` and ``ttl`` as with :meth:`dispatch`. Raises what that raises as far as it is known at once, and
         :class:`MailboxFull`.
         """
-        try:
-            return self._session.offer(frame_type, encoded(header), extra(key, ttl))
-        finally:
-            # A refusal is reported too.
-            self._session.flush()
+        return self._session.offer(frame_type, encoded(header), extra(key, ttl))
 
     def dispatch_many(
         self,
@@ -301,25 +297,26 @@ class PluginSystem:
         :class:`MailboxFull`, and acceptance arrives on the receipts.
         """
         timeout = checked_seconds(timeout, self._settings.limits.dispatch_timeout_s)
-        return self._send_many(checked_frames(frames, extra(key, ttl)), wait, timeout)
+        checked = checked_frames(frames, extra(key, ttl))
+        return self._send_many(goes(checked, is_there=isinstance(frames, Sequence)), wait, timeout)
 
-    def _send_many(self, frames: Iterable[Sendable], wait: bool, timeout: float) -> list[Receipt | NyxPluginError]:
+    def _send_many(
+        self, frames: Iterable[Sequence[Sendable]], wait: bool, timeout: float
+    ) -> list[Receipt | NyxPluginError]:
         deadline = time.monotonic() + timeout
-        series = Series(self._session.enter if wait else self._session.offer)
+        series = Series(self._session.enter_many if wait else self._session.offer_many)
         try:
-            for frame in frames:
-                series.send(*frame)
+            for go in frames:
+                series.send(go)
+                self._session.flush()
                 while (waiter := series.in_the_way()) is not None:
                     self._await_room(waiter, deadline, timeout)
-            self._session.flush()
             if not wait:
                 return [item for item in series.entries if not isinstance(item, Waiter)]
             return [self._accepted_or_error(item, deadline, timeout) for item in series.entries]
         finally:
             for waiter in series.waiting:
                 self._session.give_up(waiter)
-            # What came before an item that is no frame is on its way.
-            self._session.flush()
 
     def request(
         self,
@@ -387,7 +384,7 @@ class PluginSystem:
         while page := self._ask(questions.letters_behind(plugin_id, contents)):
             contents += page
         contents = chosen(plugin_id, contents, wanted)
-        return redelivery_of(contents, self._send_many(again(contents), True, timeout))
+        return redelivery_of(contents, self._send_many(goes(again(contents), True), True, timeout))
 
     def drop_dead_letters(self, plugin_id: int, ids: Iterable[int] | None = None) -> int:
         """Remove dead letters (all of them for ``None``) for good, and return how many.
@@ -497,20 +494,16 @@ class PluginSystem:
     def _offer_waiting(
         self, frame_type: int, header: Header, deadline: float, timeout: float, extra: m.Extra | None
     ) -> Receipt:
-        try:
-            return self._session.offer_waiting(frame_type, encoded(header), deadline, timeout, extra)
-        finally:
-            self._session.flush()
+        return self._session.offer_waiting(frame_type, encoded(header), deadline, timeout, extra)
 
     def _await_room(self, waiter: Waiter, deadline: float, timeout: float) -> None:
-        self._session.flush()
         waiter.wait(deadline - time.monotonic())
         self._session.expire(waiter, timeout)
 
     def _accepted_or_error(
         self, item: Receipt | Waiter | NyxPluginError, deadline: float, timeout: float
     ) -> Receipt | NyxPluginError:
-        if isinstance(item, NyxPluginError):
+        if isinstance(item, NyxPluginError) or (isinstance(item, Receipt) and item.accepted):
             return item
         try:
             if isinstance(item, Waiter):

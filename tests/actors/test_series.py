@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from nyx_plugins import FrameError, PluginHeader, PluginNotRegistered, SystemStopped
+from nyx_plugins.actors import series as module
 from nyx_plugins.actors.messages import Extra
 from nyx_plugins.actors.receipt import Receipt
-from nyx_plugins.actors.series import MOST_WAITING, Series, checked_frames, encoded
+from nyx_plugins.actors.series import MOST_WAITING, Sendable, Series, checked_frames, encoded, goes, results
 from nyx_plugins.actors.waiting import Waiter
 
 
@@ -25,14 +28,14 @@ def test_results_stand_in_order() -> None:
     answers = [sent, PluginNotRegistered(8), waiter, FrameError("bad")]
 
     def send(frame_type: int, header: bytes, extra: Extra | None) -> Receipt | Waiter:
-        answer = answers[len(series.entries)]
+        answer = answers[frame_type]
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    series = Series(send)
-    for _ in answers:
-        series.send(0x52, b"")
+    series = Series(partial(results, send))
+    series.send([(place, b"", None) for place in range(3)])
+    series.send([(3, b"", None)])
     assert series.entries == answers
     assert series.waiting == [waiter]
     assert series.in_the_way() is None
@@ -45,21 +48,21 @@ def test_a_system_that_stops_ends_the_series() -> None:
         raise SystemStopped("it was closed")
 
     with pytest.raises(SystemStopped):
-        Series(send).send(0x52, b"")
+        Series(partial(results, send)).send([(0x52, b"", None)])
 
 
 def test_the_line_is_bounded() -> None:
     """With so many in line, the first is in the way until it is done; then as many more may come."""
-    series = Series(lambda frame_type, header, extra: Waiter(7, frame_type, header, extra))
-    for _ in range(MOST_WAITING - 1):
-        series.send(0x52, b"")
-        assert series.in_the_way() is None
-    series.send(0x52, b"")
+    frame = (0x52, b"", None)
+    series = Series(lambda frames: [Waiter(7, *frame) for frame in frames])
+    series.send([frame] * (MOST_WAITING - 1))
+    assert series.in_the_way() is None
+    series.send([frame])
     first, second, *_ = series.waiting
     assert series.in_the_way() is first
     first.succeed(receipt())
     assert series.in_the_way() is None
-    series.send(0x52, b"")
+    series.send([frame])
     assert series.in_the_way() is second
     assert len(series.waiting) == MOST_WAITING
 
@@ -86,3 +89,20 @@ def test_what_is_no_frame_is_refused(frames: Any) -> None:
     """Whether it is the list or one of its items."""
     with pytest.raises(TypeError):
         list(checked_frames(frames))
+
+
+def test_frames_that_are_there_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others go one by one, as the next may be long in coming; what comes before an error goes in any case."""
+    monkeypatch.setattr(module, "GO_FRAMES", 2)
+    frames = [(number, b"", None) for number in range(3)]
+
+    def failing() -> Iterator[Sendable]:
+        yield from frames
+        raise TypeError("no frame")
+
+    assert list(goes(frames, is_there=True)) == [frames[:2], frames[2:]]
+    assert list(goes(frames, is_there=False)) == [[frame] for frame in frames] + [[]]
+    gone = goes(failing(), is_there=True)
+    assert [next(gone), next(gone)] == [frames[:2], frames[2:]]
+    with pytest.raises(TypeError, match="no frame"):
+        next(gone)
