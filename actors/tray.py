@@ -14,7 +14,7 @@ from .pace import Pace
 from .results import DeadLetter, ReplyLost, Result
 
 # Frames and bytes of one batch for the worker; while one is under way the next is already in its socket.
-BATCH_FRAMES = 256
+BATCH_FRAMES = 1024
 BATCH_BYTES = 1 << 20
 BATCHES_UNDER_WAY = 2
 # Set in the ring indices that a worker is told, where a lane has two trays: it tells of which one they are.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from ..plugins.worker.protocol import MAX_RUN
 from .deadline import Deadline
 from .deaths import Cause, Death
 from .home import Home
-from .tray import BATCH_FRAMES
 
 if TYPE_CHECKING:
     from .lane import Lane
@@ -27,7 +27,7 @@ class Vigil:
         self._deadline = self._of_policy()
 
     def _of_policy(self) -> Deadline:
-        return Deadline(self._home.plan.policy.wall_time_s, BATCH_FRAMES)
+        return Deadline(self._home.plan.policy.wall_time_s, MAX_RUN)
 
     def renew(self) -> None:
         """Another worker is in its place, with a policy of its own."""

@@ -63,6 +63,8 @@ BY_SYSTEM, BY_POLICY, BY_RESOLVER = 0, 1, 2
 
 PAGE_BYTES = 16
 """Size of the page in which a worker marks ``(index, count)`` of the frames in hand, two u64, little-endian."""
+MAX_RUN = 256
+"""Most frames that ``on_batch`` gets at once."""
 MAX_ITEMS = 1024
 """Most frames of one EMIT, and lines of one LOG."""
 MAX_ERROR_CHARS = 2_000

@@ -7,7 +7,7 @@ import sys
 from ..errors import InvalidFrameType
 from ..header import canonical_lead, split_header
 from ..sdk import DATA_FRAME, OWN_FRAMES, Frame, Plugin
-from .protocol import clip, describe
+from .protocol import MAX_RUN, clip, describe
 from .state import restore, taken
 
 TYPE_CHECKING = False
@@ -78,8 +78,8 @@ class Runner:
         """Return how many of ``items`` from ``start`` on are for :meth:`run_batch`; 0 means that :meth:`run` is due."""
         if self._on_batch is None:
             return 0
-        end = start
-        while end < len(items) and items[end][0] == DATA_FRAME:
+        end, last = start, min(len(items), start + MAX_RUN)
+        while end < last and items[end][0] == DATA_FRAME:
             end += 1
         return end - start
 

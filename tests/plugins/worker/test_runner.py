@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nyx_plugins.plugins.sdk import Context, Frame, Plugin
+from nyx_plugins.plugins.worker.protocol import MAX_RUN
 from nyx_plugins.plugins.worker.runner import Runner, load_plugin
 
 
@@ -138,6 +139,7 @@ def test_runs_of_data_frames_go_together() -> None:
     runner = Runner(_Batching(list), 10)
     items = [(frame_type, header()) for frame_type in (0x52, 0x52, 0x53, 0x52)]
     assert [runner.run_length(items, start) for start in range(5)] == [2, 1, 0, 1, 0]
+    assert runner.run_length([(0x52, header())] * (MAX_RUN + 9), 7) == MAX_RUN
     assert runner.takes_batches
 
 
