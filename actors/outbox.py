@@ -16,8 +16,9 @@ from ._thespian import Address, same
 from .channel import Channel
 from .refusals import refusal_of
 
-# One message carries this many frames at the most; so many may be under way without having been accepted.
-MESSAGE_FRAMES = 1024
+# One message carries this many frames for one plugin at the most.
+BATCH_FRAMES = 1024
+# So many frames may be under way without having been accepted. With less room than a quarter more is waited for.
 SEND_WINDOW = 8192
 # Denied requests are reported one by one as long as no more than these wait to be; beyond, they are only counted.
 MAX_REFUSAL_KINDS = 256
@@ -119,17 +120,22 @@ class Outbox:
             self.to_dispatcher(m.Submit(self._session, batches, tuple(refusals)))
 
     def _take_batches(self) -> tuple[m.Batch, ...]:
-        room = min(MESSAGE_FRAMES, SEND_WINDOW - self._under_way())
+        room = SEND_WINDOW - self._under_way()
+        if room < SEND_WINDOW // 4 and room < sum(channel.unsent_count for channel in self._unsent.values()):
+            # Those under way are about to be accepted: what goes then goes in fewer, larger messages.
+            return ()
         batches = []
         for plugin_id, channel in list(self._unsent.items()):
             if room <= 0:
                 break
             if channel.route is not None:
-                batch = channel.take(room)
+                batch = channel.take(min(room, BATCH_FRAMES))
                 room -= len(batch.frames)
                 batches.append(batch)
-            if not channel.unsent_count:
-                del self._unsent[plugin_id]
+            # Those that have more are served after the others the next time.
+            del self._unsent[plugin_id]
+            if channel.unsent_count:
+                self._unsent[plugin_id] = channel
         return tuple(batch for batch in batches if batch.frames)
 
     def _under_way(self) -> int:

@@ -16,13 +16,18 @@ from nyx_plugins.plugins.policy import Policy
 CHANGED = threading.Condition()
 
 
+def opened(plugin_id: int) -> Channel:
+    """Make a channel with room for 5,000 frames."""
+    channel = Channel(plugin_id, 65_536)
+    channel.open(Route(plugin_id, "p", "1.0", "ready", frozenset(), Policy(), 5000, 1 << 26, 1))
+    channel.grant(5000)
+    return channel
+
+
 @pytest.fixture
 def channel() -> Channel:
     """Return an open channel with room for 5,000 frames."""
-    channel = Channel(7, 65_536)
-    channel.open(Route(7, "p", "1.0", "ready", frozenset(), Policy(), 5000, 1 << 26, 1))
-    channel.grant(5000)
-    return channel
+    return opened(7)
 
 
 @pytest.fixture
@@ -58,12 +63,14 @@ def test_frames_ride_together_up_to_a_limit(outbox: Outbox, channel: Channel) ->
 def test_the_window_closes_until_frames_are_accepted(
     outbox: Outbox, channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No more than the window is under way without having been accepted."""
+    """No more than the window is under way without having been accepted; a little room is not worth a message."""
     monkeypatch.setattr(module, "SEND_WINDOW", 1500)
     _offer(outbox, channel, 2000)
     assert _sizes(outbox) == [1024, 476]
     channel.accept([(1, 200)])
-    assert _sizes(outbox) == [200]
+    assert _sizes(outbox) == []
+    channel.accept([(201, 400)])
+    assert _sizes(outbox) == [400]
 
 
 def test_a_question_goes_after_what_came_before_it(outbox: Outbox, channel: Channel) -> None:
@@ -98,3 +105,18 @@ def test_refusals_are_counted_by_kind_and_their_kinds_are_bounded(outbox: Outbox
     assert len(refusals) <= module.MAX_REFUSAL_KINDS + 1
     assert sum(refusal.count for refusal in refusals) == 1000 + 2 * module.MAX_REFUSAL_KINDS
     assert refusals[0].count == 1000
+
+
+def test_plugins_have_their_turns(channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch for one plugin is as large as it may be; those that had to leave some behind are served last."""
+    monkeypatch.setattr(module, "SEND_WINDOW", 1500)
+    other = opened(8)
+    outbox = Outbox(1, {7: channel, 8: other})
+    outbox.dispatcher = "dispatcher"
+    _offer(outbox, channel, 1100)
+    _offer(outbox, other, 100)
+    turns = []
+    while (work := outbox.next()) is not None:
+        assert isinstance(work[1], Submit)
+        turns += [[(batch.plugin_id, len(batch.frames)) for batch in work[1].batches]]
+    assert turns == [[(7, 1024), (8, 100)], [(7, 76)]]
