@@ -21,9 +21,11 @@ class Frames(Sequence[NewFrame]):
 
     __slots__ = ("_rows", "data_sizes", "headers", "seqs", "sizes", "types")
 
-    def __init__(self, seqs: Sequence[int], types: bytes, sizes: bytes, data_sizes: bytes, headers: bytes) -> None:
-        """Both sizes as they travel: native u32, and u64 for those of data. See `of`."""
-        self.seqs = seqs
+    def __init__(
+        self, seqs: Sequence[int] | int, types: bytes, sizes: bytes, data_sizes: bytes, headers: bytes
+    ) -> None:
+        """Sizes as they travel, native u32, and u64 for those of data; of a range, the first number. See `of`."""
+        self.seqs: Sequence[int] = range(seqs, seqs + len(types)) if isinstance(seqs, int) else seqs
         self.types = types
         self.sizes = array("I", sizes)
         self.data_sizes = array("Q", data_sizes)
@@ -39,8 +41,9 @@ class Frames(Sequence[NewFrame]):
         sizes = array("I", map(len, headers)).tobytes()
         return cls(_shortest(seqs), bytes(types), sizes, array("Q", data_sizes).tobytes(), b"".join(headers))
 
-    def __reduce__(self) -> tuple[type[Frames], tuple[Sequence[int], bytes, bytes, bytes, bytes]]:
-        return Frames, (self.seqs, self.types, self.sizes.tobytes(), self.data_sizes.tobytes(), self.headers)
+    def __reduce__(self) -> tuple[type[Frames], tuple[Sequence[int] | int, bytes, bytes, bytes, bytes]]:
+        seqs = self.seqs.start if isinstance(self.seqs, range) else self.seqs
+        return Frames, (seqs, self.types, self.sizes.tobytes(), self.data_sizes.tobytes(), self.headers)
 
     def __repr__(self) -> str:
         return f"Frames.of({self.rows()!r})"

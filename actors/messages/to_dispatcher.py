@@ -9,6 +9,7 @@ import attrs
 
 from .._thespian import Address
 from ..frame_rules import FrameRules
+from .pickling import by_position
 from .values import (
     Batch,
     DropDeadLetters,
@@ -110,6 +111,8 @@ class Submit:
     session: int
     batches: tuple[Batch, ...]
     refusals: tuple[Refusal, ...]
+
+    __reduce__ = by_position
 
 
 @attrs.frozen

@@ -12,6 +12,7 @@ from ...plugins.manifest import Manifest
 from ...plugins.policy import Policy
 from .._thespian import Address
 from ..frames import Frames
+from .pickling import by_position
 from .to_session import (
     Accepted,
     CreditGranted,
@@ -89,6 +90,8 @@ class Enqueue:
     """Up to this number the session knows what became of its frames."""
     dispatcher_epoch: int = 1
     """What an older dispatcher than the present one has let through does not reach the mailbox any more."""
+
+    __reduce__ = by_position
 
 
 @attrs.frozen

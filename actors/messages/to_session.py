@@ -11,6 +11,7 @@ from ...plugins.worker.jail.level import Enforcement
 from .._thespian import Address
 from ..results import Result
 from ..word_book import Words
+from .pickling import by_position
 from .values import Introduce, Route
 
 
@@ -84,6 +85,8 @@ class Accepted:
     confirm_to: Address = None
     """Where to send :class:`DeliverySeen`, with every so-many-th message; else ``None``."""
 
+    __reduce__ = by_position
+
 
 @attrs.frozen
 class Settled:
@@ -93,6 +96,8 @@ class Settled:
     outcomes: tuple[tuple[int, Result], ...]
     confirm_to: Address = None
     """As with :class:`Accepted`."""
+
+    __reduce__ = by_position
 
 
 @attrs.frozen

@@ -13,6 +13,7 @@ from ...plugins.policy import Policy
 from .._thespian import Address
 from ..events import ALL_STREAMS
 from ..frames import Frames
+from .pickling import by_position
 
 
 @attrs.frozen
@@ -102,6 +103,8 @@ class Batch:
     """By sequence number, for those that have any."""
     settled_until: int = 0
     """Up to this number the session knows what became of its frames."""
+
+    __reduce__ = by_position
 
 
 @attrs.frozen
