@@ -1,7 +1,7 @@
 """The dispatcher: validates, authorises and routes frames; leases credit; counts.
 
-It is on the path of every frame: it parses a header once, never blocks, asks nobody, and looks into ``data`` of control
-frames only.
+It is on the path of every frame: it never blocks, asks nobody, and looks into control frames and handshakes only. What
+else there is against a frame its type tells, and its session has read its header.
 
 It may end at any moment. The next one gets the routes from the supervisor, the permissions that are in force from the
 registry, and only then is introduced to the sessions and the plugin actors; each session says what it has and sends
