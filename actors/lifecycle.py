@@ -55,6 +55,8 @@ class PluginLife:
     _actor_alive: bool = False
     _windings_up: int = 0
     """How many plugin actors it had that were to run no worker, and ended."""
+    _is_last: bool = False
+    """Whether no other plugin actor follows the present one while it is unloaded."""
     _unloading: bool = False
     _resetting: bool = False
     _is_leaving: bool = False
@@ -340,10 +342,16 @@ class PluginLife:
     def _drain_again(self, now: float, random: float) -> list[Directive]:
         """What is in its mailbox has senders who wait to hear of it: another plugin actor finishes that."""
         self.restarts, verdict = decide(self.child, self.restarts, now, False, random)
-        if not isinstance(verdict, Restart):
+        crashed = Publish(EventKind.CRASHED, "plugin actor ended")
+        if isinstance(verdict, Restart):
+            self.stage = Stage.CLOSING
+            return [crashed, RestartIn(verdict.after_s)]
+        if self._is_last:
             return self._undo()
-        self.stage = Stage.CLOSING
-        return [Publish(EventKind.CRASHED, "plugin actor ended"), RestartIn(verdict.after_s)]
+        # One more, which runs no worker: only to tell what became of frames.
+        self.failure, self.leftovers = self.failure or "its plugin actors ended too often", self.leftovers or "unloaded"
+        self.stage, self._is_last = Stage.CLOSING, True
+        return [crashed, *self._wind_up(), Do.SET_ROUTE]
 
     def _restart(self, now: float, random: float) -> list[Directive]:
         self.restarts, verdict = decide(self.child, self.restarts, now, False, random)

@@ -109,14 +109,24 @@ def test_a_system_that_stops_keeps_the_registration() -> None:
     assert life.stage is Stage.GONE
 
 
-def test_unloading_goes_on_when_the_actor_dies_or_does_not_answer() -> None:
-    """Neither a dead nor a silent plugin actor holds up an unload."""
-    for silence in (lambda life: life.actor_exited(0.0, 0.5), PluginLife.drain_timed_out):
-        life = life_at(Stage.READY, max_restarts=0)
-        life.unload()
-        said = confirm(life, silence(life))
-        assert Do.ANSWER_UNLOAD in said
-        assert not life.drained
+def test_unloading_goes_on_when_the_actor_does_not_answer() -> None:
+    """A silent plugin actor does not hold up an unload."""
+    life = life_at(Stage.READY)
+    life.unload()
+    assert Do.ANSWER_UNLOAD in confirm(life, life.drain_timed_out())
+    assert not life.drained
+
+
+def test_the_last_actor_of_a_plugin_that_is_unloaded_runs_no_worker_and_tells_what_became_of_frames() -> None:
+    """Once the restarts are used up one more follows; nobody follows that one, and the unload goes on."""
+    life = life_at(Stage.READY, max_restarts=0)
+    life.unload()
+    assert life.actor_exited(0.0, 0.5)[1:] == [Do.SPAWN_ACTOR, Do.SET_ROUTE]
+    assert (life.leftovers, life.state) == ("unloaded", "draining") and life.given_up
+    assert life.route_set() == [Do.DRAIN]
+    said = confirm(life, life.actor_exited(0.0, 0.5))
+    assert Do.ANSWER_UNLOAD in said
+    assert not life.drained
 
 
 @pytest.mark.parametrize("is_draining", [False, True])
