@@ -63,6 +63,7 @@ class Client:
         self._world = world
         self._truth = truth
         self._dirty = True
+        self._attached = False
         self.process: Process = world.start("client", self._take)
         self.process.is_busy, self.process.work = lambda: self._dirty, self._send_next
         self.session = Session(_Endpoint(world, self.process, supervisor), frame_rules(settings))
@@ -72,8 +73,9 @@ class Client:
 
     @property
     def attached(self) -> bool:
-        """Whether it knows the routes."""
-        return self.session._directory is not None and self.session._traffic.version >= 0
+        """Whether it has known the routes; it goes on while another dispatcher tells them anew."""
+        self._attached |= self.session._directory is not None and self.session._traffic.version >= 0
+        return self._attached
 
     @property
     def usable(self) -> bool:
