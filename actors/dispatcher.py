@@ -52,6 +52,8 @@ class Dispatcher(ActorProcess):
         self._fencing: Fencing
         self._arrivals: Arrivals
         self._routing: Routing
+        # What the registry knows may come before what the supervisor says.
+        self._appoint(None, restarted=False)
 
     def receive(self, message: m.DispatcherMessage, sender: Address) -> None:
         """Handle one message, the frequent ones first."""

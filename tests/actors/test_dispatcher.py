@@ -69,6 +69,18 @@ def restart(dispatcher: Probe, epoch: int) -> None:
     dispatcher.tell("supervisor", m.SetRoute(1, attrs.evolve(ROUTE, epoch=epoch), f"actor {epoch}"))
 
 
+def test_the_registry_may_be_faster_than_the_supervisor() -> None:
+    """What is known of plugins at rest is there when the sessions are."""
+    early = Dispatcher()
+    told: list[Any] = []
+    early.send = lambda address, message: told.append(message)  # type: ignore[method-assign]
+    row = m.Registration(7, "p", "1.0", "", "registered", frozenset(), frozenset())
+    early.receive(m.KnownRegistrations((row,)), "registry")
+    joined = m.SessionJoined(SESSION, "session")
+    early.receive(m.StartDispatcher(FrameRules(), os.getpid(), sessions=(joined,)), "supervisor")
+    assert [route.plugin_id for route in told[0].routes] == [7]
+
+
 def test_credit_comes_before_the_version_that_load_waits_for(dispatcher: Probe) -> None:
     """Who has learned that the plugin is ready can send without waiting."""
     [answer] = dispatcher.told("supervisor", m.RouteSet)
