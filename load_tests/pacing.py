@@ -88,10 +88,9 @@ class Sender:
         self._underway.answered(sent, error)
 
     def _fill(self) -> None:
-        phase, count = self._phase, 1 if self._phase.call == "one" else self._phase.batch
-        in_the_way = len(self._underway) + count - phase.window
-        if in_the_way > 0 and len(self._underway):
-            self._underway.wait(min(in_the_way, len(self._underway)), LOOK_NS / NS)
+        phase, count = self._phase, self._phase.batch
+        if len(self._underway) and len(self._underway) + count > phase.window:
+            self._underway.wait(1, LOOK_NS / NS)
         elif self._send([clock()] * count) == count:
             self._underway.wait(1, PAUSE_S)
 
@@ -101,7 +100,7 @@ class Sender:
         now = clock()
         self._look_at_cpu(now)
         if self._phase.call == "one" or len(due) == 1:
-            return sum(self._underway.add([self._one()], [at], clock()) for at in due)
+            return self._underway.add([self._one() for _ in due], due, now)
         frames = islice(self._frames, len(due))
         wait = self._phase.when_full == "wait"
         entries = self._system.dispatch_many(frames, wait=wait, timeout=self._patience_s())

@@ -25,12 +25,12 @@ class Spans:
     def __init__(self) -> None:
         self.counts: Counter[int] = Counter()
 
-    def add(self, us: int) -> None:
-        """Count one; a negative one, of clocks that were read in the wrong order, is 0."""
+    def add(self, us: int, times: int = 1) -> None:
+        """Count one, or several that are the same; a negative one (the clocks were read the other way round) is 0."""
         if us >> _BITS:
             shift = us.bit_length() - _BITS
             us = (us >> shift << shift) if us > 0 else 0
-        self.counts[us] += 1
+        self.counts[us] += times
 
     def encoded(self) -> str:
         """Return all of them as an HdrHistogram."""

@@ -150,8 +150,8 @@ class Scenario:
     clients: int = field(default=1, validator=checks.whole(1, 256))
     """Processes that send."""
     call: Call = field(default="many", validator=checks.one_of(*get_args(Call)))
-    """``many``: ``dispatch_many``; ``one``: ``dispatch_nowait``, one frame at a time; ``request``: one after the
-    other, each with its reply."""
+    """``many``: ``dispatch_many``; ``one``: ``dispatch_nowait``, one frame at a time (and ``batch`` of them are counted
+    together in a closed loop); ``request``: one after the other, each with its reply."""
     batch: int = field(default=256, validator=checks.whole(1, 100_000))
     """Frames in one call of ``dispatch_many``: always so many with ``closed``, and at most with ``open``, of those that
     are due."""
@@ -222,6 +222,8 @@ class Scenario:
     def _contradictions(self) -> Iterator[Fault]:
         if self.mode == "open" and not self.rate:
             yield Fault("rate", "is needed with mode 'open'")
+        if self.mode == "closed" and self.call != "request" and self.batch > self.window:
+            yield Fault("batch", f"must be at most window ({self.window:,}) with mode 'closed', not {self.batch:,}")
         if self.mode == "open" and self.call == "request":
             yield Fault("call", "must be 'many' or 'one' with mode 'open': a request waits")
         if self.driver == TRAFFIC and self.mode == "none":

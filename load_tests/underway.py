@@ -7,8 +7,9 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
-from nyx_plugins import DispatchTimeout, NyxPluginError, Receipt
+from nyx_plugins import DispatchTimeout, NyxPluginError, OutcomeKind, Receipt
 
 from .phase import Phase
 from .recorder import Spans, Tally
@@ -16,25 +17,35 @@ from .recorder import Spans, Tally
 clock = time.monotonic_ns
 
 
+class _Sent(NamedTuple):
+    """When a frame was due and was sent, and the others of its list."""
+
+    due: int
+    at: int
+    others: Sequence[Receipt] = ()
+
+
 class Underway:
     """Counts. Outcomes are stamped where they arrive, in the session's thread, and counted when there is time."""
 
     def __init__(self, phase: Phase) -> None:
         self._phase = phase
-        self._frames: dict[Receipt, tuple[int, int]] = {}
+        self._in_lists = phase.mode == "closed"
+        self._frames: dict[Receipt, _Sent] = {}
         self._landings: deque[tuple[int, Receipt]] = deque()
         self._wanted = 0
         self._wake = threading.Event()
-        self._outcome: dict[str, Spans] = defaultdict(Spans)
-        self._service: dict[str, Spans] = defaultdict(Spans)
+        self._outcome: defaultdict[str, Spans] = defaultdict(Spans)
+        self._service: defaultdict[str, Spans] = defaultdict(Spans)
         self._counts: Counter[str] = Counter()
         self._refusals: Counter[str] = Counter()
         self._landed: Counter[int] = Counter()
         self._sent: Counter[int] = Counter()
+        self._size = 0
         self.frames = 0
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return self._size
 
     # Sending.
 
@@ -42,15 +53,18 @@ class Underway:
         """Take note of frames that were sent; returns how many of them were refused at once."""
         self.frames += len(entries)
         self._sent[(sent - self._phase.begin) // self._phase.interval] += len(entries)
-        refused = 0
+        receipts: list[Receipt] = []
+        times: list[int] = []
         for entry, intended in zip(entries, due, strict=True):
             receipt = entry.receipt if isinstance(entry, DispatchTimeout) else entry
             if isinstance(receipt, Receipt):
-                self._watch(receipt, intended, sent)
+                receipts.append(receipt)
+                times.append(intended)
             else:
-                refused += 1
                 self._refused(intended, entry)
-        return refused
+        if receipts:
+            self._under_way(receipts, times, sent)
+        return len(entries) - len(receipts)
 
     def answered(self, sent: int, error: NyxPluginError | None) -> None:
         """Take note of a request that has come to its end."""
@@ -62,8 +76,17 @@ class Underway:
         else:
             self._refused(sent, error)
 
-    def _watch(self, receipt: Receipt, due: int, sent: int) -> None:
-        self._frames[receipt] = due, sent
+    def _under_way(self, receipts: list[Receipt], due: list[int], sent: int) -> None:
+        self._size += len(receipts)
+        if self._in_lists:
+            # All were due when they were sent, and the next list follows when the last of this one is done.
+            self._watch(receipts.pop(), _Sent(due[0], sent, receipts))
+            return
+        for receipt, intended in zip(receipts, due, strict=True):
+            self._watch(receipt, _Sent(intended, sent))
+
+    def _watch(self, receipt: Receipt, sent: _Sent) -> None:
+        self._frames[receipt] = sent
         receipt.tell(partial(self._news, receipt))
         if receipt.done:
             # It may have been before anybody could be told; counted twice it is not.
@@ -88,32 +111,56 @@ class Underway:
         landings, frames = self._landings, self._frames
         while landings:
             at, receipt = landings.popleft()
-            if (times := frames.pop(receipt, None)) is not None:
-                self._land(receipt, at, *times)
+            if (sent := frames.pop(receipt, None)) is not None:
+                self._land(receipt, at, sent)
 
     def wait(self, landings: int, timeout_s: float) -> None:
-        """Wait until so many outcomes are there that are not counted yet."""
+        """Wait until so many outcomes (of lists, in a closed loop) are there that are not counted yet."""
         self._wake.clear()
         self._wanted = landings
         if len(self._landings) < landings:
             self._wake.wait(timeout_s)
         self._wanted = 0
 
-    def _land(self, receipt: Receipt, at: int, due: int, sent: int) -> None:
+    def _land(self, receipt: Receipt, at: int, sent: _Sent) -> None:
+        self._settle(receipt, at, sent.due, sent.at)
+        if sent.others:
+            self._land_list(sent.others, at, sent.due, sent.at)
+
+    def _land_list(self, others: Sequence[Receipt], at: int, due: int, sent: int) -> None:
+        processed: Counter[str] = Counter()
+        group_of = self._phase.groups.get
+        for other in others:
+            if not other.done:
+                # That of another plugin, or of another instance.
+                self._watch(other, _Sent(due, sent))
+            elif other.error is None and other.result().kind is OutcomeKind.PROCESSED:
+                processed[group_of(other.plugin_id, "")] += 1
+            else:
+                self._settle(other, at, due, sent)
+        self._size -= processed.total()
+        for group, frames in processed.items():
+            self._count("processed", group, at, due, sent, frames)
+
+    def _settle(self, receipt: Receipt, at: int, due: int, sent: int) -> None:
+        self._size -= 1
         if receipt.error is None:
+            kind = receipt.result().kind
             group = self._phase.groups.get(receipt.plugin_id, "")
-            self._count(receipt.result().kind.value, group, at, due, sent)
+            self._count("processed" if kind is OutcomeKind.PROCESSED else str(kind), group, at, due, sent)
         elif receipt.accepted:
             self._counts["lost"] += self._is_measured(due)
         else:
             self._refused(due, receipt.error)
 
-    def _count(self, kind: str, group: str, at: int, due: int, sent: int) -> None:
-        self._landed[(at - self._phase.begin) // self._phase.interval] += 1
-        if self._is_measured(due):
-            self._counts[kind] += 1
-            self._outcome[group].add((at - due) // 1000)
-            self._service[group].add((at - sent) // 1000)
+    def _count(self, kind: str, group: str, at: int, due: int, sent: int, frames: int = 1) -> None:
+        phase = self._phase
+        self._landed[(at - phase.begin) // phase.interval] += frames
+        if phase.measured <= due < phase.end:
+            self._counts[kind] += frames
+            self._outcome[group].add((at - due) // 1000, frames)
+            if due != sent:
+                self._service[group].add((at - sent) // 1000, frames)
 
     def _is_measured(self, due: int) -> bool:
         return self._phase.measured <= due < self._phase.end
@@ -123,13 +170,18 @@ class Underway:
     def tally(self, unsent: int, cpu_s: float, until: int, error: str = "") -> Tally:
         """Return what was counted; what has no outcome by now is lost."""
         self.take()
-        self._counts["lost"] += sum(self._is_measured(due) for due, _ in self._frames.values())
+        self._counts["lost"] += sum(
+            1 + len(sent.others) for sent in self._frames.values() if self._is_measured(sent.due)
+        )
         self._counts["unsent"] += unsent
+        outcome = {group: spans.encoded() for group, spans in self._outcome.items()}
+        service = {group: spans.encoded() for group, spans in self._service.items()}
         return Tally(
             {**self._counts, "offered": self._counts.total()},
             dict(self._refusals),
-            {group: spans.encoded() for group, spans in self._outcome.items()},
-            {group: spans.encoded() for group, spans in self._service.items()},
+            outcome,
+            # In a closed loop both are the same.
+            service or outcome,
             dict(self._landed),
             dict(self._sent),
             self.frames,

@@ -54,6 +54,7 @@ def test_all_faults_are_told_at_once() -> None:
         ({"mode": "open", "rate": "80"}, "rate"),
         ({"mode": "open", "rate": "80%", "call": "request"}, "call"),
         ({"mode": "none"}, "mode"),
+        ({"batch": 16, "window": 8}, "batch"),
         ({"plugins": {"work": {"weight": 0}}}, "plugins"),
         ({"plugins": {"Work": {}}}, "plugins.Work"),
         ({"plugins": {"work": {"id": 3, "count": 2}}}, "plugins.work.id"),
