@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from ..config.errors import NyxPluginError
-from ..config.settings import Durability, PluginSettings, Settings
+from ..config.settings import Settings
 from ..plugins.errors import NotStarted, SystemStopped
 from ..plugins.worker.jail.level import Enforcement
 from . import messages as m
 from . import questions
 from .arguments import checked_capacity, checked_letters, checked_seconds
 from .aside import aside
+from .async_management import AsyncManagement
 from .async_receipt import AsyncReceipt
 from .async_session import AsyncSession
 from .async_subscription import AsyncSubscription
 from .bridge import Bridge
 from .dead_letter_info import DeadLetterContent, DeadLetterInfo, Redelivery, again, chosen, redelivery_of
-from .events import ALL_STREAMS, EMITS, EVENTS, DispatchStats, PluginStats
+from .events import ALL_STREAMS, EMITS, EVENTS
 from .extras import Key, extra
 from .launch import StopReport
-from .plugin_info import PluginInfo, info_of
 from .receipt import Confirm, check_processed, checked_confirm, reply_of
 from .series import Frame, Header, checked_frames, goes
 from .service_file import Claim
-from .swap_report import SwapReport
 from .system import PluginSystem
 
 
-class AsyncPluginSystem:
+class AsyncPluginSystem(AsyncManagement):
     """A running plugin system for the tasks of one event loop; its methods are those of :class:`PluginSystem`.
 
     ``async with AsyncPluginSystem() as system`` starts and closes it, as do :meth:`start` and :meth:`close`. It belongs
@@ -132,94 +130,6 @@ class AsyncPluginSystem:
     def stopped(self) -> SystemStopped | None:
         """Why nothing works any more; ``None`` as long as it does."""
         return self._running.stopped
-
-    # Plugins.
-
-    async def load(
-        self,
-        bundle: str | Path,
-        *,
-        plugin_id: int | None = None,
-        capacity: int | None = None,
-        capacity_bytes: int | None = None,
-        permissions: Iterable[str] | None = None,
-        config: Mapping[str, Any] | None = None,
-        require_handshake: bool | None = None,
-        instances: int | None = None,
-        durability: Durability | None = None,
-    ) -> PluginInfo:
-        """Load one bundle and return what it is once it is ready; see :meth:`PluginSystem.load`."""
-        options = (plugin_id, capacity, capacity_bytes, permissions, config)
-        wanted = questions.one_plugin(
-            bundle, *options, require_handshake=require_handshake, instances=instances, durability=durability
-        )
-        [result] = await self.load_many([wanted])
-        if isinstance(result, NyxPluginError):
-            raise result
-        return result
-
-    async def load_many(self, plugins: Sequence[PluginSettings]) -> list[PluginInfo | NyxPluginError]:
-        """Load several plugins at the same time; one result or error for each, in order."""
-        results = await self._here.ask(questions.load(self.settings, plugins))
-        return [self._info(item) if isinstance(item, m.Registration) else item for item in results]
-
-    async def load_configured(self) -> list[PluginInfo | NyxPluginError]:
-        """Load the plugins that the settings name."""
-        return await self.load_many(self.settings.plugins)
-
-    async def unload(self, plugin_id: int, timeout: float | None = None, *, cascade: bool = False) -> None:
-        """Take no more frames, finish those accepted within ``timeout`` seconds, and remove the plugin.
-
-        See :meth:`PluginSystem.unload`.
-        """
-        await self._here.ask(questions.unload(self.settings, plugin_id, timeout, cascade))
-
-    async def swap(
-        self,
-        plugin_id: int,
-        bundle: str | Path,
-        *,
-        allow_widen: bool = False,
-        dry_run: bool = False,
-        timeout: float | None = None,
-    ) -> SwapReport:
-        """Put another version in a plugin's place while frames come in; see :meth:`PluginSystem.swap`."""
-        question = questions.swap(self.settings, plugin_id, bundle, allow_widen, dry_run, timeout)
-        report: SwapReport = await self._here.ask(question)
-        return report
-
-    async def scale(self, plugin_id: int, instances: int) -> None:
-        """Run the plugin in so many workers (1 to 64) from now on; returns once they are ready, and surplus ones gone.
-
-        No frame is lost, and the order of frames with the same key holds: with ``balance = "by_key"`` frames go to the
-        new workers once all that were accepted before are finished. Raises :class:`PluginNotRegistered`,
-        :class:`PluginNotLoaded`, :class:`PluginFailed`.
-        """
-        await self._here.ask(questions.scale(self.settings, plugin_id, instances))
-
-    async def pause(self, plugin_id: int) -> None:
-        """Hand no more frames to the plugin; returns once it has finished what it had in hand."""
-        await self._here.ask(questions.pause(self.settings, plugin_id, True))
-
-    async def resume(self, plugin_id: int) -> None:
-        """Go on after :meth:`pause`."""
-        await self._here.ask(questions.pause(self.settings, plugin_id, False))
-
-    async def reset(self, plugin_id: int) -> None:
-        """Bring a plugin back that has failed or is in quarantine, with all its restarts before it; its counters stay.
-
-        Returns when it is ready. Raises :class:`PluginNotRegistered`, :class:`PluginNotFailed`, and
-        :class:`PluginFailed` or :class:`PluginQuarantined` when it has failed again.
-        """
-        await self._here.ask(questions.reset(self.settings, plugin_id))
-
-    async def grant(self, plugin_id: int, permission: str) -> None:
-        """Give a permission; in force when this returns."""
-        await self._here.ask(questions.change_permission(self.settings, plugin_id, permission, True))
-
-    async def revoke(self, plugin_id: int, permission: str) -> None:
-        """Take a permission away; once this returns, no frame that needs it is accepted."""
-        await self._here.ask(questions.change_permission(self.settings, plugin_id, permission, False))
 
     # Frames.
 
@@ -345,24 +255,6 @@ class AsyncPluginSystem:
 
     # What is known.
 
-    async def plugin_stats(self, plugin_id: int) -> PluginStats:
-        """Return one plugin's counters, read at its plugin actor; raises :class:`PluginNotRegistered`."""
-        stats: PluginStats = await self._here.ask(questions.plugin_stats(plugin_id))
-        return stats
-
-    async def dispatch_stats(self) -> DispatchStats:
-        """Return the dispatcher's counters."""
-        stats: DispatchStats = await self._here.ask(questions.dispatch_stats())
-        return stats
-
-    async def plugin_info(self, plugin_id: int) -> PluginInfo:
-        """Return what is registered; raises :class:`PluginNotRegistered`."""
-        return self._info(await self._here.ask(questions.registration(plugin_id)))
-
-    async def plugins(self) -> list[PluginInfo]:
-        """Return all that is registered, whatever its state, in ascending order of the ids."""
-        return [self._info(row) for row in await self._here.ask(questions.registrations())]
-
     def loaded_plugins(self) -> list[int]:
         """Return the ids of the plugins that take frames, in ascending order."""
         return self._running.loaded_plugins()
@@ -428,8 +320,8 @@ class AsyncPluginSystem:
     def _dispatch_s(self, timeout: float | None) -> float:
         return checked_seconds(timeout, self.settings.limits.dispatch_timeout_s)
 
-    def _info(self, row: m.Registration) -> PluginInfo:
-        return info_of(row, self._running._session.routes())
+    def _routes(self) -> Mapping[int, m.Route]:
+        return self._running._session.routes()
 
 
 def _end(starting: Future[PluginSystem]) -> None:

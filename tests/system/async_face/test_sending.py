@@ -47,7 +47,7 @@ def data_frames(*texts: bytes) -> list[tuple[int, bytes]]:
 
 def test_it_has_the_names_and_parameters_of_the_other_face() -> None:
     """Whatever a PluginSystem has, an AsyncPluginSystem has too."""
-    for name, member in vars(PluginSystem).items():
+    for name, member in inspect.getmembers_static(PluginSystem):
         if not name.startswith("_"):
             theirs = inspect.getattr_static(AsyncPluginSystem, name)
             assert type(theirs) is type(member), name
