@@ -13,7 +13,6 @@ from . import scaling
 from ._thespian import Address
 from .closing import Closing
 from .deaths import Death
-from .lane import Lane
 from .lanes import Lanes
 from .pausing import Pausing
 from .plans import child_spec
@@ -75,7 +74,7 @@ class Foreman:
         """Another version is there, which has not crashed yet."""
         self._restarts = ()
 
-    def lane_ready(self, lane: Lane) -> None:
+    def lane_ready(self) -> None:
         """Report that the plugin is ready, once all its lanes are."""
         if self._lanes.is_ready and self._is_down:
             self._is_down, self._standing.has_been_ready = False, True
@@ -92,8 +91,9 @@ class Foreman:
         failed = error or PluginFailed(plan.plugin_id, reason, "start")
         self._owner.send(self._parent, m.PluginStartFailed(plan.load_id, failed))
 
-    def lane_crashed(self, lane: Lane, death: Death) -> None:
+    def lane_crashed(self, number: int, death: Death) -> None:
         """Start the worker again if its policy allows; else no frame will be processed any more."""
+        lane = self._lanes[number]
         if not self._standing.given_up and not self._lanes.is_needed(lane):
             self.rescale()
             return
@@ -130,7 +130,7 @@ class Foreman:
             lane.condemn("quarantined")
         self._closing.advance()
 
-    def lane_went_on(self, lane: Lane) -> None:
+    def lane_went_on(self) -> None:
         """Answer who has waited for the end of what was in hand."""
         self._pausing.answer()
         self._closing.advance()
@@ -138,7 +138,7 @@ class Foreman:
             self._succession.swapping.advance()
         self.rescale()
 
-    def lane_stopped(self, lane: Lane, error: str | None) -> None:
+    def lane_stopped(self, error: str | None) -> None:
         """Report that the plugin needs nothing more, once no lane does."""
         self._closing.note(error)
         if self._standing.draining is None:

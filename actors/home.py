@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from ..config.errors import NyxPluginError
 from ..plugins.policy import Policy
@@ -15,15 +15,12 @@ from .standing import Standing
 from .tray import HandOut, Settled
 from .worker_link import Worker
 
-if TYPE_CHECKING:
-    from .lane import Lane
-
 
 class Books(Protocol):
     """Where it is put down what becomes of frames, before anybody is told."""
 
-    def hand_out(self, lane: Lane, batch: HandOut, then: Callable[[], None]) -> None:
-        """Call ``then``, which gives the batch to the worker, once it may be."""
+    def hand_out(self, number: int, batch: HandOut, then: Callable[[], None]) -> None:
+        """Of the lane of this number: call ``then``, which gives the batch to the worker, once it may be."""
 
     def bury(self, reason: str, frames: Sequence[DeadFrame]) -> None:
         """Keep frames that are about to be dead-lettered."""
@@ -35,20 +32,20 @@ class Books(Protocol):
 class Superior(Protocol):
     """Who decides what follows."""
 
-    def lane_ready(self, lane: Lane) -> None:
-        """Its worker is ready."""
+    def lane_ready(self) -> None:
+        """The worker of one is ready."""
 
     def lane_failed(self, reason: str, error: NyxPluginError | None) -> None:
         """The first start of the plugin has failed."""
 
-    def lane_crashed(self, lane: Lane, death: Death) -> None:
-        """Its worker ended, and what was suspect is settled; decide what follows."""
+    def lane_crashed(self, number: int, death: Death) -> None:
+        """The worker of this one ended, and what was suspect is settled; decide what follows."""
 
-    def lane_went_on(self, lane: Lane) -> None:
-        """Its worker has less in hand than before, or nothing."""
+    def lane_went_on(self) -> None:
+        """The worker of one has less in hand than before, or nothing."""
 
-    def lane_stopped(self, lane: Lane, error: str | None) -> None:
-        """Its worker has ended because it was asked to; ``error`` is what ``on_unload`` raised."""
+    def lane_stopped(self, error: str | None) -> None:
+        """The worker of one has ended because it was asked to; ``error`` is what ``on_unload`` raised."""
 
 
 class Home(Protocol):

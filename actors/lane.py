@@ -128,7 +128,7 @@ class Lane(Listener):
 
     def _stopped(self, error: str | None) -> None:
         self.drop_worker()
-        self._home.foreman.lane_stopped(self, error)
+        self._home.foreman.lane_stopped(error)
 
     def end_worker(self, death: Death) -> None:
         """End the worker for a reason that is not in its status."""
@@ -139,7 +139,7 @@ class Lane(Listener):
         cause = "deadline" if death.cause is Cause.DEADLINE else "crash"
         self.settle_suspects(f"{cause}: worker {death}")
         self.drop_worker()
-        self._home.foreman.lane_crashed(self, death)
+        self._home.foreman.lane_crashed(self.number, death)
 
     def drop_worker(self) -> None:
         """Kill the worker, if there is one; there is none from now on."""
@@ -196,7 +196,7 @@ class Lane(Listener):
         self.workplace.switch()
         self._begin_anew()
         if old is None:
-            self._home.foreman.lane_ready(self)
+            self._home.foreman.lane_ready()
         return old
 
     def _begin_anew(self) -> None:
@@ -244,7 +244,7 @@ class Lane(Listener):
         if self.is_ready or self.worker is None:
             return
         self.is_ready = True
-        self._home.foreman.lane_ready(self)
+        self._home.foreman.lane_ready()
         self._vigil.check_consumption()
         self.pump()
 
@@ -256,7 +256,7 @@ class Lane(Listener):
             return
         results: list[Result] = [Failed(*item) if isinstance(item, (list, tuple)) else item for item in message.results]
         self._finish(tray, results, message.spent_us / 1e6)
-        self._home.foreman.lane_went_on(self)
+        self._home.foreman.lane_went_on()
         self.pump()
 
     # Frames.
@@ -277,7 +277,7 @@ class Lane(Listener):
         worker = self.worker
         assert worker is not None
         self._unsent += 1
-        self._home.ledger.hand_out(self, batch, lambda: self._send(worker, batch))
+        self._home.ledger.hand_out(self.number, batch, lambda: self._send(worker, batch))
 
     def _send(self, worker: Worker, batch: HandOut) -> None:
         # Another worker, if one is here by now, is given the frames anew.
@@ -322,7 +322,7 @@ class Lane(Listener):
         for tray in self.rack.trays:
             if count := tray.expired(now_ms):
                 self._finish(tray, [DeadLetter("expired")] * count)
-                self._home.foreman.lane_went_on(self)
+                self._home.foreman.lane_went_on()
 
     def _watch_expiry(self) -> None:
         """Look again when the time of the oldest frame is over: what no worker takes, nothing else would notice."""

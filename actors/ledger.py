@@ -12,7 +12,6 @@ from ._thespian import Address
 from .answers import Answers
 from .durability import OnDisk, Volatile
 from .fences import Fences
-from .lane import Lane
 from .lane_files import CONTROL
 from .lanes import Lanes
 from .letter_book import DeadFrame
@@ -32,13 +31,13 @@ class Ledger:
     _fences: Fences = attrs.field(factory=Fences)
     _fenced_for: dict[int, Address] = attrs.field(factory=dict)
 
-    def hand_out(self, lane: Lane, batch: HandOut, then: Callable[[], None]) -> None:
+    def hand_out(self, number: int, batch: HandOut, then: Callable[[], None]) -> None:
         """Give a batch to a worker, once it is known after another start of the machine that it had it."""
         if not self._store.is_on_disk:
             then()
             return
-        tray, first = lane.rack.tray(batch.first & CONTROL), batch.first & ~CONTROL
-        self._store.hand_out(tray.ring(lane.number), first, tray.box.origins(first, len(batch.frames)), then)
+        tray, first = self._lanes[number].rack.tray(batch.first & CONTROL), batch.first & ~CONTROL
+        self._store.hand_out(tray.ring(number), first, tray.box.origins(first, len(batch.frames)), then)
 
     def bury(self, reason: str, frames: Sequence[DeadFrame]) -> None:
         """Keep frames that are about to be dead-lettered."""

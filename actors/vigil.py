@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ..plugins.worker.protocol import MAX_RUN
 from .deadline import Deadline
 from .deaths import Cause, Death
 from .home import Home
-
-if TYPE_CHECKING:
-    from .lane import Lane
+from .rack import Rack
+from .worker_link import Worker
 
 # How often a worker's memory, threads and scratch directory are looked at, in seconds.
 LOOK_S = 0.5
 
 
+class Watched(Protocol):
+    """What a vigil needs of its lane."""
+
+    number: int
+    worker: Worker | None
+    is_ready: bool
+    rack: Rack
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether the worker has not been sent yet what is under way."""
+
+    def end_worker(self, death: Death) -> None:
+        """End the worker for this reason."""
+
+
 class Vigil:
     """Ends the worker of its lane when it takes too long or holds too much; sets the alarms ``tick`` and ``look``."""
 
-    def __init__(self, lane: Lane, home: Home) -> None:
+    def __init__(self, lane: Watched, home: Home) -> None:
         self._lane = lane
         self._home = home
         self._is_watching = False

@@ -162,7 +162,7 @@ class World:
         """Forget it."""
         self.alarms.discard(name)
 
-    def hand_out(self, lane: Lane, batch: Any, then: Callable[[], None]) -> None:
+    def hand_out(self, number: int, batch: Any, then: Callable[[], None]) -> None:
         """Nothing has to be noted before."""
         then()
 
@@ -191,24 +191,25 @@ class World:
     def worker_dropped(self, worker: Any) -> None:
         """It does not matter."""
 
-    def lane_ready(self, lane: Lane) -> None:
+    def lane_ready(self) -> None:
         """It does not matter."""
 
     def lane_failed(self, reason: str, error: Exception | None) -> None:
         """It does not happen."""
         raise AssertionError(reason)
 
-    def lane_stopped(self, lane: Lane, error: str | None) -> None:
+    def lane_stopped(self, error: str | None) -> None:
         """It does not happen."""
         raise AssertionError(error)
 
-    def lane_crashed(self, lane: Lane, death: Death) -> None:
+    def lane_crashed(self, number: int, death: Death) -> None:
         """Start it again when the alarm comes."""
+        lane = self.lanes[number]
         lane.restart(0.1)
         if self.swapping is not None:
             self.swapping.lane_crashed(lane, death)
 
-    def lane_went_on(self, lane: Lane) -> None:
+    def lane_went_on(self) -> None:
         """Let the swap go on."""
         if self.swapping is not None:
             self.swapping.advance()
