@@ -13,7 +13,7 @@ from .deaths import Death
 from .letter_book import DeadFrame
 from .standing import Standing
 from .tray import HandOut, Settled
-from .worker_link import Worker
+from .worker import Worker
 
 
 class Books(Protocol):

@@ -36,7 +36,7 @@ from .broker import denial
 from .deaths import exited
 from .outside import fulfil, timeout_s
 from .trees import make_empty
-from .worker_link import Owner, RequestAnswer, WorkerPlan
+from .worker import Owner, RequestAnswer, WorkerPlan
 
 
 class InlineWorker:

@@ -40,7 +40,7 @@ from .results import DeadLetter, Failed, Result
 from .snapshots import OnSnapshot, Snapshots
 from .tray import HandOut, Tray
 from .vigil import Vigil
-from .worker_link import Worker
+from .worker import Worker
 from .workplace import Workplace
 
 

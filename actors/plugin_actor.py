@@ -44,7 +44,7 @@ from .remarks import Remarks
 from .scaling import Scaling
 from .standing import Standing
 from .succession import Succession
-from .worker_link import Worker
+from .worker import Worker
 from .worker_process import await_orphans
 
 # How long killing what a plugin left behind may hold up its plugin actor, in seconds.

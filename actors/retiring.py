@@ -10,7 +10,7 @@ from ..plugins.worker.protocol import ProtocolError
 from .deaths import Death
 from .home import Home
 from .listener import Listener
-from .worker_link import Worker
+from .worker import Worker
 
 ALARM = "retire"
 

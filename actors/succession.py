@@ -15,7 +15,7 @@ from .lane import Lane
 from .lanes import Lanes
 from .retiring import Retiring
 from .swapping import Swapping, Switch
-from .worker_link import Worker
+from .worker import Worker
 
 
 class Owner(Home, Protocol):

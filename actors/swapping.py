@@ -18,7 +18,7 @@ from .deaths import Death
 from .home import Home
 from .lane import Lane
 from .successor import Phase, Successor
-from .worker_link import Worker
+from .worker import Worker
 
 ALARM = "swap"
 

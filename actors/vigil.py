@@ -10,7 +10,7 @@ from .deadline import Deadline
 from .deaths import Cause, Death
 from .home import Home
 from .rack import Rack
-from .worker_link import Worker
+from .worker import Worker
 
 # How often a worker's memory, threads and scratch directory are looked at, in seconds.
 LOOK_S = 0.5

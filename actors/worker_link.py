@@ -6,21 +6,16 @@ The worker is treated as hostile: what it says is schema-checked and bounded, an
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import select
 import socket
-import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
-
-import attrs
+from typing import Any, Protocol
 
 from ..config.errors import NyxPluginError
-from ..plugins.policy import Policy
 from ..plugins.worker import protocol
-from ..plugins.worker.answers import Answer, check_from_worker
+from ..plugins.worker.answers import check_from_worker
 from ..plugins.worker.batch import Batch
 from ..plugins.worker.jail.plan import Orders
 from ..plugins.worker.outside import TOO_MANY, Refusal
@@ -29,22 +24,19 @@ from ..plugins.worker.spawn import start_message
 from .confinement import Confinement, confinement
 from .consumption import Consumption
 from .deaths import Cause, Death, told_by_kernel
+from .mark_page import MarkPage
 from .unsent import Unsent
+from .worker import Owner, RequestAnswer, WorkerPlan
 from .worker_process import WorkerProcess
 from .worker_process import start as start_process
 
 _READ_BYTES = 1 << 18
-_MARK = struct.Struct("<QQ")
 # All that a socket can hold; a child of the worker could go on for ever.
 _LAST_READS = 16
 # A worker that closed its socket has this long to end, in seconds.
 _ENDING_S = 0.2
 # Once killed, a process needs this long at the most, in seconds, unless the kernel holds it.
 _REAP_S = 5.0
-
-
-RequestAnswer: TypeAlias = int | Refusal | bytes | NyxPluginError | None
-"""What a worker gets for what it asks: a descriptor or none, a reply (``None``: nothing to say) or an error."""
 
 
 class Watching(Protocol):
@@ -55,118 +47,6 @@ class Watching(Protocol):
 
     def unwatch(self, fd: int) -> None:
         """Stop that."""
-
-
-class Owner(Protocol):
-    """Who receives what a worker does."""
-
-    def from_worker(self, message: Answer) -> None:
-        """Take one message, already checked."""
-
-    def worker_gone(self, death: Death) -> None:
-        """Take note that the worker has ended, and why."""
-
-    def worker_output(self, line: str) -> None:
-        """Take one line that the worker wrote to standard output or standard error."""
-
-    def worker_denied(self, what: str) -> None:
-        """Take note that the plugin has asked for what its policy denies."""
-
-    def worker_misbehaved(self, what: str) -> None:
-        """Take note that the worker broke the protocol (it will be gone next)."""
-
-    def await_answers(self) -> None:
-        """On transport ``inline``: let others run until nothing more can come for a plugin that waits."""
-
-
-@attrs.frozen
-class WorkerPlan:
-    """What a worker is started with."""
-
-    plugin_id: int
-    name: str
-    bundle: str
-    entry_point: str
-    config: Mapping[str, Any]
-    policy: Policy
-    max_reply_bytes: int
-    scratch: str
-    """Where its private directory for files is made, if its policy has one."""
-    max_snapshot_bytes: int = 0
-    nursery: str = ""
-    """The socket of the process from which it is forked; empty: it is exec'ed."""
-    standby: bool = False
-    """Whether it is to take another worker's place, and gets no frames before it has."""
-
-
-class Worker(Protocol):
-    """A place where plugin code runs: a process, or on transport ``inline`` this one."""
-
-    pid: int
-
-    def start(self, plan: WorkerPlan) -> None:
-        """Begin; ``Ready`` or ``StartFailed`` follows."""
-
-    def serve(self, owner: Owner) -> None:
-        """From now on, tell this owner what happens."""
-
-    def send_batch(self, first_index: int, frames: Batch) -> None:
-        """Hand over frames; ``Done`` follows."""
-
-    def send_stop(self) -> None:
-        """Ask for ``on_unload``; ``Stopped`` follows."""
-
-    def send_snapshot(self) -> None:
-        """Ask for the plugin's state; ``SnapshotPart`` and ``SnapshotDone`` follow, or ``SwapFailed``."""
-
-    def send_restore(self, version: int, state: bytes | None) -> None:
-        """Let it take another worker's place, with its state if there is one; ``Restored`` or ``SwapFailed`` follow."""
-
-    @property
-    def answers_waiting(self) -> int:
-        """How many answers to its requests it has not taken yet."""
-
-    def answer(self, request_id: int, answer: RequestAnswer) -> None:
-        """Hand over a descriptor, which is closed here then, a reply of another plugin, or what refuses either."""
-
-    def mark(self) -> tuple[int, int]:
-        """Return (ring index, count) of the frames last started; a count of 0 means none."""
-
-    def exceeded(self) -> Death | None:
-        """Why the worker has to be ended now; ``None`` when it holds no more than its policy allows."""
-
-    def halt(self) -> None:
-        """End it now; what it has started can still be told. Idempotent; ``worker_gone`` is not called."""
-
-    def kill(self) -> None:
-        """End it now and release everything. Idempotent; ``worker_gone`` is not called."""
-
-
-class MarkPage:
-    """The small shared page in which a worker notes which frame it has started; it outlives both processes.
-
-    It is read, not mapped: a worker could cut the file short, and touching a mapping of it would then be fatal.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.ftruncate(self.fd, mmap.PAGESIZE)
-
-    def read(self) -> tuple[int, int]:
-        """Return (ring index, count) as the worker wrote them: untrusted numbers. (0, 0) if there is nothing."""
-        data = os.pread(self.fd, _MARK.size, 0)
-        if len(data) < _MARK.size:
-            return 0, 0
-        index, count = _MARK.unpack(data)
-        return index, count
-
-    def clear(self) -> None:
-        """Forget the last mark."""
-        os.pwrite(self.fd, bytes(_MARK.size), 0)
-
-    def close(self) -> None:
-        """Release the descriptor."""
-        os.close(self.fd)
 
 
 class WorkerLink:

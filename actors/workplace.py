@@ -10,7 +10,8 @@ from .home import Home
 from .inline_worker import InlineWorker
 from .lane_files import mark_path
 from .tray import BATCH_FRAMES, BATCHES_UNDER_WAY
-from .worker_link import Owner, Worker, WorkerLink, WorkerPlan
+from .worker import Owner, Worker, WorkerPlan
+from .worker_link import WorkerLink
 
 
 class Workplace:

@@ -11,7 +11,8 @@ from typing import Any
 import attrs
 
 from nyx_plugins.actors.deaths import Cause, Death
-from nyx_plugins.actors.worker_link import MarkPage, WorkerPlan
+from nyx_plugins.actors.mark_page import MarkPage
+from nyx_plugins.actors.worker import WorkerPlan
 from nyx_plugins.plugins.header import split_header
 from nyx_plugins.plugins.worker.answers import (
     Answer,

@@ -20,7 +20,7 @@ from nyx_plugins.actors.pace import Pace
 from nyx_plugins.actors.retiring import Retiring
 from nyx_plugins.actors.standing import Standing
 from nyx_plugins.actors.swapping import Swapping, Switch
-from nyx_plugins.actors.worker_link import Owner, WorkerPlan
+from nyx_plugins.actors.worker import Owner, WorkerPlan
 from nyx_plugins.actors.workplace import Workplace
 from nyx_plugins.config.errors import NyxPluginError
 from nyx_plugins.config.settings import LimitSettings, Settings
