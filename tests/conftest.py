@@ -150,6 +150,12 @@ def lend(lender: Lender, transport: str) -> Iterator[Callable[[Settings], Plugin
 
 
 @pytest.fixture
+def lent(lend: Callable[[Settings], PluginSystem]) -> PluginSystem:
+    """Return a running system with default settings, which tests before may have used and the next ones will use."""
+    return lend(Settings(ceiling=_CEILING))
+
+
+@pytest.fixture
 def fault(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that makes a bundle of ``tests/faults/NAME.py``, with extra lines in manifest and sandbox."""
 

@@ -75,6 +75,12 @@ def bundle(tmp_path: Path) -> Callable[..., PluginSettings]:
 
 
 @pytest.fixture
+def system(lent: PluginSystem) -> PluginSystem:
+    """Return a running system without plugins."""
+    return lent
+
+
+@pytest.fixture
 def pair(system: PluginSystem, bundle: Callable[..., PluginSettings]) -> PluginSystem:
     """Return a system with a plugin that asks and a store that it may ask."""
     tables = '[requires]\nstore = ">=1"\n[optional]\nmaps = ">=2"\n'

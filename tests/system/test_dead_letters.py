@@ -211,7 +211,7 @@ def test_where_none_can_be_kept(
         (lambda s: s.drop_dead_letters(1, "12"), TypeError),
     ],
 )
-def test_mistakes(system: PluginSystem, call: Callable[[PluginSystem], Any], error: type[Exception]) -> None:
+def test_mistakes(lent: PluginSystem, call: Callable[[PluginSystem], Any], error: type[Exception]) -> None:
     """Arguments that can't be meant are refused where they come in."""
     with pytest.raises(error):
-        call(system)
+        call(lent)

@@ -12,6 +12,12 @@ from nyx_plugins.config.settings import PluginSettings
 from nyx_plugins.plugins.errors import AlreadyLoaded, DependencyMissing
 
 
+@pytest.fixture
+def system(lent: PluginSystem) -> PluginSystem:
+    """Return a running system without plugins."""
+    return lent
+
+
 def test_an_id_that_is_taken_is_refused_and_its_holder_goes_on(
     system: PluginSystem, fault: Callable[..., Path]
 ) -> None:
