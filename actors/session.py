@@ -20,6 +20,7 @@ from ..plugins.errors import DispatchTimeout, SystemStopped
 from ..plugins.worker.jail.level import Enforcement
 from . import messages as m
 from ._thespian import Address
+from .drains import Drains
 from .endpoint import Endpoint
 from .events import ALL_STREAMS
 from .frame_rules import FrameRules
@@ -29,6 +30,7 @@ from .log_lines import write_plugin_lines
 from .pending import Pending
 from .questions import Ask
 from .receipt import Receipt
+from .sending import Sending
 from .series import Entry, Sendable, results
 from .subscription import Subscription
 from .traffic import Traffic
@@ -50,20 +52,14 @@ class Session:
         self._endpoint = endpoint
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._to_send = threading.Condition(self._lock)
-        self._turn = threading.RLock()
         self._traffic = Traffic(self.id, rules, self._changed, endpoint.supervisor)
         self._outbox = self._traffic.outbox
         self._directory: m.Attached | None = None
         self._inquiries = Inquiries()
-        self._drains: set[Pending[None]] = set()
+        self._drains = Drains(self._traffic)
+        self._sending = Sending(endpoint, self._traffic, self._lock, self.fail)
         self._after_news: Callable[[], None] = lambda: None
         self._subscriptions: list[Subscription] = []
-        self._sender: threading.Thread | None = None
-        self._sending = threading.Lock()
-        """Held by who is sending; taken before the other lock."""
-        self._is_due = False
-        """Whether there may be something to send, of which who is sending, or will, has been told."""
 
     # Life.
 
@@ -74,13 +70,11 @@ class Session:
         room in mailboxes before it asks for some.
         """
         self._endpoint.start(self._on_message)
-        if not self._endpoint.synchronous:
-            self._sender = threading.Thread(target=self._send_loop, name="nyx-plugins-send", daemon=True)
-            self._sender.start()
+        self._sending.start()
         attach = m.Attach(0, self._endpoint.address, self.id, os.getpid(), tuple(streams), sends)
         with self._lock:
             self._outbox.command(self._endpoint.supervisor, attach)
-        self._kick()
+        self._sending.kick()
         with self._changed:
             ready = self._wait_for(lambda: self._directory is not None and self._traffic.version >= 0, timeout)
         if not ready:
@@ -100,9 +94,9 @@ class Session:
             stopped = SystemStopped(reason)
             self._traffic.stop(stopped)
             self._inquiries.fail(stopped)
-            self._end_drains()
+            self._drains.settle()
             self._changed.notify_all()
-            self._to_send.notify_all()
+            self._sending.end()
         for subscription in list(self._subscriptions):
             subscription.close()
         self._after_news()
@@ -114,10 +108,9 @@ class Session:
                 self._traffic.let_go()
                 self._outbox.gather()
                 self._outbox.command(self._endpoint.supervisor, m.Detach(self.id))
-        self._kick()
+        self._sending.kick()
         self.fail(reason)
-        if self._sender is not None and self._sender is not threading.current_thread():
-            self._sender.join(5.0)
+        self._sending.join(5.0)
         self._endpoint.close()
 
     @property
@@ -140,8 +133,8 @@ class Session:
                 return self._traffic.offer(frame_type, header, extra)
         finally:
             # A refusal is reported too. Who has been told already has yet to look at what was queued last.
-            if not self._is_due:
-                self._kick()
+            if not self._sending.is_due:
+                self._sending.kick()
 
     def enter(self, frame_type: int, header: bytes, extra: m.Extra | None = None) -> Receipt | Waiter:
         """Queue a frame, or else let it wait for room behind those who do already. Raises what refuses it.
@@ -172,25 +165,19 @@ class Session:
     ) -> Receipt:
         """Queue a frame, waiting for room until ``deadline`` (monotonic); raises :class:`DispatchTimeout` then."""
         entry = self.enter(frame_type, header, extra)
-        self.push()
+        self._sending.push()
         return entry if isinstance(entry, Receipt) else self.result(entry, deadline - time.monotonic(), timeout)
 
     def flush(self) -> None:
         """Send what is queued, on a synchronous endpoint; else let the sending thread do it."""
-        self._kick()
+        self._sending.kick()
 
     def push(self) -> None:
         """Send what is queued on this thread, whose caller waits for what comes of it anyway.
 
         Where another thread is sending, the sending thread does it.
         """
-        if self._endpoint.synchronous or not self._sending.acquire(blocking=False):
-            self._kick()
-            return
-        try:
-            self._send_all()
-        finally:
-            self._sending.release()
+        self._sending.push()
 
     def drain(self, timeout: float | None) -> None:
         """Wait until every frame of this session has its outcome; raises DispatchTimeout, or SystemStopped."""
@@ -198,19 +185,8 @@ class Session:
 
     def drained(self) -> Pending[None]:
         """Return what is done once every frame has its outcome, and fails if the system takes outcomes with it."""
-        drained: Pending[None] = Pending()
         with self._lock:
-            self._drains.add(drained)
-            self._end_drains()
-        return drained
-
-    def _end_drains(self) -> None:
-        lost = self.stopped if self._traffic.lost else None
-        if not self._drains or (lost is None and self._traffic.outstanding()):
-            return
-        for drained in self._drains:
-            drained.succeed(None) if lost is None else drained.fail(lost)
-        self._drains.clear()
+            return self._drains.add()
 
     # Questions.
 
@@ -220,13 +196,13 @@ class Session:
         Raises the reply's error, :class:`SystemStopped`, or :class:`DispatchTimeout` naming what was asked.
         """
         inquiry = self._inquire(ask)
-        self.push()
+        self._sending.push()
         return self.result(inquiry, timeout, timeout)
 
     def post(self, ask: Ask) -> Inquiry:
         """Ask an actor and return what will hold the answer."""
         inquiry = self._inquire(ask)
-        self._kick()
+        self._sending.kick()
         return inquiry
 
     def _inquire(self, ask: Ask) -> Inquiry:
@@ -269,7 +245,7 @@ class Session:
             if not pending.done:
                 pending.fail(self._too_late(pending, timeout))
                 self._forget(pending)
-        self._kick()
+        self._sending.kick()
         self._after_news()
 
     def give_up(self, pending: Pending[Any]) -> None:
@@ -277,7 +253,7 @@ class Session:
         if not pending.done:
             with self._lock:
                 self._forget(pending)
-            self._kick()
+            self._sending.kick()
             self._after_news()
 
     def after_news(self, call: Callable[[], None]) -> None:
@@ -300,7 +276,7 @@ class Session:
             case Inquiry():
                 self._inquiries.forget(pending)
             case _:
-                self._drains.discard(pending)
+                self._drains.forget(pending)
 
     # What is known here.
 
@@ -333,53 +309,6 @@ class Session:
         self._changed.wait_for(lambda: ready() or self.stopped is not None, timeout)
         return ready()
 
-    # Sending.
-
-    def _kick(self) -> None:
-        if self._endpoint.synchronous:
-            # One thread at a time: what was taken first has to arrive first.
-            with self._turn:
-                while self.stopped is None and (work := self._take()) is not None:
-                    self._endpoint.send(*work)
-        else:
-            with self._lock:
-                self._tell_sender()
-
-    def _tell_sender(self) -> None:
-        """There may be something to send; the lock is held."""
-        if not self._is_due:
-            self._is_due = True
-            self._to_send.notify()
-
-    def _send_loop(self) -> None:
-        while True:
-            with self._to_send:
-                while not self._is_due:
-                    if self.stopped is not None:
-                        return
-                    self._to_send.wait()
-            with self._sending:
-                self._send_all()
-
-    def _send_all(self) -> None:
-        """Send until there is nothing more; one thread at a time, so that what was queued first arrives first."""
-        while (work := self._take()) is not None:
-            try:
-                self._endpoint.send(*work)
-            except Exception as error:
-                _log.exception("a message to the system could not be sent")
-                self.fail(f"internal error: {error!r}")
-            except BaseException:
-                # How much of it was written nobody knows: nothing may follow it.
-                self.fail("it was interrupted while it sent a message")
-                raise
-
-    def _take(self) -> tuple[Address, Any] | None:
-        with self._lock:
-            work = self._outbox.next()
-            self._is_due = work is not None
-            return work
-
     # Receiving.
 
     def _on_message(self, message: m.SessionMessage) -> None:
@@ -398,9 +327,9 @@ class Session:
         else:
             with self._changed:
                 self._note(message)
-                self._end_drains()
+                self._drains.settle()
                 self._changed.notify_all()
-                self._tell_sender()
+                self._sending.tell()
             self._after_news()
             # One of the actors may wait for what this has to say, below on the stack.
             self.flush()
@@ -437,6 +366,6 @@ class Session:
             self._after_news()
         with self._lock:
             self._outbox.command(message.source, m.DeliverySeen(self.id, message.stream))
-            self._tell_sender()
+            self._sending.tell()
         if self._endpoint.synchronous:
-            self._kick()
+            self._sending.kick()

@@ -170,7 +170,7 @@ class Client:
         self._world.set_alarm(self.process, number, AGAIN_S)
 
     def _send_next(self) -> None:
-        work = self.session._take()
+        work = self.session._sending._take()
         if work is None:
             self._dirty = False
         else:

@@ -1,0 +1,107 @@
+"""How the messages of a session go out: one thread at a time, so that what was queued first arrives first."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ._thespian import Address
+from .endpoint import Endpoint
+from .traffic import Traffic
+
+_log = logging.getLogger("nyx_plugins.session")
+
+
+class Sending:
+    """Sends what is in the outbox: on a thread of its own, or on one whose caller waits anyway.
+
+    On a synchronous endpoint there is no such thread. ``lock`` is the session's; ``fail`` ends it for a reason.
+    """
+
+    def __init__(self, endpoint: Endpoint, traffic: Traffic, lock: threading.Lock, fail: Callable[[str], None]) -> None:
+        self._endpoint = endpoint
+        self._traffic = traffic
+        self._lock = lock
+        self._fail = fail
+        self._to_send = threading.Condition(lock)
+        self._turn = threading.RLock()
+        self._is_taken = threading.Lock()
+        """Held by who is sending; taken before the other lock."""
+        self.is_due = False
+        """Whether there may be something to send, of which who is sending, or will, has been told."""
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread, where there is to be one."""
+        if not self._endpoint.synchronous:
+            self._thread = threading.Thread(target=self._loop, name="nyx-plugins-send", daemon=True)
+            self._thread.start()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the end of the thread, which comes when the session has ended."""
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+
+    def kick(self) -> None:
+        """Send what is queued, on a synchronous endpoint; else let the thread do it."""
+        if self._endpoint.synchronous:
+            # One thread at a time: what was taken first has to arrive first.
+            with self._turn:
+                while self._traffic.stopped is None and (work := self._take()) is not None:
+                    self._endpoint.send(*work)
+        else:
+            with self._lock:
+                self.tell()
+
+    def push(self) -> None:
+        """Send what is queued on this thread, whose caller waits for what comes of it anyway.
+
+        Where another thread is sending, the sending thread does it.
+        """
+        if self._endpoint.synchronous or not self._is_taken.acquire(blocking=False):
+            self.kick()
+            return
+        try:
+            self._send_all()
+        finally:
+            self._is_taken.release()
+
+    def tell(self) -> None:
+        """There may be something to send; the lock is held."""
+        if not self.is_due:
+            self.is_due = True
+            self._to_send.notify()
+
+    def end(self) -> None:
+        """The session has ended; the lock is held."""
+        self._to_send.notify_all()
+
+    def _loop(self) -> None:
+        while True:
+            with self._to_send:
+                while not self.is_due:
+                    if self._traffic.stopped is not None:
+                        return
+                    self._to_send.wait()
+            with self._is_taken:
+                self._send_all()
+
+    def _send_all(self) -> None:
+        while (work := self._take()) is not None:
+            try:
+                self._endpoint.send(*work)
+            except Exception as error:
+                _log.exception("a message to the system could not be sent")
+                self._fail(f"internal error: {error!r}")
+            except BaseException:
+                # How much of it was written nobody knows: nothing may follow it.
+                self._fail("it was interrupted while it sent a message")
+                raise
+
+    def _take(self) -> tuple[Address, Any] | None:
+        with self._lock:
+            work = self._traffic.outbox.next()
+            self.is_due = work is not None
+            return work
