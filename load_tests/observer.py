@@ -74,7 +74,8 @@ class Observer(threading.Thread):
         self._tracks: dict[tuple[int, str], _Track] = {}
         self._columns: dict[tuple[str, str], list[tuple[float, float]]] = {}
         self._memory_at, self._memory_cost = 0.0, 0.0
-        self.on_look: Callable[[int], None] = lambda depth: None
+        self._before = (0.0, 0)
+        self.on_look: Callable[[float, int], None] = lambda per_s, depth: None
 
     def run(self) -> None:
         """Look until told to stop, and a last time then."""
@@ -114,8 +115,16 @@ class Observer(threading.Thread):
         self._add("files", "bytes", at_s, kernel.folder_bytes(self._stage.folder))
         if (held := kernel.socket_bytes(sockets)) is not None:
             self._add("sockets", "bytes", at_s, held)
-        self.on_look(sum(each.in_mailbox for each in stats.values()))
+        self._tell(at_s, stats)
         return time.process_time() - cpu
+
+    def _tell(self, at_s: float, stats: Mapping[str, PluginStats]) -> None:
+        before_s, before = self._before
+        processed = sum(each.messages_processed for each in stats.values())
+        self._before = at_s, processed
+        # It is less where a plugin was unloaded.
+        per_s = max(0, processed - before) / max(1e-9, at_s - before_s)
+        self.on_look(per_s, sum(each.in_mailbox for each in stats.values()))
 
     def _ask(self) -> dict[str, PluginStats]:
         asked = {place.label: self._pool.submit(self._stats, place) for place in self._stage.places}

@@ -18,8 +18,8 @@ from .underway import Underway, clock
 NS = arrivals.NS
 # How often a client that has nothing to do looks whether it is to stop.
 LOOK_NS = 100_000_000
-# How long one whose frames were all refused waits before the next.
-PAUSE_S = 0.001
+# How long one whose frames were refused waits for an outcome before it sends again.
+PAUSE_S = 0.01
 
 
 class Sender:
@@ -91,7 +91,8 @@ class Sender:
         phase, count = self._phase, self._phase.batch
         if len(self._underway) and len(self._underway) + count > phase.window:
             self._underway.wait(1, LOOK_NS / NS)
-        elif self._send([clock()] * count) == count:
+        elif self._send([clock()] * count):
+            # Some have found no room, and the next would not either.
             self._underway.wait(1, PAUSE_S)
 
     # Both.

@@ -34,7 +34,7 @@ class Lines:
         """Say it."""
         self._console.print(text, highlight=False, soft_wrap=True, markup=False)
 
-    def depth(self, frames: int) -> None:
+    def look(self, per_s: float, depth: int) -> None:
         """That changes too often to be said."""
 
 
@@ -46,10 +46,10 @@ class Bar:
             TextColumn("{task.description}"),
             BarColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[depth]}"),
+            TextColumn("{task.fields[seen]}"),
         )
         self._progress = Progress(*columns, console=console, transient=True)
-        self._task = self._progress.add_task("starting", total=None, depth="")
+        self._task = self._progress.add_task("starting", total=None, seen="")
         self._begun, self._over = time.monotonic(), threading.Event()
         self._thread = threading.Thread(target=self._fill, daemon=True)
 
@@ -66,15 +66,15 @@ class Bar:
     def phase(self, text: str, seconds: float = 0.0) -> None:
         """Begin again."""
         self._begun = time.monotonic()
-        self._progress.reset(self._task, total=seconds or None, description=text, depth="")
+        self._progress.reset(self._task, total=seconds or None, description=text, seen="")
 
     def note(self, text: str) -> None:
         """Say it above the bar."""
         self._progress.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
-    def depth(self, frames: int) -> None:
-        """Show how many frames are in mailboxes."""
-        self._progress.update(self._task, depth=f"{frames:,} in mailboxes")
+    def look(self, per_s: float, depth: int) -> None:
+        """Show how fast frames are processed, and how many are in mailboxes."""
+        self._progress.update(self._task, seen=f"{per_s:,.0f} frames/s, {depth:,} in mailboxes")
 
     def _fill(self) -> None:
         while not self._over.wait(LOOK_S):

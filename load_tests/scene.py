@@ -22,8 +22,8 @@ class Show(Protocol):
     def note(self, text: str) -> None:
         """Say something that stays."""
 
-    def depth(self, frames: int) -> None:
-        """So many frames are in mailboxes now."""
+    def look(self, per_s: float, depth: int) -> None:
+        """So many frames were processed in a second just now, and so many are in mailboxes."""
 
 
 class Silence:
@@ -35,7 +35,7 @@ class Silence:
     def note(self, text: str) -> None:
         """Show nothing."""
 
-    def depth(self, frames: int) -> None:
+    def look(self, per_s: float, depth: int) -> None:
         """Show nothing."""
 
 

@@ -56,7 +56,7 @@ class _Traffic:
         measured = phases[0].measured / NS
         director = Director(self._stage, scenario.events, began, measured)
         observer = Observer(self._stage, self._clients.roles, began, scenario.sample_s)
-        observer.on_look = self._scene.show.depth
+        observer.on_look = self._scene.show.look
         self._show(began)
         observer.start()
         director.start()

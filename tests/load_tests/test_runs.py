@@ -25,6 +25,7 @@ from nyx_plugins.load_tests.__main__ import main
 from nyx_plugins.load_tests.reading import read
 from nyx_plugins.load_tests.result import Result
 from nyx_plugins.load_tests.run import run
+from nyx_plugins.load_tests.scenario import parse
 
 STALL_S = 1.0
 SMALL = {"rounds": 1, "warm_up_s": 0.2, "duration_s": 1.0, "calibrate_s": 0.3, "sample_s": 0.2, "clients": 1}
@@ -93,13 +94,14 @@ def test_frames_of_a_capture_are_sent_again_and_again() -> None:
 
 def test_requests_and_lists_are_sent_by_several_clients() -> None:
     """In a closed loop each has no more under way than its window."""
-    changes: dict[str, Any] = {"clients": 2, "duration_s": 0.5}
-    variants = {"lists of 256": {"batch": 4, "window": 8}, "requests": {"window": 1}}
-    [measured] = small("throughput", **changes, variants=variants).rounds
-    assert all(measured.metrics[f"processed_per_s [{name}]"].value > 0 for name in variants)
-    assert (
-        max(value for each in measured.series if each.name == "mailbox 1 [lists of 256]" for value in each.values) <= 16
+    text = (
+        'name = "both"\ndescription = "Both."\nplugins.work = { reply_bytes = 8 }\n'
+        'variants.requests = { call = "request" }\nvariants.lists = { clients = 2, batch = 4, window = 8 }\n'
     )
+    [measured] = run(parse(text, "both.toml", "/", {**SMALL, "duration_s": 0.5})).rounds
+    assert all(measured.metrics[f"processed_per_s [{name}]"].value > 0 for name in ("requests", "lists"))
+    depths = [each.values for each in measured.series if each.name == "mailbox 1 [lists]"]
+    assert depths and max(map(max, depths)) <= 16
 
 
 def test_plugins_are_started_and_unloaded() -> None:

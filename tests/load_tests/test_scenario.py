@@ -6,13 +6,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from nyx_plugins.load_tests import library
 from nyx_plugins.load_tests.bundles import to_toml
 from nyx_plugins.load_tests.drivers import find
 from nyx_plugins.load_tests.errors import ScenarioError
-from nyx_plugins.load_tests.scenario import Plan, parse
+from nyx_plugins.load_tests.scenario import Event, Limit, Plan, PluginGroup, Scenario, parse
 
 GOOD = 'name = "mine"\ndescription = "Mine."\n[plugins.work]\ncapacity = 10\n'
 
@@ -135,3 +136,22 @@ def test_manifests_are_written_as_toml() -> None:
     """Whatever a scenario may put into one comes out again."""
     table = {"name": 'a "b"\n', "capacity": 5, "flag": True, "list": ["x", 1.5], "sandbox": {"wall_time_s": 5.0}}
     assert tomllib.loads(to_toml(table)) == table
+
+
+# The manual.
+
+MANUAL = (Path(__file__).parents[2] / "docs" / "load-tests.md").read_text(encoding="utf-8")
+
+
+def test_the_scenario_of_the_manual_can_be_used() -> None:
+    """Whoever copies it has a scenario."""
+    [text] = [block.partition("```")[0] for block in MANUAL.split("```toml\n")[1:] if block.startswith("name")]
+    swaps = parse(text, "load-tests.md", "/").scenario
+    assert (swaps.name, swaps.plugins["work"].count, swaps.events[0].do) == ("swaps", 2, "swap")
+
+
+def test_the_manual_names_every_key_and_every_scenario() -> None:
+    """Those of a scenario, of a group of plugins, of an event and of a limit."""
+    keys = {name for kind in (Scenario, PluginGroup, Event, Limit) for name in attrs.fields_dict(kind)}
+    assert [key for key in keys if f"`{key}`" not in MANUAL and f"`{key}." not in MANUAL] == []
+    assert [name for name in library.shipped() if f"| `{name}` |" not in MANUAL] == []
