@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
 import attrs
 
 from . import messages as m
@@ -11,10 +9,10 @@ from ._thespian import Address
 from .answers import Answers
 from .durability import OnDisk, Volatile
 from .lanes import Lanes
+from .owner import Owner
 from .pausing import Pausing
 from .reception import Reception
 from .remarks import Remarks
-from .standing import Standing
 from .succession import Succession
 from .word_book import Words
 
@@ -22,27 +20,6 @@ from .word_book import Words
 CONFIRM_S = 1.0
 DRAIN_ALARM = "drain"
 CONFIRM_ALARM = "confirmed"
-
-
-class Owner(Protocol):
-    """What a closing needs of its actor."""
-
-    @property
-    def plan(self) -> m.StartPlugin:
-        """What the plugin was started with."""
-
-    @property
-    def standing(self) -> Standing:
-        """How it stands."""
-
-    def send(self, target: Address, message: Any) -> None:
-        """Send a message."""
-
-    def alarm(self, name: object, after_s: float) -> None:
-        """Call :meth:`Closing.on_alarm` after so many seconds."""
-
-    def cancel_alarm(self, name: object) -> None:
-        """See to it that this does not happen."""
 
 
 class Closing:

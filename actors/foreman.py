@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from typing import Any, Protocol
 
 from ..config.errors import NyxPluginError
 from ..plugins.errors import PluginFailed
@@ -14,32 +13,14 @@ from ._thespian import Address
 from .closing import Closing
 from .deaths import Death
 from .lanes import Lanes
+from .owner import Owner
 from .pausing import Pausing
 from .plans import child_spec
 from .reception import Reception
 from .remarks import Remarks
 from .scaling import Scaling
-from .standing import Standing
 from .succession import Succession
 from .supervision import GiveUp, Restart, Stay, Verdict, decide
-
-
-class Owner(Protocol):
-    """What a foreman needs of its actor."""
-
-    @property
-    def plan(self) -> m.StartPlugin:
-        """What the plugin was started with."""
-
-    @property
-    def standing(self) -> Standing:
-        """How it stands."""
-
-    def send(self, target: Address, message: Any) -> None:
-        """Send a message."""
-
-    def alarm(self, name: object, after_s: float) -> None:
-        """Call :meth:`Foreman.rescale` after so many seconds when ``name`` is ``scaling.ALARM``."""
 
 
 class Foreman:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
 
 import attrs
 
 from ..config.errors import NyxPluginError
 from ..plugins.errors import RefusalLost
 from . import messages as m
-from ._thespian import Address
 from .answers import Answers
 from .durability import OnDisk, Volatile
 from .frames import Frames
@@ -18,23 +16,8 @@ from .inheritance import kept
 from .lanes import Lanes
 from .letter_office import LetterOffice
 from .outcome_keeper import OutcomeKeeper
+from .owner import Owner
 from .scaling import Scaling
-from .standing import Standing
-
-
-class Owner(Protocol):
-    """What a reception needs of its actor."""
-
-    @property
-    def plan(self) -> m.StartPlugin:
-        """What the plugin was started with."""
-
-    @property
-    def standing(self) -> Standing:
-        """Whether it takes frames."""
-
-    def send(self, target: Address, message: Any) -> None:
-        """Send a message."""
 
 
 @attrs.frozen(eq=False)

@@ -281,7 +281,7 @@ def test_a_request_that_is_late_leaves_its_receipt(run: Callable[..., Any], load
             await system.drain(0.01)
         await system.resume(P)
         outcomes = await asyncio.gather(receipt.outcome(LONG_S), receipt.outcome(LONG_S), receipt.wait_accepted(LONG_S))
-        assert outcomes[0] is outcomes[1] and outcomes[0].reply == b"patience"
+        assert outcomes[0] == outcomes[1] and outcomes[0].reply == b"patience"
 
     run(main)
 
