@@ -18,7 +18,7 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-all lint suite coverage fuzz simulate chaos bench conformance format links compile clean
+.PHONY: help demo test test-all lint suite coverage fuzz simulate chaos bench growth conformance format links compile clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -87,6 +87,10 @@ simulate: $(VENV)/dev.stamp compile ## a system in one process under SEEDS=10000
 # On a quiet machine, please. `pip install -e ".[peers]"` before it for the ratios to Ray and xoscar.
 bench: $(VENV)/dev.stamp compile ## the table of targets, against other systems in the same run; takes five to ten minutes
 	$(BIN)/python -P -m nyx_plugins.load_tests bench --output $(OUTPUT) </dev/null
+
+growth: OUTPUT = docs/performance/growth
+growth: $(VENV)/dev.stamp compile ## draw how cost grows with batches, frames, plugins, clients and mailboxes; takes minutes
+	$(BIN)/python -P -m nyx_plugins.load_tests growth --output $(OUTPUT) </dev/null
 
 # Most of these tests sleep most of the time. What fails is tried again by itself: their patience is short, and other
 # programs may be at work.

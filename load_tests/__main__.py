@@ -15,6 +15,7 @@ COMMANDS = {
     "compare": ("compare.command", "compare", "Tell whether one result is worse than another."),
     "gate": ("gate.command", "gate", "Tell whether this checkout is slower than a revision of it."),
     "bench": ("bench.command", "bench", "Measure what is to be reached, against others in the same run."),
+    "growth": ("growth.command", "growth", "Draw how cost grows with batches, frames, plugins, clients, mailboxes."),
     "peers": ("peers.command", "peers", "Do the same work with other systems, and say who guarantees what."),
     "chaos": ("chaos.command", "chaos", "Kill random processes under load, and prove that nothing was lost."),
     "recovery": ("recovery", "recovery", "Measure how long it takes until all is well after a process was killed."),

@@ -34,6 +34,7 @@ def peers(names: Sequence[str], rounds: int, seconds: float, output: Path | None
     if console.width < WIDTH:
         console.width = WIDTH
     console.print(table.figures_table(comparison, entries), "")
+    console.print(table.figures_table(comparison, entries, table.COSTS), "")
     console.print(table.features_table(entries), "")
     for line in table.notes(comparison, entries):
         console.print(line, markup=False, highlight=False)

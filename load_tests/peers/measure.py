@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+
+from nyx_plugins.actors.processes import descendants
+from nyx_plugins.load_tests.kernel import look
 
 from .peer import Peer
 
@@ -92,7 +96,9 @@ def figures_of(peer: Peer, task: Task) -> Figures:
     for discipline in disciplines(counted, task.largest_window, task.sizes):
         if discipline.name not in best:
             best[discipline.name] = discipline.best_window(task.seconds * TRIAL_SHARE)
+        sent, used_s = counted.sent, processors_s()
         values[discipline.name] = discipline.rate(best[discipline.name], task.seconds)
+        values[cost_name(discipline.name)] = (processors_s() - used_s) / (counted.sent - sent) * 1e6
     counted.check()
     return Figures(values, best)
 
@@ -143,6 +149,17 @@ def batch_name(size: int) -> str:
     return f"lists_{size}"
 
 
+def cost_name(discipline: str) -> str:
+    """Return how the time of processors is called that a frame takes in this discipline, in microseconds."""
+    return f"{discipline}_cpu_us"
+
+
+def processors_s() -> float:
+    """Add up the time of processors that this process and all below it have used, in seconds."""
+    looks = map(look, [os.getpid(), *descendants(os.getpid())])
+    return sum(seen.cpu_s for seen in looks if seen is not None)
+
+
 def calls(counted: Counted, seconds: float) -> dict[str, float]:
     """Send one frame at a time, after a warm-up of a tenth."""
     once = statistics.median(counted.call(10))
@@ -174,25 +191,25 @@ class Counted:
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
-        self._before, self._sent = peer.processed(), 0
+        self._before, self.sent = peer.processed(), 0
 
     def call(self, count: int) -> list[float]:
         """Send one at a time."""
-        self._sent += count
+        self.sent += count
         return self._peer.call(count)
 
     def pipeline(self, count: int, window: int) -> float:
         """Send one frame per message."""
-        self._sent += count
+        self.sent += count
         return self._peer.pipeline(count, window)
 
     def batch(self, size: int, count: int, window: int) -> float:
         """Send lists."""
-        self._sent += count * size
+        self.sent += count * size
         return self._peer.batch(count, size, window)
 
     def check(self) -> None:
         """Raise :class:`FramesLost` unless all were decoded."""
         decoded = self._peer.processed() - self._before
-        if decoded != self._sent:
-            raise FramesLost(f"{decoded:,} of {self._sent:,} frames were decoded")
+        if decoded != self.sent:
+            raise FramesLost(f"{decoded:,} of {self.sent:,} frames were decoded")

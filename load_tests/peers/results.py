@@ -10,7 +10,7 @@ import attrs
 
 from nyx_plugins.load_tests.result import Better, Metric
 
-from .measure import CALL, PIPELINE, SIZES, batch_name
+from .measure import CALL, PIPELINE, SIZES, batch_name, cost_name
 from .roster import OURS
 
 
@@ -24,11 +24,15 @@ class Quantity:
 
 
 QUANTITIES: Mapping[str, Quantity] = {
-    "call_p50_us": Quantity("one at a time, p50", "us", Better.LOWER),
-    "call_p99_us": Quantity("one at a time, p99", "us", Better.LOWER),
-    CALL: Quantity("one at a time"),
-    PIPELINE: Quantity("one frame per call"),
+    "call_p50_us": Quantity("single, p50", "us", Better.LOWER),
+    "call_p99_us": Quantity("single, p99", "us", Better.LOWER),
+    CALL: Quantity("single"),
+    PIPELINE: Quantity("one per call"),
     **{batch_name(size): Quantity(f"lists of {size}") for size in SIZES},
+    **{
+        cost_name(name): Quantity(title, "CPU us/frame", Better.LOWER)
+        for name, title in ((PIPELINE, "one per call"), *((batch_name(size), f"lists of {size}") for size in SIZES))
+    },
     "ready_s": Quantity("started and answering", "s", Better.LOWER),
 }
 

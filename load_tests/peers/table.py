@@ -8,25 +8,23 @@ import attrs
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from .measure import PIPELINE, SIZES, batch_name
+from .measure import PIPELINE, SIZES, batch_name, cost_name
 from .results import QUANTITIES, Cell, Comparison
 from .roster import OURS, TITLES, Entry
 
 COLUMNS = ("call_p50_us", "call_p99_us", PIPELINE, *map(batch_name, SIZES))
+COSTS = (cost_name(PIPELINE), *(cost_name(batch_name(size)) for size in SIZES))
 
 
-def figures_table(comparison: Comparison, entries: Sequence[Entry]) -> Table:
-    """Lay out the figures; a peer without any says why."""
+def figures_table(comparison: Comparison, entries: Sequence[Entry], columns: Sequence[str] = COLUMNS) -> Table:
+    """Lay out figures; :func:`notes` say why a peer has none."""
     table = Table(box=SIMPLE_HEAD, show_edge=False)
-    table.add_column("frames of 200 bytes\n(how many times ours)", no_wrap=True)
-    for key in COLUMNS:
+    table.add_column("frames of 200 bytes\n(x: of ours)", no_wrap=True)
+    for key in columns:
         table.add_column(f"{QUANTITIES[key].title},\n{QUANTITIES[key].unit}", justify="right", no_wrap=True)
     for entry in entries:
-        cells = comparison.row(entry.key, COLUMNS)
-        shown = [cell_text(cell, entry.key == OURS) for cell in cells]
-        if all(cell.value is None for cell in cells):
-            shown = ["-"] * len(cells)
-        table.add_row(entry.title, *shown)
+        cells = comparison.row(entry.key, columns)
+        table.add_row(entry.title, *(cell_text(cell, entry.key == OURS) for cell in cells))
     return table
 
 
@@ -34,7 +32,7 @@ def cell_text(cell: Cell, is_ours: bool) -> str:
     """Return a figure, and how many times ours it is."""
     if cell.value is None:
         return "-"
-    figure = f"{cell.value:,.0f}"
+    figure = f"{cell.value:,.0f}" if cell.value >= 100 else f"{cell.value:.3g}"
     return figure if is_ours or cell.ratio is None else f"{figure} ({ratio_text(cell.ratio)})"
 
 

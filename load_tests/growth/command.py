@@ -1,0 +1,42 @@
+"""``python -m nyx_plugins.load_tests growth``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from nyx_plugins.load_tests.peers.document import begin, document
+from nyx_plugins.load_tests.reading import FILE_NAME, read
+from nyx_plugins.load_tests.result import Metric, write
+
+from .points import measure_all
+from .sweeps import SWEEPS
+
+
+@click.command()
+@click.option("--sweep", "names", type=click.Choice(list(SWEEPS)), multiple=True, help="Only these.")
+@click.option("--seconds", type=click.FloatRange(0.1), default=2.0, show_default=True, help="For each point.")
+@click.option("--again", is_flag=True, help="Measure nothing, and draw what is in the folder.")
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="A folder.")
+def growth(names: Sequence[str], seconds: float, again: bool, output: Path) -> None:
+    """Measure and draw how cost grows with batches, frames, plugins, clients and mailboxes."""
+    from .plots import draw  # drawing takes a second to import, and the help is read without
+
+    output.mkdir(parents=True, exist_ok=True)
+    sweeps = [SWEEPS[name] for name in names or SWEEPS]
+    metrics = read(output).rounds[0].metrics if again else _measured(names or list(SWEEPS), seconds, output)
+    for picture in draw(metrics, sweeps, output):
+        click.echo(str(picture))
+
+
+def _measured(names: Sequence[str], seconds: float, output: Path) -> dict[str, Metric]:
+    beginning = begin()
+    metrics, failures = measure_all([SWEEPS[name] for name in names], seconds, lambda text: click.echo(text, err=True))
+    for point, reason in failures.items():
+        click.echo(f"{point}: {reason}", err=True)
+    settings = {"seconds": seconds, "sweeps": list(names), "failures": failures}
+    text = "How cost grows with batches, frames, plugins, clients and mailboxes."
+    write(document("growth", text, beginning, [metrics], settings), output / FILE_NAME)
+    return metrics

@@ -1,0 +1,60 @@
+"""One point of a curve: a run of the scenario ``throughput``, in processes of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from nyx_plugins.load_tests.keeper import Work, WorkFailed, kept
+from nyx_plugins.load_tests.library import load
+from nyx_plugins.load_tests.result import Better, Metric
+from nyx_plugins.load_tests.run import COMPLETED, run
+from nyx_plugins.load_tests.scenario import merged
+
+from .sweeps import Sweep
+
+SCENARIO = "throughput"
+TIMEOUT_S = 150.0
+RATE = "processed_per_s"
+MEMORY, PLUGIN_MEMORY = "memory_bytes", "memory_bytes_per_plugin"
+CPU = {
+    f"cpu_us_per_frame.{role.replace(' ', '_')}": role for role in ("client", "dispatcher", "plugin actor", "worker")
+}
+KEPT = (RATE, MEMORY, PLUGIN_MEMORY, *CPU)
+Metrics: TypeAlias = dict[str, Metric]
+
+
+def measure(directory: Path, changes: Mapping[str, Any]) -> dict[str, tuple[float, str, str]]:
+    """Run the scenario once, changed; return what is kept of its metrics: value, unit and direction."""
+    result = run(load(SCENARIO, changes))
+    if result.ended != COMPLETED:
+        raise RuntimeError(result.ended)
+    found = result.rounds[0].metrics
+    return {name: (found[name].value, found[name].unit, str(found[name].better)) for name in KEPT if name in found}
+
+
+def measure_all(sweeps: Sequence[Sweep], seconds: float, note: Callable[[str], None]) -> tuple[Metrics, dict[str, str]]:
+    """Measure every point for so many seconds; return metrics, named as those of variants, and reasons of failures."""
+    metrics, failures = Metrics(), dict[str, str]()
+    for sweep, value in _points(sweeps):
+        point = sweep.point(value)
+        note(point)
+        try:
+            metrics |= {f"{name} [{point}]": each for name, each in _measured(sweep, value, seconds).items()}
+        except WorkFailed as failure:
+            failures[point] = str(failure)
+    return metrics, failures
+
+
+def _points(sweeps: Sequence[Sweep]) -> Iterator[tuple[Sweep, int]]:
+    for sweep in sweeps:
+        for value in sweep.values:
+            yield sweep, value
+
+
+def _measured(sweep: Sweep, value: int, seconds: float) -> Metrics:
+    short = {"rounds": 1, "warm_up_s": seconds / 2, "duration_s": seconds}
+    changes = merged(short, sweep.changes(value))
+    found = kept(Work(f"{__name__}:measure", {"changes": changes}, TIMEOUT_S))
+    return {name: Metric(number, unit, Better(better)) for name, (number, unit, better) in found.items()}
