@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .work import frames, half, one_at_a_time, windowed
+
+Message = TypeVar("Message")
 
 
 class FuturesPeer:
@@ -50,12 +53,6 @@ class FuturesPeer:
         return windowed(lambda: pending.append(self.submit(turn())), acknowledged, count, window)
 
 
-def rotation(messages: Sequence[Any]) -> Callable[[], Any]:
+def rotation(messages: Sequence[Message]) -> Callable[[], Message]:
     """Return a function that gives these messages in turn."""
-    queue = deque(messages)
-
-    def turn() -> Any:
-        queue.rotate(-1)
-        return queue[0]
-
-    return turn
+    return cycle(messages).__next__

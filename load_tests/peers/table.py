@@ -21,7 +21,7 @@ def figures_table(comparison: Comparison, entries: Sequence[Entry], columns: Seq
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     table.add_column("frames of 200 bytes\n(x: of ours)", no_wrap=True)
     for key in columns:
-        table.add_column(f"{QUANTITIES[key].title},\n{QUANTITIES[key].unit}", justify="right", no_wrap=True)
+        table.add_column(f"{QUANTITIES[key].title}\n{QUANTITIES[key].unit}", justify="right", no_wrap=True)
     for entry in entries:
         cells = comparison.row(entry.key, columns)
         table.add_row(entry.title, *(cell_text(cell, entry.key == OURS) for cell in cells))
