@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from nyx_plugins.load_tests.peers.document import Beginning, begin, document
+from nyx_plugins.load_tests.peers.document import Beginning, Ending, begin, document
 from nyx_plugins.load_tests.reading import FILE_NAME
 from nyx_plugins.load_tests.report import write_report
 from nyx_plugins.load_tests.result import Check, Result, write
@@ -26,22 +26,23 @@ PAGE = "targets.md"
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Write result and report there.")
 def bench(rounds: int, output: Path | None) -> None:
     """Measure what is to be reached, against others in the same run; the exit code is 1 when something is not."""
-    beginning, subject = begin(), Bench()
-    subject.run(rounds, lambda text: click.echo(text, err=True))
+    beginning, ending, subject = begin(), Ending(), Bench()
+    with ending:
+        subject.run(rounds, lambda text: click.echo(text, err=True))
     rows = judge_all(subject.figures(), subject.reasons)
     Console().print(as_table(rows))
     if output is not None:
-        save(output, rows, result_of(subject, rows, beginning, rounds))
+        save(output, rows, result_of(subject, rows, beginning, ending, rounds))
     if any(row.verdict is Verdict.NOT_MET for row in rows):
         click.get_current_context().exit(EXIT_NOT_MET)
 
 
-def result_of(subject: Bench, rows: Sequence[Row], beginning: Beginning, rounds: int) -> Result:
+def result_of(subject: Bench, rows: Sequence[Row], beginning: Beginning, ending: Ending, rounds: int) -> Result:
     """Return all figures of all rounds, and the targets as checks; the settings tell why one was not measured."""
     comparison = subject.comparison
     settings = {"rounds": rounds, "windows": comparison.windows, "missing": subject.reasons}
     text = "What this runtime is to reach, against others in the same run."
-    return document("bench", text, beginning, comparison.rounds, settings, list(checks(rows)))
+    return document("bench", text, beginning, ending, comparison.rounds, settings, list(checks(rows)))
 
 
 def checks(rows: Sequence[Row]) -> Iterator[Check]:

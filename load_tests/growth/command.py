@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from nyx_plugins.load_tests.peers.document import begin, document
+from nyx_plugins.load_tests.peers.document import Ending, begin, document
 from nyx_plugins.load_tests.reading import FILE_NAME, read
 from nyx_plugins.load_tests.result import Metric, write
 
-from .points import measure_all
+from .points import Growth
 from .sweeps import SWEEPS
 
 
@@ -32,11 +32,12 @@ def growth(names: Sequence[str], seconds: float, again: bool, output: Path) -> N
 
 
 def _measured(names: Sequence[str], seconds: float, output: Path) -> dict[str, Metric]:
-    beginning = begin()
-    metrics, failures = measure_all([SWEEPS[name] for name in names], seconds, lambda text: click.echo(text, err=True))
-    for point, reason in failures.items():
+    beginning, ending, found = begin(), Ending(), Growth()
+    with ending:
+        found.measure([SWEEPS[name] for name in names], seconds, lambda text: click.echo(text, err=True))
+    for point, reason in found.failures.items():
         click.echo(f"{point}: {reason}", err=True)
-    settings = {"seconds": seconds, "sweeps": list(names), "failures": failures}
+    settings = {"seconds": seconds, "sweeps": list(names), "failures": found.failures}
     text = "How cost grows with batches, frames, plugins, clients and mailboxes."
-    write(document("growth", text, beginning, [metrics], settings), output / FILE_NAME)
-    return metrics
+    write(document("growth", text, beginning, ending, [found.metrics], settings), output / FILE_NAME)
+    return found.metrics

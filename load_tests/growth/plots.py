@@ -80,9 +80,21 @@ def _cost(cost: Any, metrics: Mapping[str, Metric], sweep: Sweep) -> None:
     if not values:
         return
     heights = [[dict(zip(*layer, strict=True))[value] for value in values] for layer in layers.values()]
-    cost.stackplot(values, heights, labels=list(layers), colors=COLOURS[: len(layers)], alpha=0.85)
     _axes(cost, sweep, "microseconds of a processor per frame", thousands)
+    if sweep.name == "frame":
+        _lines(cost, values, list(layers), heights)
+    else:
+        cost.stackplot(values, heights, labels=list(layers), colors=COLOURS[: len(layers)], alpha=0.85)
     cost.legend(*_topmost_first(cost), loc="best")
+
+
+def _lines(cost: Any, values: Sequence[int], roles: Sequence[str], heights: Sequence[Sequence[float]]) -> None:
+    """From a few microseconds to thousands: only a logarithmic scale shows both, and nothing can be stacked on one."""
+    for role, colour, height in zip(roles, COLOURS, heights, strict=False):
+        cost.plot(values, height, marker="o", color=colour, label=role)
+    cost.set_ylim(auto=True)
+    cost.set_yscale("log")
+    cost.yaxis.set_major_formatter(FuncFormatter(thousands))
 
 
 def _topmost_first(axes: Any) -> tuple[list[Any], list[str]]:
@@ -100,7 +112,11 @@ def _memory(metrics: Mapping[str, Metric], sweep: Sweep) -> Figure:
     ):
         values, sizes = _curve(metrics, sweep, metric)
         axes.plot(values, [size / MIB for size in sizes], marker="o", color=COLOURS[0])
-        _axes(axes, sweep, label, thousands)
+        axes.set_xlabel("plugins")
+        axes.set_ylabel(label)
+        axes.yaxis.set_major_formatter(FuncFormatter(thousands))
+        axes.set_ylim(bottom=0)
+        axes.set_xlim(left=0)
     return figure
 
 

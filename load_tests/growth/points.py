@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import attrs
+
 from nyx_plugins.load_tests.keeper import Work, WorkFailed, kept
 from nyx_plugins.load_tests.library import load
 from nyx_plugins.load_tests.result import Better, Metric
@@ -34,17 +36,24 @@ def measure(directory: Path, changes: Mapping[str, Any]) -> dict[str, tuple[floa
     return {name: (found[name].value, found[name].unit, str(found[name].better)) for name in KEPT if name in found}
 
 
-def measure_all(sweeps: Sequence[Sweep], seconds: float, note: Callable[[str], None]) -> tuple[Metrics, dict[str, str]]:
-    """Measure every point for so many seconds; return metrics, named as those of variants, and reasons of failures."""
-    metrics, failures = Metrics(), dict[str, str]()
-    for sweep, value in _points(sweeps):
-        point = sweep.point(value)
-        note(point)
-        try:
-            metrics |= {f"{name} [{point}]": each for name, each in _measured(sweep, value, seconds).items()}
-        except WorkFailed as failure:
-            failures[point] = str(failure)
-    return metrics, failures
+@attrs.define
+class Growth:
+    """What was measured: metrics, named as those of variants, and by point why it has none."""
+
+    metrics: Metrics = attrs.field(factory=dict)
+    failures: dict[str, str] = attrs.field(factory=dict)
+
+    def measure(self, sweeps: Sequence[Sweep], seconds: float, note: Callable[[str], None]) -> None:
+        """Measure every point for so many seconds."""
+        for sweep, value in _points(sweeps):
+            point = sweep.point(value)
+            note(point)
+            try:
+                found = _measured(sweep, value, seconds)
+            except WorkFailed as failure:
+                self.failures[point] = str(failure)
+            else:
+                self.metrics |= {f"{name} [{point}]": each for name, each in found.items()}
 
 
 def _points(sweeps: Sequence[Sweep]) -> Iterator[tuple[Sweep, int]]:

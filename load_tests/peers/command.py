@@ -12,7 +12,8 @@ from nyx_plugins.load_tests.reading import FILE_NAME
 from nyx_plugins.load_tests.result import write
 
 from . import table
-from .document import begin, result_of
+from .document import Ending, begin, result_of
+from .results import Comparison
 from .roster import ENTRIES, OURS, PEERS
 from .run import compare
 
@@ -28,8 +29,9 @@ WIDTH = 132
 def peers(names: Sequence[str], rounds: int, seconds: float, output: Path | None) -> None:
     """Do the same work with other systems, and print how they compare."""
     entries = [entry for entry in ENTRIES if not names or entry.key in (OURS, *names)]
-    begun = begin()
-    comparison = compare(entries, rounds, seconds, lambda text: click.echo(text, err=True))
+    begun, ending, comparison = begin(), Ending(), Comparison()
+    with ending:
+        compare(comparison, entries, rounds, seconds, lambda text: click.echo(text, err=True))
     console = Console()
     if console.width < WIDTH:
         console.width = WIDTH
@@ -41,6 +43,6 @@ def peers(names: Sequence[str], rounds: int, seconds: float, output: Path | None
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         write(
-            result_of(comparison, begun, {"seconds": seconds, "peers": [entry.key for entry in entries]}),
+            result_of(comparison, begun, ending, {"seconds": seconds, "peers": [entry.key for entry in entries]}),
             output / FILE_NAME,
         )

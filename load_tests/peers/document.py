@@ -9,6 +9,7 @@ import attrs
 
 from nyx_plugins.load_tests.machine import machine, versions
 from nyx_plugins.load_tests.result import Check, Counts, Machine, Metric, Mode, Result, Round
+from nyx_plugins.load_tests.run import COMPLETED, INTERRUPTED
 
 from .results import Comparison
 
@@ -21,21 +22,37 @@ class Beginning:
     machine: Machine
 
 
+class Ending:
+    """How a run ends: what is done within this may be interrupted, and what was measured before is still there."""
+
+    def __init__(self) -> None:
+        self.text = COMPLETED
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, KeyboardInterrupt):
+            self.text = INTERRUPTED
+        return self.text == INTERRUPTED
+
+
 def begin() -> Beginning:
     """Look at the clock and at the machine."""
     return Beginning(datetime.now(UTC), machine())
 
 
-def result_of(comparison: Comparison, beginning: Beginning, settings: Mapping[str, object]) -> Result:
+def result_of(comparison: Comparison, beginning: Beginning, ending: Ending, settings: Mapping[str, object]) -> Result:
     """Return what was measured of all peers; the settings tell the windows, and why some have no figures."""
     told = {**settings, "windows": comparison.windows, "failures": comparison.failures}
-    return document("peers", "The same work with other systems.", beginning, comparison.rounds, told)
+    return document("peers", "The same work with other systems.", beginning, ending, comparison.rounds, told)
 
 
 def document(
     scenario: str,
     description: str,
     beginning: Beginning,
+    ending: Ending,
     rounds: Sequence[Mapping[str, Metric]],
     settings: Mapping[str, object],
     checks: Sequence[Check] = (),
@@ -46,7 +63,7 @@ def document(
         scenario,
         description,
         beginning.at.isoformat(timespec="seconds"),
-        "completed",
+        ending.text,
         Mode.CLOSED,
         False,
         beginning.machine,

@@ -24,9 +24,10 @@ def schedule(entries: Sequence[Entry], rounds: int) -> Iterator[tuple[int, Entry
             yield number + 1, entry
 
 
-def compare(entries: Sequence[Entry], rounds: int, seconds: float, note: Callable[[str], None]) -> Comparison:
+def compare(
+    comparison: Comparison, entries: Sequence[Entry], rounds: int, seconds: float, note: Callable[[str], None]
+) -> None:
     """Measure each peer ``rounds`` times, ``seconds`` for each figure; one that fails is not tried again."""
-    comparison = Comparison()
     for entry in entries:
         if reason := entry.missing():
             comparison.failures[entry.key] = reason
@@ -34,7 +35,6 @@ def compare(entries: Sequence[Entry], rounds: int, seconds: float, note: Callabl
         if entry.key not in comparison.failures:
             note(f"round {number} of {rounds}: {entry.title}")
             measure_once(comparison, number, entry, seconds, SIZES)
-    return comparison
 
 
 def measure_once(comparison: Comparison, number: int, entry: Entry, seconds: float, sizes: Sequence[int]) -> None:

@@ -83,7 +83,8 @@ def test_a_peer_that_does_not_come_up_is_said_so() -> None:
     late = Entry("late", "Late", f"{OURS}:OurPeer", PEERS[OURS].features, timeout_s=0.01)
     broken = Entry("broken", "Broken", "ours:Nobody", PEERS[OURS].features)
     missing = Entry("missing", "Missing", "ours:OurPeer", PEERS[OURS].features, "no_such_package", "peers")
-    comparison = run.compare([late, broken, missing], 2, 0.01, lambda text: None)
+    comparison = Comparison()
+    run.compare(comparison, [late, broken, missing], 2, 0.01, lambda text: None)
     assert comparison.failures["late"] == "not done within 0.01 s"
     assert comparison.failures["broken"].startswith("AttributeError: module ")
     assert comparison.failures["missing"] == "not installed: pip install 'nyx-plugins[peers]'"
@@ -220,6 +221,20 @@ def test_the_command_prints_tables_and_what_went_wrong(monkeypatch: pytest.Monke
         "round 1 of 2: multiprocessing.Queue",
         "round 2 of 2: this runtime, jailed",
     ]
+
+
+def test_what_was_measured_before_an_interrupt_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The result says that it was interrupted."""
+
+    def pretend(job: Work) -> object:
+        if job.arguments["peer"] != PEERS[OURS].function:
+            raise KeyboardInterrupt
+        return {"values": VALUES, "windows": {}}
+
+    monkeypatch.setattr(run, "kept", pretend)
+    assert CliRunner().invoke(main, ["peers", "--peer", "mp-queue", "--output", str(tmp_path)]).exit_code == 0
+    written = read(tmp_path)
+    assert (written.ended, len(written.rounds)) == ("interrupted", 1)
 
 
 def test_peers_take_turns_in_being_first() -> None:
