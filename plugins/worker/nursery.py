@@ -159,13 +159,9 @@ def _make_room(listener: int) -> int:
 def _become_worker(fd: int, add: Callable[[dict[str, str]], None]) -> NoReturn:
     try:
         os.setsid()
-        connection = socket(fileno=fd)
-        request, control, _, _ = connection.recvmsg(
-            MAX_REQUEST_BYTES, CMSG_SPACE(_MOST_DESCRIPTORS * _FD_BYTES), MSG_CMSG_CLOEXEC
-        )
-        connection.detach()
+        request, descriptors = _wanted(fd)
         if request:
-            _place([fd for _, _, content in control for fd in _descriptors(content)])
+            _place(descriptors)
             environment, packages = request.split(b"\0\0")
             _set_environment(environment)
             add(dict(_pairs(packages)))
@@ -173,6 +169,20 @@ def _become_worker(fd: int, add: Callable[[dict[str, str]], None]) -> NoReturn:
     except BaseException:
         sys.excepthook(*sys.exc_info())
     os._exit(1)
+
+
+def _wanted(fd: int) -> tuple[bytes, list[int]]:
+    """Read what it is to be; nothing if whoever wanted it has ended."""
+    connection = socket(fileno=fd)
+    try:
+        request, control, _, _ = connection.recvmsg(
+            MAX_REQUEST_BYTES, CMSG_SPACE(_MOST_DESCRIPTORS * _FD_BYTES), MSG_CMSG_CLOEXEC
+        )
+    except ConnectionError:
+        return b"", []
+    finally:
+        connection.detach()
+    return request, [number for _, _, content in control for number in _descriptors(content)]
 
 
 def _descriptors(content: bytes) -> list[int]:

@@ -315,3 +315,13 @@ def _holds(pid: int, text: str) -> bool:
                 if text.encode() in memory.read(end - begin):
                     return True
     return False
+
+
+def test_who_has_ended_without_a_word_wants_no_worker() -> None:
+    """A plugin actor that is killed leaves what it was told unread: that is no failure of the child."""
+    wants, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    child.send(b"who it is")
+    wants.close()
+    number = child.detach()
+    assert nursery_module._wanted(number) == (b"", [])
+    os.close(number)
