@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 import click
 
-from nyx_plugins.cli.failure import failure_of
+from nyx_plugins.cli.failure import Failure, Interrupted, failure_of
 from nyx_plugins.cli.usage import alike
 from nyx_plugins.config.errors import NyxPluginError
 
@@ -55,6 +56,12 @@ class Commands(click.Group):
                 return super().invoke(ctx)
         except NyxPluginError as error:
             raise failure_of(error) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # whoever reads the output has had enough of it: click ends in silence
+            raise Failure(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
+        except KeyboardInterrupt as error:
+            raise Interrupted("Interrupted: everything that was started has been stopped.") from error
 
 
 def _imported(module: str) -> Any:

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from ..reading import read_all
 from .comparison import compare as compare_results
 from .comparison import left_out
 from .share import share
-from .table import show
+from .table import console, show
 
 EXIT_WORSE = 1
 
@@ -31,9 +30,9 @@ def compare(first: Path, second: Path, max_regression: float, metrics: Sequence[
     """
     base, candidate = read_all(first), read_all(second)
     comparisons = compare_results(base, candidate, max_regression, metrics or ("*",))
-    console = Console()
-    show(comparisons, console, ("first", "second"), max_regression)
+    out = console()
+    show(comparisons, out, ("first", "second"), max_regression)
     for scenario in left_out(base, candidate):
-        console.print(f"note: {scenario} is on one side only, and left out", style="yellow", markup=False)
+        out.print(f"note: {scenario} is on one side only, and left out", style="yellow", markup=False)
     if any(comparison.worse for comparison in comparisons):
         click.get_current_context().exit(EXIT_WORSE)

@@ -15,28 +15,35 @@ from .ratio import LEVEL
 
 _STYLES = {Verdict.WORSE: "bold red", Verdict.BETTER: "green", Verdict.UNCLEAR: "yellow"}
 _FAR = 1000
+_FULL_WIDTH = 120
 
 
-def show(comparisons: Iterable[Comparison], console: Console, sides: tuple[str, str], max_regression: float) -> None:
+def console() -> Console:
+    """Return a console for tables of figures, which are read as a whole: a file gets them in full width."""
+    found = Console()
+    return found if found.is_terminal else Console(width=max(found.width, _FULL_WIDTH))
+
+
+def show(comparisons: Iterable[Comparison], out: Console, sides: tuple[str, str], max_regression: float) -> None:
     """Print a table for each scenario, and below it what makes it doubtful."""
     for comparison in comparisons:
-        console.print(_table(comparison, sides))
+        out.print(_table(comparison, sides))
         for note in comparison.notes:
-            console.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
+            out.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
         for limit in comparison.broken:
-            console.print(Text(f"not met any more: {limit}", style="bold red"), soft_wrap=True)
-    console.print(_closing(max_regression), soft_wrap=True, style="dim")
+            out.print(Text(f"not met any more: {limit}", style="bold red"), soft_wrap=True)
+    out.print(_closing(max_regression), soft_wrap=True, style="dim", highlight=False)
 
 
 def _table(comparison: Comparison, sides: tuple[str, str]) -> Table:
     first, second = comparison.rounds
-    table = Table(box=SIMPLE_HEAD, show_edge=False, title=comparison.scenario, title_justify="left", title_style="bold")
-    heads = (f"{sides[0]} ({first} rounds)", f"{sides[1]} ({second} rounds)", "ratio", f"{LEVEL:.0%} interval")
-    table.add_column("metric", no_wrap=True)
-    for head in heads:
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("better is")
-    table.add_column("verdict", no_wrap=True)
+    title = Text(f"{comparison.scenario}: {first} rounds, then {second}", style="bold")
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, title=title, title_justify="left")
+    table.add_column("metric", overflow="fold")
+    for head in (*sides, "ratio", f"{LEVEL:.0%} interval"):
+        table.add_column(head, justify="right", overflow="fold")
+    table.add_column("better", overflow="fold")
+    table.add_column("verdict", overflow="fold")
     for row in comparison.rows:
         table.add_row(*_cells(row))
     return table
@@ -49,7 +56,7 @@ def _cells(row: Row) -> tuple[str | Text, ...]:
         figure(row.base, row.unit),
         figure(row.candidate, row.unit),
         "-" if ratio is None else _times(ratio.value),
-        "-" if ratio is None else f"{_times(ratio.low)} to {_times(ratio.high)}",
+        "-" if ratio is None else f"{_times(ratio.low)} - {_times(ratio.high)}",
         row.better.value,
         Text(row.verdict.value, style=_STYLES.get(row.verdict, "")),
     )

@@ -15,11 +15,14 @@ from typing import NoReturn
 import click
 from rich.console import Console
 
+from nyx_plugins.cli.failure import Failure
+
 from ..amounts import figure
 from ..compare.comparison import Comparison, compare
 from ..compare.ratio import of_pairs
 from ..compare.share import share
-from ..compare.table import show
+from ..compare.table import console, show
+from ..errors import RunFailed
 from ..result import Result
 from .checkout import checkout_of, commit_of, worktree
 from .layout import Build, lay_out
@@ -55,17 +58,26 @@ def gate(
 ) -> None:
     """Run scenarios on a base revision and on the present state of this checkout by turns, and compare the pairs.
 
-    Exit code 1 says that the present state is worse than allowed. Nothing of the base is left behind.
+    Exit code 1 says that the present state is worse than allowed, 2 that it could not be measured. Nothing of the base
+    is left behind.
     """
     plan = Plan(tuple(scenarios), pairs, seconds, tuple(settings))
-    console = Console()
-    with _place(keep) as folder, _builds(base, folder, own_load_tests) as (first, second):
-        done = [_told(turn, metrics, console) for turn in turns(plan, first, second, folder, runner(plan))]
+    out = console()
+    with _place(keep) as folder, _builds(base, own_load_tests) as (first, second):
+        done = [_told(turn, metrics, out) for turn in _run(plan, first, second, folder)]
     comparisons = judged(done, max_regression, metrics)
-    console.print()
-    show(comparisons, console, ("base", "present"), max_regression)
+    out.print()
+    show(comparisons, out, ("base", "present"), max_regression)
     if any(comparison.worse for comparison in comparisons):
         click.get_current_context().exit(EXIT_WORSE)
+
+
+def _run(plan: Plan, base: Build, present: Build, folder: Path) -> Iterator[Turn]:
+    try:
+        yield from turns(plan, base, present, folder, runner(plan))
+    except RunFailed as error:
+        # The exit code of a regression would be a lie.
+        raise Failure(str(error)) from error
 
 
 def judged(done: Sequence[Turn], max_regression: float, metrics: Sequence[str]) -> tuple[Comparison, ...]:
@@ -79,16 +91,17 @@ def _results(done: Sequence[Turn], name: str) -> list[Result]:
     return [turn.result for turn in done if turn.build.name == name]
 
 
-def _told(turn: Turn, metrics: Sequence[str], console: Console) -> Turn:
+def _told(turn: Turn, metrics: Sequence[str], out: Console) -> Turn:
     found = turn.result.rounds[0].metrics if turn.result.rounds else {}
     judged = [name for name in found if any(fnmatchcase(name, pattern) for pattern in metrics)][:TOLD]
     figures = [f"{name} {figure(found[name].value, found[name].unit)}" for name in judged]
-    console.print(f"{turn.scenario}, pair {turn.pair}, {turn.build.name}: {', '.join(figures)}", highlight=False)
+    told = f"{turn.scenario}, pair {turn.pair}, {turn.build.name}: {', '.join(figures)}"
+    out.print(told, highlight=False, markup=False, soft_wrap=True)
     return turn
 
 
 @contextmanager
-def _builds(base: str, folder: Path, own_load_tests: bool) -> Iterator[tuple[Build, Build]]:
+def _builds(base: str, own_load_tests: bool) -> Iterator[tuple[Build, Build]]:
     root = checkout_of(Path.cwd())
     commit = commit_of(root, base)
     with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="nyx-gate-", ignore_cleanup_errors=True) as temporary:
@@ -106,6 +119,8 @@ def _place(keep: Path | None) -> Iterator[Path]:
     """Give a folder for results: that which keeps them, or one that goes again."""
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
+        if any(keep.iterdir()):
+            raise Failure(f"{keep} is not empty: results of an earlier run would be mixed with those of this one")
         yield keep
         return
     folder = Path(tempfile.mkdtemp(prefix="nyx-gate-results-"))

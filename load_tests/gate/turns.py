@@ -50,11 +50,11 @@ Run = Callable[[Build, str, Path], Result]
 
 def turns(plan: Plan, base: Build, candidate: Build, folder: Path, run: Run) -> Iterator[Turn]:
     """Run each scenario in pairs. Who begins changes from pair to pair, so that neither always comes second."""
-    for scenario in plan.scenarios:
+    for number, scenario in enumerate(plan.scenarios, 1):
         for pair in range(1, plan.pairs + 1):
             order = (base, candidate) if pair % 2 else (candidate, base)
             for build in order:
-                place = folder / build.name / f"{Path(scenario).stem}-{pair}"
+                place = folder / build.name / f"{number}-{Path(scenario).stem}-{pair}"
                 yield Turn(build, scenario, pair, run(build, scenario, place))
 
 

@@ -14,6 +14,7 @@ from ..extra import needed
 from ..result import Latency, Mode, Result, Round
 from ..summary import summaries
 from .roles import median_usage
+from .words import meaning
 
 with needed():
     import jinja2
@@ -67,13 +68,13 @@ def page(result: Result, pictures: Sequence[Picture]) -> str:
 
 def verdict(result: Result) -> tuple[str, str]:
     """Return ``good``, ``bad`` or ``plain``, and what there is to say first."""
-    missed = sum(not check.met for check in result.checks)
+    count, missed = len(result.checks), sum(not check.met for check in result.checks)
     if result.ended != "completed":
         return "bad", f"The run did not go to its end: {result.ended}. What is here is what was measured until then."
     if missed:
-        return "bad", f"{missed} of {len(result.checks)} limits not met."
+        return "bad", f"{missed} of {count} limits not met." if count > 1 else "The limit is not met."
     if result.checks:
-        return "good", f"All {len(result.checks)} limits met."
+        return "good", f"All {count} limits met." if count > 1 else "The limit is met."
     return "plain", "The run went to its end. It had no limits to meet."
 
 
@@ -86,7 +87,7 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(figure=figure, digits=digits, percent=percent)
+    environment.filters.update(figure=figure, digits=digits, percent=percent, meaning=meaning)
     return environment.get_template("page.html")
 
 

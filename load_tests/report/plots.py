@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 
@@ -22,7 +22,7 @@ with needed():
     from matplotlib.figure import Figure
 
 MAX_METRICS = 30
-MAX_LATENCIES = 8
+MAX_LATENCIES = 12
 MIB = 1024 * 1024
 
 
@@ -54,17 +54,26 @@ def latency_plot(rounds: Sequence[Round]) -> Figure | None:
         return None
     figure = new_figure(4.6)
     axes = figure.subplots()
-    for colour, (name, lines) in zip(COLOURS, curves.items(), strict=False):
+    for colour, (name, lines) in zip(_latency_colours(curves), curves.items(), strict=True):
+        dashes = "-" if name.startswith("outcome") else "--"
         for line in lines:
             levels = [rarity(level) for level in line.percentiles]
-            axes.plot(levels, line.latencies_us, color=colour, linewidth=1.2, alpha=0.85)
-        axes.plot([], [], color=colour, label=legible(_times(name, len(lines))))
+            axes.plot(levels, line.latencies_us, color=colour, linestyle=dashes, linewidth=1.2, alpha=0.85)
+        axes.plot([], [], color=colour, linestyle=dashes, label=legible(_times(name, len(lines))))
     percentile_axis(axes, max(line.percentiles[-1] for lines in curves.values() for line in lines))
     latency_axis(axes)
     axes.set_xlabel("percentile: the share of frames that took no longer")
     axes.set_ylabel("latency")
     axes.legend(loc="upper left")
     return figure
+
+
+def _latency_colours(names: Iterable[str]) -> list[str]:
+    """Return a colour for each variant, or where there are none, for each kind of latency."""
+    variants = [name.partition(" ")[2] or name.partition(".")[2] for name in names]
+    places = {variant: place for place, variant in enumerate(dict.fromkeys(variants))}
+    keys = [places[variant] for variant in variants] if len(places) > 1 else range(len(variants))
+    return [COLOURS[key % len(COLOURS)] for key in keys]
 
 
 def _curves(rounds: Sequence[Round]) -> dict[str, list[Curve]]:
@@ -155,7 +164,8 @@ _PLOTS: tuple[tuple[str, str, str, Callable[[Sequence[Round]], Figure | None]], 
         "How long frames took. Read it from below: at 99 %, ninety-nine of a hundred frames took no longer than the "
         "curve says, and one took longer. Both axes grow by factors, since what matters is at the right: the rare, "
         "slow frames. A flat curve is good; one that turns up steeply means that some frames waited for something. "
-        "Where “outcome” is far above “service”, frames were late because they queued behind a stall.",
+        "“Outcome” counts from the time at which a frame was to be sent, “service” from when it was: where the first "
+        "is far above the second, frames were late because they queued behind a stall.",
         latency_plot,
     ),
     (

@@ -42,7 +42,7 @@ def test_numbers_and_shares_are_short() -> None:
 
 def test_a_summary_has_the_middle_and_the_spread(forge: Callable[..., Result]) -> None:
     """Each metric keeps its values in the order of the rounds; a spread around zero is none."""
-    rounds = forge(rounds=3).rounds
+    rounds = forge(rounds=3, bare=True).rounds
     first, *_, last = summaries(rounds)
     assert first.values == tuple(one.metrics["throughput"].value for one in rounds)
     assert (first.name, first.unit, first.better) == ("throughput", "frames/s", Better.HIGHER)

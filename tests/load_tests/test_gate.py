@@ -81,7 +81,7 @@ def test_the_same_build_passes(checkout: Path) -> None:
     """Against itself nothing is worse, each side has run as often, and nothing is left behind."""
     code, output = pass_gate("--base", "HEAD")
     assert code == 0, output
-    assert "no regression" in output and "1.000 to 1.000" in output
+    assert "no regression" in output and "1.000 - 1.000" in output
     assert output.count(", base: throughput 6") == output.count(", present: throughput 6") == 2
     assert_nothing_is_left(checkout)
 
@@ -94,8 +94,10 @@ def test_a_slowed_build_does_not_pass(checkout: Path, tmp_path: Path) -> None:
     assert "worse" in output and "0.667" in output
     assert_nothing_is_left(checkout)
     kept = {path.relative_to(tmp_path / "kept").as_posix() for path in (tmp_path / "kept").rglob("result.json")}
-    assert kept == {f"{side}/throughput-{pair}/result.json" for side in ("base", "present") for pair in (1, 2)}
+    assert kept == {f"{side}/1-throughput-{pair}/result.json" for side in ("base", "present") for pair in (1, 2)}
     assert pass_gate("--base", "HEAD", "--max-regression", "40%")[0] == 0
+    code, output = pass_gate("--base", "HEAD", "--keep", str(tmp_path / "kept"))
+    assert code == 2 and "kept is not empty" in output
 
 
 def assert_nothing_is_left(root: Path) -> None:
@@ -111,7 +113,7 @@ def test_the_present_load_tests_measure_both_sides(checkout: Path) -> None:
     (checkout / "load_tests/__main__.py").write_text(good)
     assert pass_gate("--base", "HEAD")[0] == 0
     code, output = pass_gate("--base", "HEAD", "--own-load-tests")
-    assert code == 1 and "the run of throughput on the base side left no result: too old" in output
+    assert code == 2 and "the run of throughput on the base side left no result: too old" in output
     assert_nothing_is_left(checkout)
 
 
@@ -119,7 +121,7 @@ def test_a_run_that_fails_is_told(checkout: Path) -> None:
     """Its last words are what is wrong."""
     make(checkout, "none")
     code, output = pass_gate("--base", "HEAD")
-    assert code == 1 and "the run of throughput on the present side left no result: no such luck" in output
+    assert code == 2 and "the run of throughput on the present side left no result: no such luck" in output
     assert_nothing_is_left(checkout)
 
 
@@ -127,7 +129,7 @@ def test_ctrl_c_leaves_nothing_behind(checkout: Path) -> None:
     """The run in progress is asked to end, once; then the worktree goes."""
     make(checkout, "interrupted")
     code, output = pass_gate("--base", "HEAD")
-    assert code == 1 and "Aborted" in output
+    assert code == 130 and "Interrupted" in output
     assert_nothing_is_left(checkout)
 
 

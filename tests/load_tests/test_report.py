@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from nyx_plugins.load_tests import extra
+from nyx_plugins.load_tests.__main__ import main
 from nyx_plugins.load_tests.errors import MissingExtra
 from nyx_plugins.load_tests.report import write_report
 from nyx_plugins.load_tests.report.command import report
@@ -22,6 +23,7 @@ from nyx_plugins.load_tests.report.page import page, verdict
 from nyx_plugins.load_tests.report.plots import plots
 from nyx_plugins.load_tests.report.roles import median_usage
 from nyx_plugins.load_tests.report.timeline import shown_rounds
+from nyx_plugins.load_tests.report.words import meaning
 from nyx_plugins.load_tests.result import Latency, Mark, Metric, Mode, Result, write
 
 Forging = Callable[..., Result]
@@ -96,23 +98,34 @@ def test_a_run_that_measured_nothing_has_a_page(forge: Forging, tmp_path: Path) 
 
 def test_one_round_is_told_to_be_too_few(forge: Forging) -> None:
     """Nobody takes the spread of one round for a small one."""
-    assert "One round tells nothing" in page(forge(rounds=1), [])
-    assert "One round tells nothing" not in page(forge(rounds=2), [])
+    assert "One round tells nothing" in page(forge(rounds=1, bare=True), [])
+    assert "One round tells nothing" not in page(forge(rounds=2, bare=True), [])
+
+
+def test_known_metrics_are_explained(forge: Forging) -> None:
+    """Each that a scenario measures has its words, of whatever variant or role it is."""
+    assert meaning("p99_us [10 plugins]") == meaning("p99_us.quiet") == meaning("p99_us") != ""
+    assert meaning("novelty") == ""
+    (one,) = forge(rounds=1, bare=True).rounds
+    renamed = attrs.evolve(one, metrics={"cpu_us_per_frame.worker": one.metrics["cpu_per_frame"]})
+    assert "processor time of the processes of one role" in page(forge(changes={"rounds": (renamed,)}, rounds=0), [])
 
 
 @pytest.mark.parametrize("mode", Mode)
 def test_the_mode_is_explained(mode: Mode, forge: Forging) -> None:
     """How frames were sent is told in words."""
-    text = page(forge(rounds=1, changes={"mode": mode}), [])
+    text = page(forge(rounds=1, bare=True, changes={"mode": mode}), [])
     assert {"open": "Open loop:", "closed": "Closed loop:", "none": "Nothing was sent"}[mode] in text
 
 
 def test_the_verdict_comes_first(forge: Forging) -> None:
     """A limit that was not met, or a run that did not end, is told above everything."""
-    assert verdict(forge(rounds=1)) == ("good", "All 2 limits met.")
-    assert verdict(forge(rounds=1, per_s=50_000)) == ("bad", "1 of 2 limits not met.")
-    assert verdict(forge(rounds=1, changes={"checks": ()}))[0] == "plain"
-    assert verdict(forge(rounds=1, changes={"ended": "the dispatcher ended"}))[0] == "bad"
+    assert verdict(forge(bare=True, rounds=1)) == ("good", "All 2 limits met.")
+    assert verdict(forge(bare=True, rounds=1, per_s=50_000)) == ("bad", "1 of 2 limits not met.")
+    (limit, _) = forge(bare=True, rounds=1).checks
+    assert verdict(forge(bare=True, rounds=1, changes={"checks": (limit,)})) == ("good", "The limit is met.")
+    assert verdict(forge(bare=True, rounds=1, changes={"checks": ()}))[0] == "plain"
+    assert verdict(forge(bare=True, rounds=1, changes={"ended": "the dispatcher ended"}))[0] == "bad"
 
 
 def test_two_hundred_processes_are_a_few_lines(forge: Forging) -> None:
@@ -138,7 +151,7 @@ def test_few_mailboxes_keep_their_names(forge: Forging) -> None:
 
 def test_many_rounds_show_the_first_ones_and_the_last(forge: Forging) -> None:
     """More than five columns could not be read."""
-    rounds = forge(rounds=8, frames=20).rounds
+    rounds = forge(rounds=8, bare=True).rounds
     assert [one.number for one in shown_rounds(rounds)] == [1, 2, 3, 4, 8]
     assert shown_rounds(rounds[:5]) == rounds[:5]
 
@@ -173,6 +186,13 @@ def test_the_command_writes_beside_the_result_or_elsewhere(forge: Forging, tmp_p
     assert (beside.exit_code, beside.output) == (0, f"{tmp_path / 'report.html'}\n")
     elsewhere = CliRunner().invoke(report, [str(tmp_path / "result.json"), "--output", str(tmp_path / "x")])
     assert (elsewhere.exit_code, elsewhere.output) == (0, f"{tmp_path / 'x' / 'report.html'}\n")
+
+
+def test_a_folder_that_can_not_be_written_is_told(forge: Forging, tmp_path: Path) -> None:
+    """It is one line, and exit code 2."""
+    write(forge(rounds=0), tmp_path / "result.json")
+    done = CliRunner().invoke(main, ["report", str(tmp_path), "--output", "/proc/nowhere"])
+    assert (done.exit_code, done.output) == (2, "Error: /proc/nowhere: No such file or directory\n")
 
 
 def test_a_missing_library_is_told_in_one_line() -> None:
