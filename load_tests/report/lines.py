@@ -10,6 +10,7 @@ import attrs
 
 from ..extra import needed
 from ..result import ProcessUsage, Round
+from ..variants import split
 from .roles import by_role
 
 with needed():
@@ -20,6 +21,8 @@ _SINGLE = 1
 
 Points = tuple[Sequence[float], Sequence[float]]
 """Times, and what there was at each."""
+_Members = dict[tuple[str, str], list[tuple[str, Points]]]
+"""By what they have in common and their variant: a name and points each."""
 
 
 @attrs.frozen
@@ -35,22 +38,49 @@ class Line:
 
 def series_lines(one: Round, unit: str) -> list[Line]:
     """Return what a round has over time in ``unit``; series that differ in their numbers only are bundled."""
-    found: dict[str, list[tuple[str, Points]]] = {}
+    members: _Members = {}
     for series in one.series:
         if series.unit == unit and series.at_s:
-            stem = re.sub(r"\s*\d+", "", series.name)
-            found.setdefault(stem, []).append((series.name, (series.at_s, series.values)))
-    return [line for stem, members in found.items() for line in _single_or_bundled(stem, members)]
+            name, variant = split(series.name)
+            found = members.setdefault((_stem(name), variant), [])
+            found.append((name, (series.at_s, series.values)))
+    return _lines(members, MAX_SINGLE)
 
 
 def memory_lines(one: Round) -> list[Line]:
     """Return the memory of each role's processes."""
-    return [bundled(_count(role, len(those)), map(_memory, those)) for role, those in _with_memory(one).items()]
+    return _process_lines(one, lambda process: process.pss_bytes)
 
 
 def growth_lines(one: Round) -> list[Line]:
     """Return how far each role's processes have grown since their first look."""
-    return [bundled(_count(role, len(those)), map(_growth, those)) for role, those in _with_memory(one).items()]
+    return _process_lines(one, lambda process: [value - process.pss_bytes[0] for value in process.pss_bytes])
+
+
+def _process_lines(one: Round, values: Callable[[ProcessUsage], Sequence[float]]) -> list[Line]:
+    members: _Members = {}
+    for (role, variant), those in by_role(one.processes).items():
+        members[role, variant] = [(role, (process.at_s, values(process))) for process in those if process.pss_bytes]
+    return _lines({key: found for key, found in members.items() if found}, _SINGLE)
+
+
+def _lines(members: _Members, single: int) -> list[Line]:
+    """Return lines with the same label, and so the same colour, in each variant: these come one after the other."""
+    most: dict[str, int] = {}
+    for (stem, _), found in members.items():
+        most[stem] = max(most.get(stem, 0), len(found))
+    lines = []
+    for (stem, _), found in members.items():
+        if most[stem] > single:
+            label = f"{stem} (up to {most[stem]}: median, range)"
+            lines.append(bundled(label, [points for _, points in found]))
+        else:
+            lines += [bundled(name, [points]) for name, points in found]
+    return lines
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"\s*\d+", "", name) or name
 
 
 def bundled(label: str, members: Iterable[Points]) -> Line:
@@ -67,30 +97,6 @@ def bundled(label: str, members: Iterable[Points]) -> Line:
 def _ranges(columns: Any) -> tuple[Sequence[float], ...]:
     middle: Any = np.ma.median  # it has no type
     return middle(columns, axis=0), columns.min(axis=0), columns.max(axis=0)
-
-
-def _single_or_bundled(stem: str, members: list[tuple[str, Points]]) -> Iterable[Line]:
-    if len(members) > MAX_SINGLE:
-        yield bundled(_count(stem, len(members)), (points for _, points in members))
-    else:
-        yield from (bundled(name, [points]) for name, points in members)
-
-
-def _count(what: str, count: int) -> str:
-    return what if count == _SINGLE else f"{what} ({count}: median, range)"
-
-
-def _with_memory(one: Round) -> dict[str, list[ProcessUsage]]:
-    found = {role: [each for each in those if each.pss_bytes] for role, those in by_role(one.processes).items()}
-    return {role: those for role, those in found.items() if those}
-
-
-def _memory(process: ProcessUsage) -> Points:
-    return process.at_s, process.pss_bytes
-
-
-def _growth(process: ProcessUsage) -> Points:
-    return process.at_s, [value - process.pss_bytes[0] for value in process.pss_bytes]
 
 
 LinesOf = Callable[[Round], list[Line]]

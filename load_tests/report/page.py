@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from statistics import median
 
@@ -12,7 +12,8 @@ import attrs
 from ..amounts import digits, figure, percent
 from ..extra import needed
 from ..result import Latency, Mode, Result, Round
-from ..summary import summaries
+from ..summary import Summary, summaries
+from ..variants import split, variants
 from .roles import median_usage
 from .words import meaning
 
@@ -50,12 +51,16 @@ class Picture:
 
 def page(result: Result, pictures: Sequence[Picture]) -> str:
     """Return the page: everything in it is escaped but the plots, which we have drawn."""
+    metrics = summaries(result.rounds)
+    kinds = variants(metric.name for metric in metrics)
     return _template().render(
         result=result,
         pictures=[(picture, Markup(picture.svg)) for picture in pictures],
         verdict=verdict(result),
         mode=MODES[result.mode],
-        metrics=summaries(result.rounds),
+        metrics=metrics,
+        variants=kinds if len(kinds) > 1 else [],
+        by_variant=_by_variant(metrics),
         counts=dict(_counts(result.rounds)),
         heads=[f"round {one.number}" for one in result.rounds],
         meanings=COUNTS,
@@ -64,6 +69,15 @@ def page(result: Result, pictures: Sequence[Picture]) -> str:
         settings=list(_flat(result.settings)),
         marks=[(one.number, mark) for one in result.rounds for mark in one.marks],
     )
+
+
+def _by_variant(metrics: Iterable[Summary]) -> dict[str, dict[str, Summary]]:
+    """Return what there is of each metric, by its variant."""
+    found: dict[str, dict[str, Summary]] = {}
+    for metric in metrics:
+        name, variant = split(metric.name)
+        found.setdefault(name, {})[variant] = metric
+    return found
 
 
 def verdict(result: Result) -> tuple[str, str]:

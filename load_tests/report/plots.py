@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import attrs
 
@@ -10,10 +11,11 @@ from ..amounts import figure as shown
 from ..extra import needed
 from ..result import Result, Round
 from ..summary import Summary, summaries
+from ..variants import split
 from .canvas import COLOURS, MUTED, legible, new_figure
 from .curve import Curve, curve
 from .lines import growth_lines, memory_lines, series_lines
-from .roles import median_usage, usage
+from .roles import RoleUsage, median_usage, usage
 from .scales import latency_axis, percentile_axis, rarity
 from .timeline import Row, timeline
 
@@ -23,6 +25,8 @@ with needed():
 
 MAX_METRICS = 30
 MAX_LATENCIES = 12
+MAX_VARIANTS = 5
+_DOTS: dict[str, Any] = {"marker": "o", "linestyle": "", "color": COLOURS[1], "markersize": 3.5}
 MIB = 1024 * 1024
 
 
@@ -64,15 +68,15 @@ def latency_plot(rounds: Sequence[Round]) -> Figure | None:
     latency_axis(axes)
     axes.set_xlabel("percentile: the share of frames that took no longer")
     axes.set_ylabel("latency")
-    axes.legend(loc="upper left")
+    figure.legend(loc="outside upper left", ncols=3, frameon=False)
     return figure
 
 
 def _latency_colours(names: Iterable[str]) -> list[str]:
     """Return a colour for each variant, or where there are none, for each kind of latency."""
-    variants = [name.partition(" ")[2] or name.partition(".")[2] for name in names]
-    places = {variant: place for place, variant in enumerate(dict.fromkeys(variants))}
-    keys = [places[variant] for variant in variants] if len(places) > 1 else range(len(variants))
+    groups = [f"{split(name)[1]}.{split(name)[0].partition('.')[2]}" for name in names]
+    places = {group: place for place, group in enumerate(dict.fromkeys(groups))}
+    keys = [places[group] for group in groups] if len(places) > 1 else range(len(groups))
     return [COLOURS[key % len(COLOURS)] for key in keys]
 
 
@@ -109,23 +113,27 @@ def kernel_plot(rounds: Sequence[Round]) -> Figure | None:
 
 def processor_plot(rounds: Sequence[Round]) -> Figure | None:
     """Draw the processor time of each role: a bar for the median of the rounds, and a dot for each of them."""
-    roles = sorted(median_usage(rounds), key=lambda used: used.cores)
+    medians = median_usage(rounds)
+    roles = list(dict.fromkeys(used.role for used in sorted(medians, key=lambda used: used.cores)))
+    kinds = list(dict.fromkeys(used.variant for used in medians))[:MAX_VARIANTS]
     if not roles:
         return None
-    figure = new_figure(1.1 + 0.32 * len(roles))
-    axes = figure.subplots()
-    places = {used.role: place for place, used in enumerate(roles)}
-    axes.barh(list(places.values()), [used.cores * 100 for used in roles], height=0.6, color=COLOURS[0], alpha=0.75)
-    dots = [(used.cores * 100, places[used.role]) for one in rounds for used in usage(one)]
-    axes.plot([x for x, _ in dots], [y for _, y in dots], "o", color=COLOURS[1], markersize=3.5)
-    axes.set_yticks(list(places.values()), [_named(used.role, used.processes) for used in roles])
-    axes.set_xlabel("busy, in % of one core")
-    axes.grid(axis="y", visible=False)
+    figure = new_figure(1.3 + 0.32 * len(roles))
+    (panels,) = figure.subplots(1, len(kinds), sharex=True, sharey=True, squeeze=False)
+    for axes, variant in zip(panels, kinds, strict=True):
+        axes.set_title(variant, loc="left")
+        _bars(axes, [used for used in medians if used.variant == variant], roles)
+        dots = [used for one in rounds for used in usage(one) if used.variant == variant]
+        axes.plot([used.cores * 100 for used in dots], [roles.index(used.role) for used in dots], **_DOTS)
+        axes.grid(axis="y", visible=False)
+    figure.supxlabel("busy, in % of one core", size=10)
     return figure
 
 
-def _named(role: str, processes: int) -> str:
-    return role if processes == 1 else f"{role} ({processes} processes)"
+def _bars(axes: Axes, medians: Sequence[RoleUsage], roles: Sequence[str]) -> None:
+    places, widths = [roles.index(used.role) for used in medians], [used.cores * 100 for used in medians]
+    axes.barh(places, widths, height=0.6, color=COLOURS[0], alpha=0.75)
+    axes.set_yticks(range(len(roles)), list(roles))
 
 
 def rounds_plot(rounds: Sequence[Round]) -> Figure | None:

@@ -9,6 +9,7 @@ from statistics import median
 import attrs
 
 from ..result import ProcessUsage, Round
+from ..variants import split
 
 
 @attrs.frozen
@@ -16,6 +17,8 @@ class RoleUsage:
     """What the processes of one role have used in a round."""
 
     role: str
+    variant: str
+    """Of the scenario; empty if it has none."""
     processes: int
     cores: float
     """CPU seconds for each second, all of them together."""
@@ -31,36 +34,38 @@ class RoleUsage:
 
 
 def role_of(process: ProcessUsage) -> str:
-    """Return the role without its number: ``worker`` of ``worker 12``."""
-    return re.sub(r"[\s#:/-]*\d+$", "", process.role) or process.role
+    """Return the role without its number and its variant: ``worker`` of ``worker 12 [10 plugins]``."""
+    role = split(process.role)[0]
+    return re.sub(r"[\s#:/-]*\d+$", "", role) or role
 
 
-def by_role(processes: Iterable[ProcessUsage]) -> dict[str, list[ProcessUsage]]:
-    """Return the processes that were looked at, by role, in the order in which roles come."""
-    found: dict[str, list[ProcessUsage]] = {}
+def by_role(processes: Iterable[ProcessUsage]) -> dict[tuple[str, str], list[ProcessUsage]]:
+    """Return the processes that were looked at, by role and variant, in the order in which these come."""
+    found: dict[tuple[str, str], list[ProcessUsage]] = {}
     for process in processes:
         if process.at_s:
-            found.setdefault(role_of(process), []).append(process)
+            found.setdefault((role_of(process), split(process.role)[1]), []).append(process)
     return found
 
 
 def usage(one: Round) -> tuple[RoleUsage, ...]:
     """Return what each role has used in a round, in the order in which roles come."""
-    return tuple(_usage(role, processes) for role, processes in by_role(one.processes).items())
+    return tuple(_usage(*key, processes) for key, processes in by_role(one.processes).items())
 
 
 def median_usage(rounds: Sequence[Round]) -> tuple[RoleUsage, ...]:
     """Return the median over the rounds for each role."""
-    found: dict[str, list[RoleUsage]] = {}
+    found: dict[tuple[str, str], list[RoleUsage]] = {}
     for one in rounds:
         for used in usage(one):
-            found.setdefault(used.role, []).append(used)
+            found.setdefault((used.role, used.variant), []).append(used)
     return tuple(_median(several) for several in found.values())
 
 
 def _median(several: Sequence[RoleUsage]) -> RoleUsage:
     return RoleUsage(
         role=several[0].role,
+        variant=several[0].variant,
         processes=round(median(used.processes for used in several)),
         cores=median(used.cores for used in several),
         pss_bytes=median(used.pss_bytes for used in several),
@@ -71,9 +76,10 @@ def _median(several: Sequence[RoleUsage]) -> RoleUsage:
     )
 
 
-def _usage(role: str, processes: Sequence[ProcessUsage]) -> RoleUsage:
+def _usage(role: str, variant: str, processes: Sequence[ProcessUsage]) -> RoleUsage:
     return RoleUsage(
         role=role,
+        variant=variant,
         processes=len(processes),
         cores=sum(_rate(process, process.cpu_s) for process in processes),
         pss_bytes=median(_memory(process)[-1] for process in processes),

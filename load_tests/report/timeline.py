@@ -11,6 +11,7 @@ import attrs
 
 from ..extra import needed
 from ..result import Mark, Round
+from ..variants import split
 from .canvas import COLOURS, MUTED, legible, new_figure
 from .lines import Line, LinesOf
 from .scales import amount_axis
@@ -110,8 +111,9 @@ def _legend(figure: Figure, styles: _Styles) -> None:
 
 
 def kind_of(mark: Mark) -> str:
-    """Return what happened, without numbers: each kill of a worker is of one kind."""
-    return re.sub(r"\s*\d+$", "", mark.what)
+    """Return what happened, without numbers: each kill of a worker is of one kind. Variants are named as they begin."""
+    what, variant = split(mark.what)
+    return f"{variant} {what}" if variant and what == "begins" else re.sub(r"\s*\d+$", "", what)
 
 
 def _kinds(rounds: Iterable[Round]) -> dict[str, str]:

@@ -25,6 +25,10 @@ _WORDS = {
     "files_growth_bytes": "by how much they grew in the measured time",
     "sockets_bytes": "waiting in the buffers of sockets, at the most",
     "sockets_growth_bytes": "by how much that grew in the measured time",
+    "calibrated_per_s": "what one plugin processed at the most, where a rate was a share of that",
+    "events_failed": "events that could not be done; a mark says why",
+    "ready_s": "until each plugin has answered",
+    "unload_s": "until all plugins are unloaded",
     "load_s": "from the call that loads the plugins until all are ready",
 }
 

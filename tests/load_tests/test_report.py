@@ -22,7 +22,7 @@ from nyx_plugins.load_tests.report.lines import growth_lines, memory_lines, seri
 from nyx_plugins.load_tests.report.page import page, verdict
 from nyx_plugins.load_tests.report.plots import plots
 from nyx_plugins.load_tests.report.roles import median_usage
-from nyx_plugins.load_tests.report.timeline import shown_rounds
+from nyx_plugins.load_tests.report.timeline import kind_of, shown_rounds
 from nyx_plugins.load_tests.report.words import meaning
 from nyx_plugins.load_tests.result import Latency, Mark, Metric, Mode, Result, write
 
@@ -131,9 +131,15 @@ def test_the_verdict_comes_first(forge: Forging) -> None:
 def test_two_hundred_processes_are_a_few_lines(forge: Forging) -> None:
     """Processes of a role, and mailboxes of a kind, are one line with a range."""
     (one,) = forge(rounds=1, plugins=98, frames=50).rounds
-    roles = ["client", "dispatcher", "system", "plugin actor (98: median, range)", "worker (98: median, range)"]
+    roles = [
+        "client",
+        "dispatcher",
+        "system",
+        "plugin actor (up to 98: median, range)",
+        "worker (up to 98: median, range)",
+    ]
     assert [line.label for line in memory_lines(one)] == roles
-    assert [line.label for line in series_lines(one, "frames")] == ["mailbox of plugin (98: median, range)"]
+    assert [line.label for line in series_lines(one, "frames")] == ["mailbox of plugin (up to 98: median, range)"]
     worker = growth_lines(one)[-1]
     assert worker.middle[0] == 0 and all(
         low <= middle <= high for low, middle, high in zip(worker.low, worker.middle, worker.high, strict=True)
@@ -141,6 +147,32 @@ def test_two_hundred_processes_are_a_few_lines(forge: Forging) -> None:
     used = {role.role: role for role in median_usage([one])}
     assert used["worker"].processes == 98 and used["worker"].cores == pytest.approx(0.9)
     assert used["worker"].descriptors == 24
+
+
+def test_variants_come_one_after_the_other(forge: Forging) -> None:
+    """What they have in common has the same label, and so the same colour; tables have a column or a row for each."""
+    (one,) = forge(rounds=1, frames=20).rounds
+    metrics = {f"{name} [{kind}]": each for kind in ("small", "large") for name, each in one.metrics.items()}
+    series = tuple(attrs.evolve(one.series[0], name=f"throughput [{kind}]") for kind in ("small", "large"))
+    worker = one.processes[-1]
+    workers = tuple(attrs.evolve(worker, role=f"worker {role}") for role in ("1 [small]", "1 [large]", "2 [large]"))
+    varied = attrs.evolve(one, metrics=metrics, series=series, processes=workers)
+    assert [line.label for line in series_lines(varied, "frames/s")] == ["throughput"] * 2
+    assert [line.label for line in memory_lines(varied)] == ["worker (up to 2: median, range)"] * 2
+    used = [(role.role, role.variant, role.processes) for role in median_usage([varied])]
+    assert used == [("worker", "small", 1), ("worker", "large", 2)]
+    text = page(forge(rounds=0, changes={"rounds": (varied,)}), [])
+    assert '<th scope="col" class="number">small</th>' in text and text.count('<th scope="row">throughput') == 2
+    assert {plot.name for plot in plots(forge(rounds=0, changes={"rounds": (varied,)}))} >= {"flow", "processor"}
+
+
+def test_the_beginning_of_a_variant_is_an_event() -> None:
+    """Other events of variants are of the same kind in each."""
+    assert kind_of(Mark(0, "begins [10 plugins]")) == "10 plugins begins"
+    assert (
+        kind_of(Mark(1, "sending ends [10 plugins]")) == kind_of(Mark(2, "sending ends [1 plugin]")) == "sending ends"
+    )
+    assert kind_of(Mark(1, "killed worker 12")) == "killed worker"
 
 
 def test_few_mailboxes_keep_their_names(forge: Forging) -> None:
