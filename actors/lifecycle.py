@@ -6,8 +6,6 @@ was done before is undone, and only then is the load answered. Unloading drains 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import attrs
 
 from ..config.errors import NyxPluginError
@@ -36,6 +34,8 @@ class PluginLife:
     directory: str = ""
     bundle_directory: str = ""
     """Where the bundle's copy is, if a swap has put it elsewhere than into ``directory``."""
+    former_directory: str = ""
+    """Likewise, of the version before this one."""
     policy: Policy | None = None
     registration: Registration | None = None
     route: Route | None = None
@@ -62,7 +62,6 @@ class PluginLife:
     _is_leaving: bool = False
     """Whether its plugin actor makes room for another: what is said of that one says nothing of the next."""
     _last_words: str = ""
-    _former: str = ""
     _asked: bool = False
     """Whether the registry was asked for a row, and has not refused it."""
     _undoing: Undoing = attrs.field(factory=Undoing)
@@ -270,7 +269,7 @@ class PluginLife:
             instances=self.spec.instances or (self.manifest.instances if self.manifest else None),
             balance=self.spec.balance or (self.manifest.balance if self.manifest else None),
         )
-        self._former, self.bundle_directory = self.bundle_directory, directory
+        self.former_directory, self.bundle_directory = self.bundle_directory, directory
         self.manifest, self.digest, self.signed_by, self.policy = manifest, digest, signed_by, policy
         self.route = attrs.evolve(
             route, version=manifest.version, policy=policy, requires=manifest.requires, optional=manifest.optional
@@ -279,12 +278,6 @@ class PluginLife:
     def scaled(self, instances: int) -> None:
         """It is to run in so many workers, also when its plugin actor is started again."""
         self.spec = attrs.evolve(self.spec, instances=instances)
-
-    def left_behind(self) -> list[Path]:
-        """Return what is there of the version before this one."""
-        if self._former:
-            return [Path(self._former)]
-        return [path for path in Path(self.directory).glob("*") if path.name.startswith(("bundle", "scratch"))]
 
     # Ending.
 

@@ -267,7 +267,7 @@ class Swaps:
             self._plugins.set_route(swap.load_id, swap.plugin)
 
     def _remove_old(self, swap_id: int, swap: Swap) -> None:
-        for path in swap.plugin.life.left_behind():
+        for path in _left_behind(swap.plugin.life):
             remove(path)
 
     def _remove_new(self, swap_id: int, swap: Swap) -> None:
@@ -328,3 +328,10 @@ def _node(life: SwapLife) -> PluginNode:
     assert life.manifest is not None
     manifest = life.manifest
     return PluginNode(life.plugin_id, manifest.name, manifest.version, "ready", manifest.requires, manifest.optional)
+
+
+def _left_behind(life: PluginLife) -> list[Path]:
+    """What is there of the version before the present one."""
+    if life.former_directory:
+        return [Path(life.former_directory)]
+    return [path for path in Path(life.directory).glob("*") if path.name.startswith(("bundle", "scratch"))]
