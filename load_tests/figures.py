@@ -19,14 +19,14 @@ _COUNTS = tuple(attrs.fields_dict(Counts))
 
 @attrs.frozen
 class Window:
-    """The measured time, in seconds since the round began."""
+    """The measured time, in seconds since the round began; it is empty when the round ended before."""
 
     begin_s: float
     end_s: float
 
     @property
     def seconds(self) -> float:
-        """How long it is."""
+        """How long it is; it can be divided by."""
         return max(1e-9, self.end_s - self.begin_s)
 
 
@@ -147,6 +147,8 @@ def at(at_s: Sequence[float], values: Sequence[float], when_s: float) -> float:
 
 def grown(at_s: Sequence[float], values: Sequence[float], window: Window) -> float:
     """Return by how much something that only grows has grown within the measured time, between looks in a line."""
+    if window.end_s <= window.begin_s:
+        return 0.0
     return _between(at_s, values, window.end_s) - _between(at_s, values, window.begin_s)
 
 

@@ -50,6 +50,4 @@ def _role(pid: int, parent: str) -> str:
         return _ROLES.get(name.removeprefix(ACTOR_PREFIX), name.removeprefix(ACTOR_PREFIX).lower())
     if parent.startswith((PLUGIN_ACTOR, "nursery")):
         return f"a {WORKER}"
-    if parent == "host":
-        return "admin" if children(pid) else "host's helper"
-    return name or "gone"
+    return {"host": "admin", "admin": "logger"}.get(parent, name or "gone")

@@ -125,9 +125,10 @@ class _Traffic:
         phases = [self._phase(number, began, 0.0, changed, alone) for number in range(scenario.clients)]
         tally = added(self._clients.run(phases, self._scene.stop))
         span = Window(warm_up_s, tally.until / NS - began)
-        if not (landed := figures.landed_within(tally, span, INTERVAL_S)):
+        landed = figures.landed_within(tally, span, INTERVAL_S)
+        if not landed and not self._scene.stop.is_set():
             raise StartupError("no frame was processed while one plugin's maximum was measured")
-        return landed / span.seconds
+        return max(1.0, landed / span.seconds)
 
     @property
     def _first(self) -> Place:

@@ -105,6 +105,7 @@ def test_what_happened_between_two_looks_is_divided() -> None:
     assert figures.grown((0.0, 2.0), (0.0, 4.0), Window(0.5, 1.0)) == 1.0
     assert figures.grown((1.0, 2.0), (0.0, 4.0), Window(0.0, 5.0)) == 4.0
     assert figures.grown((), (), Window(0.0, 5.0)) == 0.0
+    assert figures.grown((0.0, 2.0), (0.0, 4.0), Window(1.5, 0.5)) == 0.0
     assert figures.most_grown((1.0, 2.0), (6, 9), Window(0.0, 5.0)) == 3
     assert figures.most_grown((), (), Window(0.0, 5.0)) == 0
 

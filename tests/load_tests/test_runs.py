@@ -26,6 +26,7 @@ from nyx_plugins.load_tests.reading import read
 from nyx_plugins.load_tests.result import Result
 from nyx_plugins.load_tests.run import run
 from nyx_plugins.load_tests.scenario import parse
+from nyx_plugins.load_tests.scene import Silence
 
 STALL_S = 1.0
 SMALL = {"rounds": 1, "warm_up_s": 0.2, "duration_s": 1.0, "calibrate_s": 0.3, "sample_s": 0.2, "clients": 1}
@@ -149,6 +150,25 @@ def test_interrupted_runs_write_what_they_have_measured(tmp_path: Path) -> None:
     assert result.ended == "interrupted" and measured.seconds < 3000
     assert measured.counts.offered == measured.counts.processed + measured.counts.refused
     assert descendants(os.getpid()) == before
+
+
+def test_a_run_may_be_stopped_while_a_maximum_is_measured() -> None:
+    """It ends at once, with a result in which nothing was offered."""
+    stop = threading.Event()
+
+    class Impatient(Silence):
+        def phase(self, text: str, seconds: float = 0.0) -> None:
+            if text.startswith("measuring"):
+                stop.set()
+
+    result = run(library.load("flood", {**SMALL, "calibrate_s": 500.0}), stop=stop, show=Impatient())
+    assert (result.ended, result.rounds[0].counts.offered) == ("interrupted", 0)
+
+
+def test_a_folder_that_can_not_be_made_is_told_in_one_line() -> None:
+    """Before anything is measured."""
+    done = CliRunner().invoke(main, ["run", "throughput", "--output", "/proc/nowhere"])
+    assert done.exit_code == 2 and done.stderr == "Error: /proc/nowhere: No such file or directory\n"
 
 
 def test_a_run_may_be_stopped_before_it_begins() -> None:
