@@ -330,14 +330,13 @@ class Mailbox:
     def _put_frames(self, session: int, columns: Frames, ends: array[int], expiries: Mapping[int, int]) -> None:
         count = len(ends)
         rows = array("Q", bytes(8 * FRAME_WORDS * count))
-        seqs = columns.seqs[:count]
         rows[0::FRAME_WORDS] = array("Q", (session,)) * count
-        rows[1::FRAME_WORDS] = array("Q", seqs)
+        rows[1::FRAME_WORDS] = array("Q", columns.seqs[:count])
         rows[2::FRAME_WORDS] = ends
         rows[3::FRAME_WORDS] = array("Q", tuple(columns.types[:count]))
         rows[4::FRAME_WORDS] = columns.data_sizes[:count]
         if expiries:
-            rows[5::FRAME_WORDS] = array("Q", [expiries.get(seq, 0) for seq in seqs])
+            rows[5::FRAME_WORDS] = array("Q", [expiries.get(seq, 0) for seq in columns.seqs[:count]])
         self._file.claim_frames(self.accepted + count)
         self._file.frames.put(self.accepted, rows)
 

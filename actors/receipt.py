@@ -88,7 +88,7 @@ class Receipt:
     came to, where the plugin requires one.
     """
 
-    __slots__ = ("_changed", "_error", "_is_settled", "_on_change", "_result", *_PUBLIC)
+    __slots__ = ("_changed", "_error", "_is_settled", "_on_change", "_outcome", "_result", *_PUBLIC)
 
     def __init__(
         self,
@@ -104,6 +104,7 @@ class Receipt:
         self.agreement = agreement
         self.accepted: bool | None = None
         self._is_settled = False
+        self._outcome: Outcome | None = None
         self._result: Result = None
         self._error: BaseException | None = None
         self._on_change: Callable[[], None] | None = None
@@ -164,7 +165,9 @@ class Receipt:
         if not self._is_settled:
             assert self._error is not None
             raise self._error.with_traceback(None)
-        return outcome_of(self._result)
+        if self._outcome is None:
+            self._outcome = outcome_of(self._result)
+        return self._outcome
 
     def late(self, what: str, timeout: float | None) -> DispatchTimeout:
         """Make the error of one who has waited in vain; it carries the receipt."""

@@ -15,9 +15,9 @@ _log = logging.getLogger("nyx_plugins.session")
 
 
 class Sending:
-    """Sends what is in the outbox: on a thread of its own, or on one whose caller waits anyway.
+    """Sends what is in the outbox on a thread of its own; on a synchronous endpoint there is none.
 
-    On a synchronous endpoint there is no such thread. ``lock`` is the session's; ``fail`` ends it for a reason.
+    ``lock`` is the session's; ``fail`` ends it for a reason.
     """
 
     def __init__(self, endpoint: Endpoint, traffic: Traffic, lock: threading.Lock, fail: Callable[[str], None]) -> None:
@@ -27,10 +27,8 @@ class Sending:
         self._fail = fail
         self._to_send = threading.Condition(lock)
         self._turn = threading.RLock()
-        self._is_taken = threading.Lock()
-        """Held by who is sending; taken before the other lock."""
         self.is_due = False
-        """Whether there may be something to send, of which who is sending, or will, has been told."""
+        """Whether there may be something to send, of which the thread has been told."""
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -55,19 +53,6 @@ class Sending:
             with self._lock:
                 self.tell()
 
-    def push(self) -> None:
-        """Send what is queued on this thread, whose caller waits for what comes of it anyway.
-
-        Where another thread is sending, the sending thread does it.
-        """
-        if self._endpoint.synchronous or not self._is_taken.acquire(blocking=False):
-            self.kick()
-            return
-        try:
-            self._send_all()
-        finally:
-            self._is_taken.release()
-
     def tell(self) -> None:
         """There may be something to send; the lock is held."""
         if not self.is_due:
@@ -85,20 +70,15 @@ class Sending:
                     if self._traffic.stopped is not None:
                         return
                     self._to_send.wait()
-            with self._is_taken:
-                self._send_all()
+            while (work := self._take()) is not None:
+                self._send(*work)
 
-    def _send_all(self) -> None:
-        while (work := self._take()) is not None:
-            try:
-                self._endpoint.send(*work)
-            except Exception as error:
-                _log.exception("a message to the system could not be sent")
-                self._fail(f"internal error: {error!r}")
-            except BaseException:
-                # How much of it was written nobody knows: nothing may follow it.
-                self._fail("it was interrupted while it sent a message")
-                raise
+    def _send(self, target: Address, message: Any) -> None:
+        try:
+            self._endpoint.send(target, message)
+        except Exception as error:
+            _log.exception("a message to the system could not be sent")
+            self._fail(f"internal error: {error!r}")
 
     def _take(self) -> tuple[Address, Any] | None:
         with self._lock:

@@ -139,14 +139,14 @@ class Session:
     def enter(self, frame_type: int, header: bytes, extra: m.Extra | None = None) -> Receipt | Waiter:
         """Queue a frame, or else let it wait for room behind those who do already. Raises what refuses it.
 
-        It goes with the next :meth:`flush` or :meth:`push`.
+        It goes with the next :meth:`flush`.
         """
         self._check_process()
         with self._lock:
             return self._traffic.enter(frame_type, header, extra)
 
     def offer_many(self, frames: Iterable[Sendable]) -> list[Entry]:
-        """Offer frames one after the other; one receipt or error for each. :meth:`flush` or :meth:`push` has to follow.
+        """Offer frames one after the other; one receipt or error for each. :meth:`flush` has to follow.
 
         Raises :class:`SystemStopped`.
         """
@@ -165,19 +165,12 @@ class Session:
     ) -> Receipt:
         """Queue a frame, waiting for room until ``deadline`` (monotonic); raises :class:`DispatchTimeout` then."""
         entry = self.enter(frame_type, header, extra)
-        self._sending.push()
+        self._sending.kick()
         return entry if isinstance(entry, Receipt) else self.result(entry, deadline - time.monotonic(), timeout)
 
     def flush(self) -> None:
         """Send what is queued, on a synchronous endpoint; else let the sending thread do it."""
         self._sending.kick()
-
-    def push(self) -> None:
-        """Send what is queued on this thread, whose caller waits for what comes of it anyway.
-
-        Where another thread is sending, the sending thread does it.
-        """
-        self._sending.push()
 
     def drain(self, timeout: float | None) -> None:
         """Wait until every frame of this session has its outcome; raises DispatchTimeout, or SystemStopped."""
@@ -195,17 +188,10 @@ class Session:
 
         Raises the reply's error, :class:`SystemStopped`, or :class:`DispatchTimeout` naming what was asked.
         """
-        inquiry = self._inquire(ask)
-        self._sending.push()
-        return self.result(inquiry, timeout, timeout)
+        return self.result(self.post(ask), timeout, timeout)
 
     def post(self, ask: Ask) -> Inquiry:
         """Ask an actor and return what will hold the answer."""
-        inquiry = self._inquire(ask)
-        self._sending.kick()
-        return inquiry
-
-    def _inquire(self, ask: Ask) -> Inquiry:
         self._check_process()
         with self._lock:
             if self.stopped is not None:
@@ -214,6 +200,7 @@ class Session:
             if ask.may_repeat:
                 inquiry.repeat = lambda: self._put(ask, inquiry)
             self._put(ask, inquiry)
+        self._sending.kick()
         return inquiry
 
     def _put(self, ask: Ask, inquiry: Inquiry) -> None:
