@@ -47,8 +47,16 @@ def _levels(count: int) -> Sequence[float]:
 
 
 def _from(percentiles_us: Mapping[str, float]) -> Curve:
-    pairs = sorted((float(name), value) for name, value in percentiles_us.items() if 0 <= float(name) < 100)
+    pairs = sorted((_level(name), value) for name, value in percentiles_us.items() if 0 <= _level(name) < 100)
     return Curve(tuple(level for level, _ in pairs), tuple(value for _, value in pairs))
+
+
+def _level(name: str) -> float:
+    """Return the percentile of that name; one that is no number is none, and left out."""
+    try:
+        return float(name)
+    except ValueError:
+        return math.nan
 
 
 def _decoded(text: str) -> HdrHistogram | None:
