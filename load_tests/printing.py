@@ -28,6 +28,14 @@ _LEGEND = (
     "client: cores that the busiest client used; CPU: us of the whole system for each frame"
 )
 
+_FULL_WIDTH = 140
+
+
+def full_width_console() -> Console:
+    """Return a console for tables of figures, which are read as a whole: a file gets them in full width."""
+    found = Console()
+    return found if found.is_terminal else Console(width=max(found.width, _FULL_WIDTH))
+
 
 def print_result(result: Result, console: Console) -> None:
     """Print the figures, and what was asked of them."""

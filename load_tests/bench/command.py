@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from nyx_plugins.load_tests.peers.document import Beginning, Ending, begin, document
+from nyx_plugins.load_tests.printing import full_width_console
 from nyx_plugins.load_tests.reading import FILE_NAME
 from nyx_plugins.load_tests.report import write_report
 from nyx_plugins.load_tests.result import Check, Result, write
@@ -30,7 +30,7 @@ def bench(rounds: int, output: Path | None) -> None:
     with ending:
         subject.run(rounds, lambda text: click.echo(text, err=True))
     rows = judge_all(subject.figures(), subject.reasons)
-    Console().print(as_table(rows))
+    full_width_console().print(as_table(rows))
     if output is not None:
         save(output, rows, result_of(subject, rows, beginning, ending, rounds))
     if any(row.verdict is Verdict.NOT_MET for row in rows):

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
+from ..printing import full_width_console
 from ..reading import read_all
 from .comparison import compare as compare_results
 from .comparison import left_out
 from .share import share
-from .table import console, show
+from .table import show
 
 EXIT_WORSE = 1
 
@@ -30,7 +31,7 @@ def compare(first: Path, second: Path, max_regression: float, metrics: Sequence[
     """
     base, candidate = read_all(first), read_all(second)
     comparisons = compare_results(base, candidate, max_regression, metrics or ("*",))
-    out = console()
+    out = full_width_console()
     show(comparisons, out, ("first", "second"), max_regression)
     for scenario in left_out(base, candidate):
         out.print(f"note: {scenario} is on one side only, and left out", style="yellow", markup=False)

@@ -15,13 +15,6 @@ from .ratio import LEVEL
 
 _STYLES = {Verdict.WORSE: "bold red", Verdict.BETTER: "green", Verdict.UNCLEAR: "yellow"}
 _FAR = 1000
-_FULL_WIDTH = 120
-
-
-def console() -> Console:
-    """Return a console for tables of figures, which are read as a whole: a file gets them in full width."""
-    found = Console()
-    return found if found.is_terminal else Console(width=max(found.width, _FULL_WIDTH))
 
 
 def show(comparisons: Iterable[Comparison], out: Console, sides: tuple[str, str], max_regression: float) -> None:

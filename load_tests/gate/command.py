@@ -21,8 +21,9 @@ from ..amounts import figure
 from ..compare.comparison import Comparison, compare
 from ..compare.ratio import of_pairs
 from ..compare.share import share
-from ..compare.table import console, show
+from ..compare.table import show
 from ..errors import RunFailed
+from ..printing import full_width_console
 from ..result import Result
 from .checkout import checkout_of, commit_of, worktree
 from .layout import Build, lay_out
@@ -62,7 +63,7 @@ def gate(
     is left behind.
     """
     plan = Plan(tuple(scenarios), pairs, seconds, tuple(settings))
-    out = console()
+    out = full_width_console()
     with _place(keep) as folder, _builds(base, own_load_tests) as (first, second):
         done = [_told(turn, metrics, out) for turn in _run(plan, first, second, folder)]
     comparisons = judged(done, max_regression, metrics)

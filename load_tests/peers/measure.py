@@ -27,8 +27,8 @@ MOST_CALLS = 1 << 16
 MOST_UNDER_WAY = 8192
 # How much of the time for a measurement a trial of a window gets.
 TRIAL_SHARE = 0.2
-# A window is too large when the rate falls to this share of the best one.
-WORSE = 0.9
+# No larger window is tried once the rate has fallen to this share of the best one: less of a fall may be noise.
+WORSE = 0.5
 
 
 @attrs.frozen
