@@ -13,6 +13,9 @@ class Drains:
         self._traffic = traffic
         self._waiting: set[Pending[None]] = set()
 
+    def __len__(self) -> int:
+        return len(self._waiting)
+
     def add(self) -> Pending[None]:
         """Return what is done then, and fails if the system takes outcomes with it."""
         drained: Pending[None] = Pending()

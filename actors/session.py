@@ -164,8 +164,11 @@ class Session:
         self, frame_type: int, header: bytes, deadline: float, timeout: float, extra: m.Extra | None = None
     ) -> Receipt:
         """Queue a frame, waiting for room until ``deadline`` (monotonic); raises :class:`DispatchTimeout` then."""
-        entry = self.enter(frame_type, header, extra)
-        self._sending.kick()
+        try:
+            entry = self.enter(frame_type, header, extra)
+        finally:
+            # A refusal is reported too.
+            self._sending.kick()
         return entry if isinstance(entry, Receipt) else self.result(entry, deadline - time.monotonic(), timeout)
 
     def flush(self) -> None:

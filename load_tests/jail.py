@@ -22,6 +22,7 @@ from nyx_plugins import PluginHeader
 from nyx_plugins.actors.confinement import confinement
 from nyx_plugins.plugins.policy import Policy
 from nyx_plugins.plugins.worker import protocol, spawn
+from nyx_plugins.plugins.worker.batch import Batch
 from nyx_plugins.plugins.worker.jail.plan import Worker
 
 EXIT_NOT_MET = 1
@@ -82,7 +83,7 @@ class Peer:
         header = PluginHeader(1, 0, bytes(1024)).encode()
         begun = time.perf_counter()
         for first in range(0, frames, BATCH):
-            self._socket.sendall(protocol.encode([protocol.BATCH, first, [[0x52, header]] * BATCH]))
+            self._socket.sendall(protocol.encode(Batch.of([(0x52, header)] * BATCH).message(first)))
             answered = 0
             while answered < BATCH:
                 answered += sum(len(message[2]) for message in self._messages())
