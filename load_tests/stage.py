@@ -16,6 +16,7 @@ import attrs
 from nyx_plugins import NyxPluginError, PluginNotRegistered, PluginSystem
 from nyx_plugins.actors.service_file import Claim, service_dir
 from nyx_plugins.config.settings import PluginSettings
+from nyx_plugins.service.sampler import AT_REST
 
 from .bundles import Bundles
 from .scenario import Scenario
@@ -43,6 +44,8 @@ class Stage:
     ) -> None:
         self.system, self.service, self.folder = system, service, folder
         self.places, self.bundles = places, bundles
+        self._others = frozenset(info.plugin_id for info in system.plugins() if info.state != AT_REST)
+        """Loaded by somebody else, who wants to keep them."""
         self.load_s = 0.0
         """How long it took until all plugins were ready."""
 
@@ -64,10 +67,10 @@ class Stage:
         return self.bundles.settings(place.group, place.id)
 
     def clear(self) -> float:
-        """Unload all of these plugins that are loaded; returns how long it took, in seconds."""
+        """Unload those of these plugins that were loaded here; returns how long it took, in seconds."""
         begun = time.monotonic()
         with ThreadPoolExecutor(CALLERS) as pool:
-            list(pool.map(self._unload, self.places))
+            list(pool.map(self._unload, [place for place in self.places if place.id not in self._others]))
         return time.monotonic() - begun
 
     def _unload(self, place: Place) -> None:

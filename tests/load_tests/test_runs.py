@@ -29,6 +29,7 @@ from nyx_plugins.load_tests.scenario import parse
 from nyx_plugins.load_tests.scene import Silence
 
 STALL_S = 1.0
+FIRST_ID = 70_001
 SMALL = {"rounds": 1, "warm_up_s": 0.2, "duration_s": 1.0, "calibrate_s": 0.3, "sample_s": 0.2, "clients": 1}
 
 
@@ -123,6 +124,17 @@ def test_a_service_is_put_under_load_and_left_as_it_was(tmp_path: Path, short_fo
         assert [plugin.name for plugin in system.plugins()] == ["echo"]
     result = read(tmp_path)
     assert result.connected and result.rounds[0].counts.processed > 0
+
+
+def test_a_plugin_of_the_service_is_not_taken_for_one_of_the_run(tmp_path: Path, short_folder: Any) -> None:
+    """A scenario that wants its id is refused, and the plugin stays; also one that is paused."""
+    with service(short_folder()) as (system, path):
+        system.load("builtin:echo", plugin_id=FIRST_ID)
+        system.pause(FIRST_ID)
+        words = ["run", "throughput", "--no-progress", "--no-report", "--output", str(tmp_path / "o")]
+        done = CliRunner().invoke(main, [*words, "--connect", str(path)])
+        assert done.exit_code == 1 and "already loaded" in done.stderr
+        assert [plugin.name for plugin in system.plugins()] == ["echo"]
 
 
 def test_no_service_is_told_in_one_line(tmp_path: Path) -> None:
