@@ -57,10 +57,13 @@ class Foreman:
 
     def lane_ready(self) -> None:
         """Report that the plugin is ready, once all its lanes are."""
+        self._tell_ready()
+        self.rescale()
+
+    def _tell_ready(self) -> None:
         if self._lanes.is_ready and self._is_down:
             self._is_down, self._standing.has_been_ready = False, True
             self._owner.send(self._parent, m.PluginStarted(self._owner.plan.load_id))
-        self.rescale()
 
     def lane_failed(self, reason: str, error: NyxPluginError | None) -> None:
         """Report that the plugin can't be loaded."""
@@ -146,3 +149,5 @@ class Foreman:
         for lane in self._scaling.surplus():
             lane.stop()
         self._scaling.tell()
+        # The lane that all have waited for may be the one that is not needed any more.
+        self._tell_ready()
