@@ -12,6 +12,7 @@ from .frames import Frames, NewFrame
 from .messages import Batch, Extra, Route
 from .receipt import Receipt
 from .results import Result
+from .runs import Run
 from .waiting import WaitingLine
 
 
@@ -127,6 +128,23 @@ class Channel:
         receipt = self._receipts[seq] = Receipt(self.plugin_id, seq, size, changed, agreement)
         return receipt
 
+    def offer_run(self, run: Run, changed: threading.Condition) -> list[Receipt]:
+        """Spend what credits there are on the first frames, and queue those; nothing if their bytes are too many."""
+        assert self._lease is not None
+        sizes = [len(header) for header in run.headers[: self._lease.available]]
+        if not sizes or not self._lease.spend(len(sizes), sum(sizes)):
+            return []
+        first = self._last_seq + 1
+        seqs = list(range(first, first + len(sizes)))
+        self._last_seq = seqs[-1]
+        frames = list(zip(seqs, run.types, run.headers, run.data_lengths, strict=False))
+        self._unsent += frames
+        self._unaccepted.update(zip(seqs, frames, strict=True))
+        self._extras.update((first + place, extra) for place, extra in run.extras.items() if place < len(sizes))
+        receipts = [Receipt(self.plugin_id, seq, size, changed) for seq, size in zip(seqs, sizes, strict=True)]
+        self._receipts.update(zip(seqs, receipts, strict=True))
+        return receipts
+
     def missing_credit(self) -> int:
         """How much credit others hold that this session could use and has not asked for yet."""
         assert self.route is not None and self._lease is not None
@@ -181,22 +199,24 @@ class Channel:
         """Mark frames as accepted; returns how many were not yet."""
         count, pop, receipts = 0, self._unaccepted.pop, self._receipts
         for first, last in ranges:
-            for seq in range(first, last + 1):
-                if pop(seq, None) is not None:
-                    count += 1
-                    receipts[seq]._accept()
-                    if self._extras:
-                        self._extras.pop(seq, None)
+            known = [seq for seq in range(first, last + 1) if pop(seq, None) is not None]
+            for seq in known:
+                receipts[seq]._accept()
+            self._forget_extras(known)
+            count += len(known)
         return count
 
     def settle(self, outcomes: Iterable[tuple[int, Result]]) -> tuple[list[Receipt], int]:
         """Record outcomes; returns the receipts of those that were not known yet, and the credit to give back."""
         settled: list[Receipt] = []
+        pop, pop_unaccepted = self._receipts.pop, self._unaccepted.pop
         for seq, result in outcomes:
-            receipt = self._end(seq)
+            receipt = pop(seq, None)
             if receipt is not None:
+                pop_unaccepted(seq, None)
                 receipt._settle(result)
                 settled.append(receipt)
+        self._forget_extras(receipt.seq for receipt in settled)
         return settled, self._return(settled)
 
     def refuse(self, seq: int, error: BaseException) -> int | None:
@@ -239,6 +259,11 @@ class Channel:
             self._extras.pop(seq, None)
         return self._receipts.pop(seq, None)
 
+    def _forget_extras(self, seqs: Iterable[int]) -> None:
+        if self._extras:
+            for seq in seqs:
+                self._extras.pop(seq, None)
+
     def _return(self, ended: list[Receipt]) -> int:
         if self._of_old_lease:
             old = self._of_old_lease.intersection(receipt.seq for receipt in ended)
@@ -246,4 +271,4 @@ class Channel:
             ended = [receipt for receipt in ended if receipt.seq not in old]
         if self._lease is None or not ended:
             return 0
-        return self._lease.settle(len(ended), sum(receipt.size for receipt in ended))
+        return self._lease.settle(len(ended), sum([receipt.size for receipt in ended]))

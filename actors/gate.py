@@ -18,6 +18,9 @@ _ID = slice(4, 9)
 _Look: TypeAlias = tuple[int, int, bytes]
 """A frame's type, the length of its header, and the bytes in which the plugin's id is."""
 
+Known: TypeAlias = tuple[bytes, Admitted]
+"""The bytes of a header before its data, and what is known of frames that have them."""
+
 
 class Gate:
     """Of one sender. What is in a frame's data is looked at each time, where that matters; call `changed` with routes.
@@ -28,7 +31,7 @@ class Gate:
     def __init__(self, routes: Mapping[int, Route], rules: FrameRules) -> None:
         self._routes = routes
         self._rules = rules
-        self._passed: dict[_Look, tuple[bytes, Admitted]] = {}
+        self._passed: dict[_Look, Known] = {}
 
     def changed(self) -> None:
         """The routes are others now."""
@@ -36,15 +39,23 @@ class Gate:
 
     def admit(self, frame_type: int, header: bytes, introduced: Container[int]) -> Admitted:
         """Check one frame, as :func:`admit` does."""
-        if header.__class__ is not bytes:
-            return admit(self._routes, frame_type, header, self._rules, introduced)
-        look = frame_type, len(header), header[_ID]
-        like = self._passed.get(look)
-        if like is not None and header.startswith(like[0]):
-            return like[1]
+        known = self.known(frame_type, header)
+        if known is not None:
+            return known[1]
         admitted = admit(self._routes, frame_type, header, self._rules, introduced)
-        self._note(look, header, admitted)
+        if header.__class__ is bytes:
+            self._note((frame_type, len(header), header[_ID]), header, admitted)
         return admitted
+
+    def known(self, frame_type: int, header: object) -> Known | None:
+        """Return the bytes before the data of this frame, and what is known of all that have them and its length.
+
+        ``None`` where it has to be checked.
+        """
+        if type(header) is not bytes or not isinstance(frame_type, int):
+            return None
+        like = self._passed.get((frame_type, len(header), header[_ID]))
+        return like if like is not None and header.startswith(like[0]) else None
 
     def _note(self, look: _Look, header: bytes, admitted: Admitted) -> None:
         if look[0] == CONTROL or admitted.route.handshake is not None:

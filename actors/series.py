@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import TypeAlias
 
 from ..config.checks import shown
@@ -41,6 +42,9 @@ def checked_frames(frames: Iterable[Frame], extra: Extra | None = None) -> Itera
     if not isinstance(frames, Iterable):
         raise TypeError(f"frames must be pairs of frame type and header, not {type(frames).__name__}")
     for number, frame in enumerate(frames):
+        if frame.__class__ is tuple and len(frame) == 2:
+            yield frame[0], frame[1], extra
+            continue
         try:
             frame_type, header, *key = frame
         except (TypeError, ValueError):
@@ -56,17 +60,18 @@ def goes(frames: Iterable[Sendable], is_there: bool) -> Iterator[list[Sendable]]
     What comes before an error of their iterator is yielded first.
     """
     most = GO_FRAMES if is_there else 1
-    go: list[Sendable] = []
-    try:
-        for frame in frames:
-            go.append(frame)
-            if len(go) == most:
-                yield go
-                go = []
-    except Exception:
+    rest = iter(frames)
+    while True:
+        go: list[Sendable] = []
+        try:
+            # What comes before an error is in the list even so.
+            go.extend(islice(rest, most))
+        except Exception:
+            yield go
+            raise
         yield go
-        raise
-    yield go
+        if len(go) < most:
+            return
 
 
 def encoded(header: Header) -> bytes:

@@ -31,7 +31,7 @@ from .pending import Pending
 from .questions import Ask
 from .receipt import Receipt
 from .sending import Sending
-from .series import Entry, Sendable, results
+from .series import Entry, Sendable
 from .subscription import Subscription
 from .traffic import Traffic
 from .waiting import Waiter
@@ -152,13 +152,13 @@ class Session:
         """
         self._check_process()
         with self._lock:
-            return results(self._traffic.offer, frames)
+            return self._traffic.offer_many(frames)
 
     def enter_many(self, frames: Iterable[Sendable]) -> list[Entry]:
         """Likewise, where those that find no room wait in line."""
         self._check_process()
         with self._lock:
-            return results(self._traffic.enter, frames)
+            return self._traffic.enter_many(frames)
 
     def offer_waiting(
         self, frame_type: int, header: bytes, deadline: float, timeout: float, extra: m.Extra | None = None

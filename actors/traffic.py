@@ -6,7 +6,7 @@ Pure and not thread-safe: its session holds the lock, and wakes whoever sends af
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ..config.errors import NyxPluginError
 from ..plugins.errors import DispatchTimeout, MailboxFull, PluginNotRegistered, SystemStopped
@@ -21,6 +21,8 @@ from .gate import Gate
 from .outbox import Outbox
 from .receipt import OutcomeKind, Receipt
 from .results import DeadLetter
+from .runs import Run, runs
+from .series import Entry, Sendable, results
 from .waiting import Waiter
 
 
@@ -76,6 +78,14 @@ class Traffic:
         channel.waiting.join(waiter)
         return waiter
 
+    def offer_many(self, frames: Iterable[Sendable]) -> list[Entry]:
+        """Offer frames one after the other; one receipt or error for each. Raises :class:`SystemStopped`."""
+        return self._send_many(frames, self.offer, self._accept_run)
+
+    def enter_many(self, frames: Iterable[Sendable]) -> list[Entry]:
+        """Likewise, where those that find no room wait in line."""
+        return self._send_many(frames, self.enter, self._enter_run)
+
     def leave(self, waiter: Waiter) -> None:
         """Let it wait no longer. Idempotent."""
         channel = self._channels[waiter.plugin_id]
@@ -121,6 +131,34 @@ class Traffic:
         except NyxPluginError as error:
             self.outbox.refuse(error, getattr(error, "plugin_id", None))
             raise
+
+    def _send_many(
+        self,
+        frames: Iterable[Sendable],
+        send: Callable[[int, bytes, m.Extra | None], Receipt | Waiter],
+        send_run: Callable[[Run], list[Receipt]],
+    ) -> list[Entry]:
+        """Let in runs as far as there is room for them; what becomes of others is found out one by one."""
+        found: list[Entry] = []
+        for part in runs(frames, self._gate):
+            if isinstance(part, Run):
+                receipts = send_run(part)
+                found += receipts
+                found += results(send, part.frames(len(receipts)))
+            else:
+                found += results(send, [part])
+        return found
+
+    def _enter_run(self, run: Run) -> list[Receipt]:
+        return [] if self._channels[run.plugin_id].waiting else self._accept_run(run)
+
+    def _accept_run(self, run: Run) -> list[Receipt]:
+        """Accept the first ones of a run, as many as there is room for."""
+        channel = self._channels[run.plugin_id]
+        receipts = channel.offer_run(run, self._changed)
+        if receipts:
+            self.outbox.note_frames(channel)
+        return receipts
 
     def _accept(
         self,

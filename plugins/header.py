@@ -77,7 +77,14 @@ def encode_text(text: str) -> bytes:
 
 def encode_bytes(raw: bytes) -> bytes:
     """Return ``raw`` as a CBOR byte string."""
-    return encode_head(BYTES, len(raw)) + raw
+    length = len(raw)
+    if length <= U8:
+        return _SHORT_HEADS[length] + raw
+    return (b"\x59" + length.to_bytes(2, "big") if length <= U16 else encode_head(BYTES, length)) + raw
+
+
+# Of byte strings, by their length.
+_SHORT_HEADS = tuple(encode_head(BYTES, length) for length in range(U8 + 1))
 
 
 def check_unsigned(what: str, value: object, most: int) -> None:

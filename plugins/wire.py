@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
 import attrs
@@ -83,13 +84,18 @@ class PluginHeader:
 
     def encode(self) -> bytes:
         """Return the canonical CBOR, byte for byte what the reference writes."""
-        head = b"\xa3bid" + encode_head(0, self.id) + b"eflags" + encode_head(0, self.flags)
-        return head + b"ddata" + encode_bytes(self.data)
+        return _lead(self.id, self.flags) + encode_bytes(self.data)
 
     @classmethod
     def decode(cls, raw: bytes, *, max_bytes: int = MAX_HEADER_BYTES) -> Self:
         """Return the header that fills ``raw``, of at most ``max_bytes``, or raise :class:`FrameError`."""
         return cls(*split_header(raw, max_bytes))
+
+
+@lru_cache(maxsize=1024)
+def _lead(plugin_id: int, flags: int) -> bytes:
+    """What is before the data of a header: few programs write to many plugins."""
+    return b"\xa3bid" + encode_head(0, plugin_id) + b"eflags" + encode_head(0, flags) + b"ddata"
 
 
 def close_frame(plugin_id: int, code: int = CLOSE_UNSUPPORTED_CAPABILITY) -> bytes:
