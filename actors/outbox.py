@@ -101,6 +101,11 @@ class Outbox:
         """The dispatcher has refused, and counted, a frame that has come to another end."""
         self._taken_back[type(error).__name__] += 1
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to send, now or later."""
+        return not (self._commands or self._unsent or self._refusals or self._taken_back)
+
     def next(self) -> tuple[Address, Any] | None:
         """Return what is to be sent next and to whom: a command, or else all frames and refusals that fit."""
         if not self._commands:

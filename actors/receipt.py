@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import enum
 import threading
-import time
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
 import attrs
 
@@ -78,6 +77,9 @@ def check_processed(plugin_id: int, outcome: Outcome) -> None:
         raise PluginFailed(plugin_id, outcome.reason, str(outcome.kind))
 
 
+_Gate: TypeAlias = tuple[Callable[[], bool], threading.Lock]
+"""What a thread waits for, and the lock at which it does."""
+
 _PUBLIC = ("accepted", "agreement", "plugin_id", "seq", "size")
 
 
@@ -88,7 +90,7 @@ class Receipt:
     came to, where the plugin requires one.
     """
 
-    __slots__ = ("_changed", "_error", "_is_settled", "_on_change", "_outcome", "_result", *_PUBLIC)
+    __slots__ = ("_changed", "_error", "_gates", "_is_settled", "_on_change", "_outcome", "_result", *_PUBLIC)
 
     def __init__(
         self,
@@ -108,6 +110,8 @@ class Receipt:
         self._result: Result = None
         self._error: BaseException | None = None
         self._on_change: Callable[[], None] | None = None
+        self._gates: tuple[_Gate, ...] = ()
+        """Of the threads that wait."""
         self._changed = changed
 
     def __repr__(self) -> str:
@@ -184,31 +188,42 @@ class Receipt:
     def _accept(self) -> None:
         if self.accepted is None:
             self.accepted = True
-            if self._on_change is not None:
-                self._on_change()
+            if self._on_change is not None or self._gates:
+                self._tell()
 
     def _settle(self, result: Result) -> None:
         self.accepted = True
         self._result = result
         self._is_settled = True
-        if self._on_change is not None:
-            self._on_change()
+        if self._on_change is not None or self._gates:
+            self._tell()
 
     def _refuse(self, error: BaseException) -> None:
         # The reason first: who sees a refusal without the lock has to find it.
         self._error = error
         if self.accepted is None:
             self.accepted = False
+        self._tell()
+
+    def _tell(self) -> None:
+        """There is news: only threads that have waited for it are woken."""
         if self._on_change is not None:
             self._on_change()
+        for is_ready, gate in self._gates:
+            if is_ready() and gate.locked():
+                gate.release()
 
     def _wait(self, ready: Callable[[], bool], what: str, timeout: float | None, asked: float | None) -> None:
         if ready():
             return
-        deadline = None if timeout is None else time.monotonic() + timeout
+        gate = threading.Lock()
+        gate.acquire()
         with self._changed:
-            while not ready():
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    raise self.late(what, timeout if asked is None else asked)
-                self._changed.wait(left)
+            self._gates += ((ready, gate),)
+        # What has come before that is seen here, and what comes after it opens the gate.
+        if not ready():
+            gate.acquire(timeout=-1 if timeout is None else max(0.0, timeout))
+        if not ready():
+            with self._changed:
+                self._gates = tuple(other for other in self._gates if other[1] is not gate)
+            raise self.late(what, timeout if asked is None else asked)

@@ -319,10 +319,12 @@ class Session:
                 self._note(message)
                 self._drains.settle()
                 self._changed.notify_all()
-                self._sending.tell()
+                if not self._outbox.is_empty:
+                    self._sending.tell()
             self._after_news()
-            # One of the actors may wait for what this has to say, below on the stack.
-            self.flush()
+            if self._endpoint.synchronous:
+                # One of the actors may wait for what this has to say, below on the stack.
+                self._sending.kick()
 
     def _note(self, message: m.SessionMessage) -> None:
         match message:
