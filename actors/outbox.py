@@ -106,6 +106,16 @@ class Outbox:
         """Whether there is nothing to send, now or later."""
         return not (self._commands or self._unsent or self._refusals or self._taken_back)
 
+    @property
+    def loose_frames(self) -> int:
+        """How many frames wait to be sent, where nothing else does; else 0."""
+        return 0 if self._commands else sum(channel.unsent_count for channel in self._unsent.values())
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether frames are under way that have not been accepted yet."""
+        return self._under_way() > 0
+
     def next(self) -> tuple[Address, Any] | None:
         """Return what is to be sent next and to whom: a command, or else all frames and refusals that fit."""
         if not self._commands:

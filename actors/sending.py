@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from ._thespian import Address
 from .endpoint import Endpoint
+from .gathering import Gathering
 from .traffic import Traffic
 
 _log = logging.getLogger("nyx_plugins.session")
@@ -27,6 +29,7 @@ class Sending:
         self._fail = fail
         self._to_send = threading.Condition(lock)
         self._turn = threading.RLock()
+        self._gathering = Gathering()
         self.is_due = False
         """Whether there may be something to send, of which the thread has been told."""
         self._thread: threading.Thread | None = None
@@ -70,8 +73,16 @@ class Sending:
                     if self._traffic.stopped is not None:
                         return
                     self._to_send.wait()
-            while (work := self._take()) is not None:
+                hold_s = self._hold_s()
+            if hold_s:
+                time.sleep(hold_s)
+            if (work := self._take()) is not None:
                 self._send(*work)
+                self._gathering.sent(time.monotonic())
+
+    def _hold_s(self) -> float:
+        outbox = self._traffic.outbox
+        return self._gathering.wait_s(time.monotonic(), outbox.loose_frames, outbox.is_flow)
 
     def _send(self, target: Address, message: Any) -> None:
         try:
