@@ -42,7 +42,7 @@ class KeptFrame:
     header: bytes
     data_length: int
     expires_at_ms: int = 0
-    key: bytes | None = None
+    key: int | None = None
     deliveries: int = 0
     """How often systems ended while a worker may have had it in hand."""
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from zlib import crc32
 
 
-def lane_of(seq: int, key: bytes | None, lanes: int) -> int:
+def lane_of(seq: int, key: int | None, lanes: int) -> int:
     """The lane for a frame with this key, or else with this sequence number."""
-    return (seq if key is None else crc32(key)) % lanes
+    return (seq if key is None else key) % lanes
 
 
 def runs(depths: Sequence[int], count: int) -> list[tuple[int, int]]:

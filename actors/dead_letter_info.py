@@ -35,9 +35,10 @@ class DeadLetterInfo:
 
 @attrs.frozen
 class DeadLetterContent(DeadLetterInfo):
-    """A dead letter with the frame itself."""
+    """A dead letter with the frame itself; ``key`` is the check sum of its key, if it had one."""
 
     header: bytes
+    key: int | None = None
 
     @property
     def flags(self) -> int:
@@ -67,7 +68,7 @@ def redelivery_of(contents: Sequence[DeadLetterContent], results: Sequence[objec
 
 def again(contents: Iterable[DeadLetterContent]) -> Iterator[tuple[int, bytes, Extra]]:
     """The frames that deliver letters again."""
-    return ((content.frame_type, content.header, Extra(letter=content.letter_id)) for content in contents)
+    return ((content.frame_type, content.header, Extra(content.key, letter=content.letter_id)) for content in contents)
 
 
 def chosen(
@@ -90,7 +91,7 @@ def info_of_letter(plugin_id: int, letter: Letter) -> DeadLetterInfo:
 
 def content_of_letter(plugin_id: int, letter: Letter) -> DeadLetterContent:
     """Return a letter with its frame."""
-    return DeadLetterContent(*_facts(plugin_id, letter), letter.frame.header)
+    return DeadLetterContent(*_facts(plugin_id, letter), letter.frame.header, letter.frame.key)
 
 
 def _facts(plugin_id: int, letter: Letter) -> tuple[int, int, str, int, str, str, float, int, int]:

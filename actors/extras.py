@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from zlib import crc32
 
 import attrs
 
@@ -30,8 +31,8 @@ def with_key(extra: Extra | None, key: Key) -> Extra:
     return attrs.evolve(extra or Extra(), key=checked_key(key))
 
 
-def checked_key(key: object) -> bytes:
-    """The bytes of a key. Numbers, texts and bytes are different keys, however they are written."""
+def checked_key(key: object) -> int:
+    """The check sum that stands for a key. Numbers, texts and bytes are different keys, however they are written."""
     if isinstance(key, bool) or not isinstance(key, (str, bytes, int)):
         raise TypeError(f"a key must be text, bytes or an int, not {type(key).__name__}")
     if isinstance(key, int):
@@ -41,7 +42,7 @@ def checked_key(key: object) -> bytes:
         found = b"b" + key if isinstance(key, bytes) else b"t" + key.encode("utf-8", "surrogatepass")
     if len(found) - 1 > MAX_KEY_BYTES:
         raise ValueError(f"a key must have at most {MAX_KEY_BYTES} bytes, not {len(found) - 1:,}")
-    return found
+    return crc32(found)
 
 
 def _end_of(ttl: float) -> int:

@@ -131,7 +131,7 @@ def _bury(found: Backlog, verdict: Verdict, plan: m.StartPlugin, letters: DeadLe
     by_ring: dict[int, list[DeadFrame]] = {}
     for frame in verdict.suspects:
         ring, index = found.in_hand[frame.session, frame.seq]
-        dead = DeadFrame(ring, index, frame.frame_type, frame.header, frame.deliveries)
+        dead = DeadFrame(ring, index, frame.frame_type, frame.header, frame.deliveries, frame.key)
         by_ring.setdefault(ring, []).append(dead)
     for frames in by_ring.values():
         letters.add(sorted(frames, key=lambda dead: dead.index), REASON, time.time(), plan.manifest.name)
@@ -145,7 +145,9 @@ def _bury(found: Backlog, verdict: Verdict, plan: m.StartPlugin, letters: DeadLe
 def enqueued(frames: list[KeptFrame]) -> m.Enqueue:
     """The message with which frames of one session are accepted once more."""
     extras = {
-        frame.seq: m.Extra(frame.key, frame.expires_at_ms) for frame in frames if frame.key or frame.expires_at_ms
+        frame.seq: m.Extra(frame.key, frame.expires_at_ms)
+        for frame in frames
+        if frame.key is not None or frame.expires_at_ms
     }
     rows = [(frame.seq, frame.frame_type, frame.header, frame.data_length) for frame in frames]
     return m.Enqueue(frames[0].session, Frames.of(rows), extras)

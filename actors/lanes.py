@@ -18,7 +18,7 @@ from .home import Home
 from .lane import Lane
 from .lane_files import CONTROL, DATA, lanes_on_disk, read_assigned, write_assigned
 from .latency import LatencyHistogram, total
-from .mailbox import NEVER, NOTHING_HELD, Held, MailboxStatistics, Recalled
+from .mailbox import NOTHING_HELD, Held, MailboxStatistics, Recalled
 from .outcome_keeper import OutcomeKeeper
 from .tray import Tray
 
@@ -124,20 +124,19 @@ class Lanes:
     def accept(self, message: m.Enqueue) -> Intake:
         """Take what is not known yet, as far as there is room."""
         intake = Intake([], [], [])
-        expiries = _expiries(message)
         shares = self._shares(message)
         for tray, frames in shares:
             fresh = self._fresh(tray, message.session, frames)
-            room = self._take(tray, message.session, fresh, expiries) if fresh else 0
+            room = self._take(tray, message.session, fresh, message.extras) if fresh else 0
             seqs, old = seqs_of(frames), len(frames) - len(fresh)
             intake.again.extend(seqs[:old])
             intake.known.extend(seqs[old : old + room])
             intake.refused.extend(seqs[old + room :])
         return intake if len(shares) == 1 else Intake(*map(sorted, intake))
 
-    def _take(self, tray: Tray, session: int, frames: Sequence[NewFrame], expiries: Mapping[int, int]) -> int:
+    def _take(self, tray: Tray, session: int, frames: Sequence[NewFrame], extras: Mapping[int, m.Extra]) -> int:
         self.keeper.make_way(tray.box, len(frames))
-        room = tray.accept(session, frames, expiries, self._beside(tray))
+        room = tray.accept(session, frames, extras, self._beside(tray))
         if room:
             self.keeper.accepted(tray.box, session, seqs_of(frames)[room - 1])
         return room
@@ -252,9 +251,3 @@ def _instance(lane: Lane) -> InstanceStats:
     processed = sum(part.processed + part.failed for part in parts)
     pid = (lane.worker.pid or None) if lane.worker is not None else None
     return InstanceStats("ready" if lane.is_ready else "restarting", pid, lane.rack.depth, processed, lane.restarts)
-
-
-def _expiries(message: m.Enqueue) -> Mapping[int, int]:
-    if not message.extras:
-        return NEVER
-    return {seq: extra.expires_at_ms for seq, extra in message.extras.items() if extra.expires_at_ms} or NEVER

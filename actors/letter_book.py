@@ -31,6 +31,8 @@ class DeadFrame:
     header: bytes
     deliveries: int = 0
     """How often it was in the hand of a worker that ended."""
+    key: int | None = None
+    """The check sum of its key, if it had one."""
 
 
 @attrs.frozen

@@ -14,14 +14,13 @@ from operator import lt
 from types import MappingProxyType
 from typing import NamedTuple
 
-import attrs
-
 from ..plugins.errors import MailboxFull
 from ..plugins.worker.batch import Batch
 from .frames import Frames, NewFrame
 from .mailbox_file import (
     DELIVERIES_SHIFT,
     FRAME_WORDS,
+    KEYED,
     MAX_DELIVERIES,
     RESULT_WORDS,
     TYPE_MASK,
@@ -29,6 +28,8 @@ from .mailbox_file import (
     MailboxFile,
     Sizes,
 )
+from .mailbox_statistics import MailboxStatistics
+from .messages.values import Extra
 from .results import (
     DEAD_LETTER,
     FAILED,
@@ -63,7 +64,8 @@ class Held(NamedTuple):
 
 
 NOTHING_HELD = Held()
-NEVER: Mapping[int, int] = MappingProxyType({})
+NO_EXTRAS: Mapping[int, Extra] = MappingProxyType({})
+_PLAIN = Extra()
 
 
 class Recalled(NamedTuple):
@@ -73,25 +75,6 @@ class Recalled(NamedTuple):
     """Sequence number and result of each finished frame."""
     unfinished: list[int]
     """Sequence numbers of the frames that have no outcome yet."""
-
-
-@attrs.frozen
-class MailboxStatistics:
-    """Counts since `Mailbox.create`: ``accepted = processed + failed + dead_lettered + in_mailbox``, always."""
-
-    accepted: int
-    processed: int
-    failed: int
-    dead_lettered: int
-    in_mailbox: int
-    peak: int
-    capacity: int
-    bytes_held: int
-    capacity_bytes: int
-    bytes_processed: int
-    """Header bytes plus data bytes of the frames that were processed or failed."""
-    permission_violations: int
-    restarts: int
 
 
 class Mailbox:
@@ -205,12 +188,12 @@ class Mailbox:
         self,
         session: int,
         frames: Sequence[NewFrame],
-        expiries: Mapping[int, int] = NEVER,
+        extras: Mapping[int, Extra] = NO_EXTRAS,
         others: Held = NOTHING_HELD,
     ) -> int:
         """Accept, with one commit, the frames before the first that finds no room beside ``others``; return how many.
 
-        ``expiries`` says, by sequence number, when the time of a frame is over, in milliseconds of the wall clock.
+        ``extras`` says, by sequence number, what few frames have: an end of their time, a key.
         ValueError unless the sequence numbers ascend from `last_seq`; OverflowError for a number that is no u64.
         """
         if not frames:
@@ -223,7 +206,7 @@ class Mailbox:
         frames_left = self.capacity - self.depth - others.frames
         count = max(0, min(frames_left, bisect_right(ends, begin + self.capacity_bytes - others.bytes)))
         if count:
-            self._put_frames(session, columns, ends[:count], expiries)
+            self._put_frames(session, columns, ends[:count], extras)
             self._file.header_bytes.put(tail, columns.headers[: ends[count - 1] - tail])
             self._accept(count, begin, ends[count - 1], others.frames)
             self._file.sessions.note(session, columns.seqs[count - 1], self.accepted - 1)
@@ -255,6 +238,11 @@ class Mailbox:
     def expires_at(self, index: int) -> int:
         """When the time of the frame with this ring index is over, in milliseconds; 0: never."""
         return self._file.frames.get(index, 1)[5]
+
+    def key(self, index: int) -> int | None:
+        """The check sum of the key of the frame with this ring index; ``None`` if it has none."""
+        word = self._file.frames.get(index, 1)[6]
+        return word ^ KEYED if word else None
 
     def deliveries(self, index: int) -> int:
         """How often the frame with this ring index was in the hand of a worker that ended."""
@@ -327,7 +315,7 @@ class Mailbox:
         if seqs[0] <= last or not (isinstance(seqs, range) or all(map(lt, seqs, seqs[1:]))):
             raise ValueError(f"sequence numbers of session {session} must ascend from {last}: {seqs[0]} to {seqs[-1]}")
 
-    def _put_frames(self, session: int, columns: Frames, ends: array[int], expiries: Mapping[int, int]) -> None:
+    def _put_frames(self, session: int, columns: Frames, ends: array[int], extras: Mapping[int, Extra]) -> None:
         count = len(ends)
         rows = array("Q", bytes(8 * FRAME_WORDS * count))
         rows[0::FRAME_WORDS] = array("Q", (session,)) * count
@@ -335,8 +323,10 @@ class Mailbox:
         rows[2::FRAME_WORDS] = ends
         rows[3::FRAME_WORDS] = array("Q", tuple(columns.types[:count]))
         rows[4::FRAME_WORDS] = columns.data_sizes[:count]
-        if expiries:
-            rows[5::FRAME_WORDS] = array("Q", [expiries.get(seq, 0) for seq in columns.seqs[:count]])
+        if extras:
+            found = [extras.get(seq, _PLAIN) for seq in columns.seqs[:count]]
+            rows[5::FRAME_WORDS] = array("Q", [extra.expires_at_ms for extra in found])
+            rows[6::FRAME_WORDS] = array("Q", [0 if extra.key is None else KEYED | extra.key for extra in found])
         self._file.claim_frames(self.accepted + count)
         self._file.frames.put(self.accepted, rows)
 

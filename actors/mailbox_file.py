@@ -22,9 +22,9 @@ offset       size            what
 512          256 * 3 u64     sessions: session, last sequence number (0: no entry), ring index of its last frame;
                              written after the commit, and brought up to date by `MailboxFile.open`
 6656         capacity        frames: session, sequence number, end position of the header (which begins where the one
-             * 6 u64         before ends), frame type (lowest byte) and how often the frame was delivered to a worker
+             * 7 u64         before ends), frame type (lowest byte) and how often the frame was delivered to a worker
                              that ended (next byte), length of the data in the header, milliseconds of the wall clock
-                             at which its time is over (0: never)
+                             at which its time is over (0: never), check sum of its key (plus `KEYED`; 0: none)
 then         capacity        results: kind (1 none, 2 reply, 3 failed, 4 dead letter, 5 reply lost), begin and end
              * 3 u64         position of its bytes
 then         capacity_bytes  byte ring of headers
@@ -50,15 +50,16 @@ from .results import KINDS
 from .ring_file import LastSequence, Pages, Ring, Table
 
 MAGIC = int.from_bytes(b"NYXMBOX1", "little")
-VERSION = 2
+VERSION = 3
 MAX_SESSIONS = 256
 
 _COMMIT, _FRAMES_CLAIMED, _RESULTS_CLAIMED = 48, 56, 64
 _COPIES = (128, 256)
 _SESSIONS, _FRAMES = 512, 6656
-FRAME_WORDS = 6
+FRAME_WORDS = 7
 RESULT_WORDS = 3
 TYPE_MASK, DELIVERIES_SHIFT, MAX_DELIVERIES = 0xFF, 8, 0xFF
+KEYED = 1 << 32
 
 
 class MailboxCorrupt(NyxPluginError):

@@ -9,7 +9,8 @@ from typing import NamedTuple, TypeAlias
 
 from ..plugins.worker.batch import Batch
 from .latency import LatencyMeter
-from .mailbox import NEVER, NOTHING_HELD, Held, Mailbox, NewFrame
+from .mailbox import NO_EXTRAS, NOTHING_HELD, Held, Mailbox, NewFrame
+from .messages.values import Extra
 from .pace import Pace
 from .results import DeadLetter, ReplyLost, Result
 
@@ -67,14 +68,14 @@ class Tray:
         self,
         session: int,
         frames: Sequence[NewFrame],
-        expiries: Mapping[int, int] = NEVER,
+        extras: Mapping[int, Extra] = NO_EXTRAS,
         others: Held = NOTHING_HELD,
     ) -> int:
         """Accept the frames before the first that finds no room beside ``others``; return how many."""
-        count = self.box.append_batch(session, frames, expiries, others)
+        count = self.box.append_batch(session, frames, extras, others)
         if count:
             self.latency.arrived(self.box.accepted, time.monotonic())
-            if expiries:
+            if any(extra.expires_at_ms for extra in extras.values()):
                 self._timeless_from = self.box.accepted
         return count
 

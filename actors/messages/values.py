@@ -84,8 +84,8 @@ class Registration:
 class Extra:
     """What few frames have: a key, and an end of their time."""
 
-    key: bytes | None = None
-    """Frames of the same key go to the same instance of a plugin that balances by key."""
+    key: int | None = None
+    """The check sum of a key: frames of the same go to the same instance of a plugin that balances by key."""
     expires_at_ms: int = 0
     """Wall clock, in milliseconds: not handed to the plugin any more then. 0: never."""
     letter: int = 0

@@ -129,7 +129,7 @@ def test_a_plugin_that_goes_leaves_numbers_and_old_outcomes_in_order(channel: Ch
 
 def test_what_else_there_is_to_a_frame_travels_with_it(channel: Channel) -> None:
     """Also when it is sent again, until it is accepted; nobody pays for it where there is nothing."""
-    extra = Extra(b"tkey", 5)
+    extra = Extra(77, 5)
     channel.offer(0x52, b"a", CHANGED)
     channel.offer(0x52, b"b", CHANGED, extra)
     assert channel.take(1).extras == {}

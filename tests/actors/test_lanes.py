@@ -98,7 +98,7 @@ class Spreading(RuleBasedStateMachine):
         for seq, (kind, key) in enumerate(data, first):
             self.types[session, seq] = kind
             if key >= 0:
-                self.extras[session, seq] = m.Extra(key=b"%d" % key)
+                self.extras[session, seq] = m.Extra(key=key)
         room = CAPACITY - self.lanes.depth
         known, refused = self._send(session, list(range(first, first + len(data))))
         assert len(known) == min(room, len(data))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from nyx_plugins.actors import ring_file
 from nyx_plugins.actors.mailbox import DeadLetter, Failed, Mailbox, MailboxCorrupt, ReplyLost, Result
+from nyx_plugins.actors.messages import Extra
 from nyx_plugins.actors.results import decode_result, kinds_of
 
 ID = 1001
@@ -26,20 +27,21 @@ def _u64(*words: int) -> bytes:
 def test_layout(tmp_path: Path) -> None:
     """A mailbox with one finished and one unfinished frame has exactly the documented bytes."""
     box = Mailbox.create(tmp_path / "box", ID, 2, 10, 20)
-    box.append_batch(7, [(1, 0x51, b"abc", 1), (2, 0x52, b"defg", 2)], {2: 99})
+    box.append_batch(7, [(1, 0x51, b"abc", 1), (2, 0x52, b"defg", 2)], {1: Extra(0), 2: Extra(0xFFFF_FFFF, 99)})
     box.finish([b"reply"])
     for _ in range(3):
         box.note_delivery(1)
     data = (tmp_path / "box").read_bytes()
-    frames, results = 6656, 6656 + 2 * 48
+    frames, results = 6656, 6656 + 2 * 56
     headers = results + 2 * 24
     assert len(data) == headers + 16 + 24
     assert data[:8] == b"NYXMBOX1"
-    assert data[8:72] == _u64(2, ID, 2, 10, 20) + _u64(2, 2, 5)
+    assert data[8:72] == _u64(3, ID, 2, 10, 20) + _u64(2, 2, 5)
     assert data[128:224] == _u64(2, 1, 1, 0, 0, 4, 0, 0, 2, 3, 7, 5)
     assert data[256:352] == _u64(2, 0, 0, 0, 0, 0, 0, 0, 2, 0, 7, 0)
     assert data[512:536] == _u64(7, 2, 1)
-    assert data[frames:results] == _u64(7, 1, 3, 0x51, 1, 0) + _u64(7, 2, 7, 0x352, 2, 99)
+    assert data[frames:results] == _u64(7, 1, 3, 0x51, 1, 0, 1 << 32) + _u64(7, 2, 7, 0x352, 2, 99, 0x1_FFFF_FFFF)
+    assert (box.key(0), box.key(1)) == (0, 0xFFFF_FFFF)
     assert data[results:headers] == _u64(2, 0, 5) + _u64(0, 0, 0)
     assert data[headers:] == b"abcdefg".ljust(16, b"\0") + b"reply".ljust(24, b"\0")
 
@@ -104,7 +106,7 @@ def _open(tmp_path: Path, data: bytes, plugin_id: int = ID) -> Mailbox:
     ("offset", "word", "reason"),
     [
         (0, 0, "does not begin like a mailbox"),
-        (8, 1, "its version is 1, not 2"),
+        (8, 1, "its version is 1, not 3"),
         (16, 5, "belongs to plugin 5, not 1001"),
         (24, 5, "do not fit"),
         (24, 0, "do not fit"),
@@ -116,10 +118,10 @@ def _open(tmp_path: Path, data: bytes, plugin_id: int = ID) -> Mailbox:
         (200, 19, "its headers overlap"),
         (208, 1 << 63, "its headers are longer"),
         (216, 1 << 63, "its results overlap"),
-        (6656 + 2 * 48 + 16, 99, "its headers overlap"),
-        (6656 + 2 * 48 + 24, 0x10052, "frames of an unknown type"),
-        (6656 + 4 * 48, 77, "unknown kind"),
-        (6656 + 4 * 48 + 8, 99, "its results overlap"),
+        (6656 + 2 * 56 + 16, 99, "its headers overlap"),
+        (6656 + 2 * 56 + 24, 0x10052, "frames of an unknown type"),
+        (6656 + 4 * 56, 77, "unknown kind"),
+        (6656 + 4 * 56 + 8, 99, "its results overlap"),
     ],
 )
 def test_contradictions(tmp_path: Path, image: bytes, offset: int, word: int, reason: str) -> None:
@@ -242,7 +244,9 @@ FILLINGS: list[list[Operation]] = [
 MIXED: list[Result] = [Failed("Error", "why"), b"s" * 15, None]
 OPERATIONS: list[Operation] = [
     lambda box: box.append(3, 5, 9, b"z" * 16, 4),
-    lambda box: box.append_batch(1, [(7, 1, b"e" * 10, 1), (9, 2, b"f" * 10, 1), (11, 2, b"g" * 10, 1)], {9: 1 << 40}),
+    lambda box: box.append_batch(
+        1, [(7, 1, b"e" * 10, 1), (9, 2, b"f" * 10, 1), (11, 2, b"g" * 10, 1)], {9: Extra(7, 1 << 40)}
+    ),
     lambda box: box.finish([b"q" * 25][: box.depth]),
     lambda box: box.finish(MIXED[: box.depth]),
     lambda box: box.finish([b"t" * 100, b"u"][: box.depth]),

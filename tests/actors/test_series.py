@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -75,11 +76,11 @@ def test_headers_may_be_encoded_or_not() -> None:
 
 def test_frames_are_pairs_or_have_a_key_of_their_own() -> None:
     """A key goes before that of the call; what is no frame is named with its place, after those before it."""
-    common = Extra(b"tcall", 5)
+    common = Extra(99, 5)
     frames = checked_frames([(1, b"a"), (2, b"b", "own"), [3, b"c", 7], (4,)], common)  # type: ignore[list-item]
     assert next(frames) == (1, b"a", common)
-    assert next(frames) == (2, b"b", Extra(b"town", 5))
-    assert next(frames) == (3, b"c", Extra(b"i7", 5))
+    assert next(frames) == (2, b"b", Extra(crc32(b"town"), 5))
+    assert next(frames) == (3, b"c", Extra(crc32(b"i7"), 5))
     with pytest.raises(TypeError, match=r"frames\[3\] must be a pair of frame type and header, not \(4,\)"):
         next(frames)
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nyx_plugins.actors.mailbox import DeadLetter, Mailbox, ReplyLost
+from nyx_plugins.actors.messages import Extra
 from nyx_plugins.actors.tray import FLAG, Tray
 
 NOW_MS = 1_000_000
@@ -134,7 +135,11 @@ def test_a_run_of_suspects_comes_again_one_by_one() -> None:
 def test_time_is_over() -> None:
     """A frame whose time is over is handed to nobody; it is given up when it is the oldest and none is in hand."""
     with _tray() as tray:
-        tray.accept(7, [(seq, 0x52, b"h", 1) for seq in range(1, 6)], {2: NOW_MS, 3: NOW_MS - 1, 4: NOW_MS + 1})
+        tray.accept(
+            7,
+            [(seq, 0x52, b"h", 1) for seq in range(1, 6)],
+            {2: Extra(None, NOW_MS), 3: Extra(None, NOW_MS - 1), 4: Extra(1, NOW_MS + 1), 5: Extra(2)},
+        )
         batch = tray.take(NOW_MS)
         assert batch is not None and len(batch.frames) == 1
         assert tray.take(NOW_MS) is None
@@ -150,7 +155,7 @@ def test_time_is_over() -> None:
 def test_times_survive_a_writer(tmp_path: Path) -> None:
     """A tray over a mailbox that another actor has filled knows whose time is over."""
     box = Mailbox.create(tmp_path / "box", 1, 10, 1000, 1000)
-    Tray(box).accept(7, [(1, 0x52, b"h", 1)], {1: NOW_MS})
+    Tray(box).accept(7, [(1, 0x52, b"h", 1)], {1: Extra(None, NOW_MS)})
     box.close()
     tray = Tray(Mailbox.open(tmp_path / "box", 1))
     assert tray.expired(NOW_MS) == 1

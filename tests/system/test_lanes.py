@@ -227,6 +227,26 @@ def test_frames_of_a_key_stay_in_order_when_an_instance_is_killed(
     assert sorted(one.restarts for one in stats.instances) == [0, 0, 1]
 
 
+@processes
+def test_a_dead_letter_goes_to_the_instance_of_its_key(recorder: Callable[..., Recorder]) -> None:
+    """Whatever that instance knows of a key, it knows when the frame is delivered again."""
+    plugin = recorder('balance = "by_key"\n', instances=3)
+    assert kinds(_by_key(plugin, range(5))) == ["processed"] * 5
+    plugin.system.pause(plugin.plugin_id)
+    late = [
+        plugin.system.dispatch(DATA, plugin.header(b"%d %d" % (key, key)), WAIT_S, key=key, ttl=0.05)
+        for key in range(5)
+    ]
+    assert kinds(late) == ["dead_lettered"] * 5
+    plugin.system.resume(plugin.plugin_id)
+    assert len(plugin.system.redeliver(plugin.plugin_id, timeout=WAIT_S).accepted) == 5
+    plugin.system.drain(WAIT_S)
+    assert len(plugin.notes()) == 10
+    # The first and the second delivery of each are the same line of the same process.
+    assert len(set(plugin.notes())) == 5
+    assert len({note.pid for note in plugin.notes()}) > 1
+
+
 def test_scaling_keeps_the_order_of_keys(recorder: Callable[..., Recorder]) -> None:
     """Up and down while frames are in hand: none is lost or doubled, and each key's order holds."""
     plugin = recorder('balance = "by_key"\n')
