@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from nyx_plugins import __version__
 from nyx_plugins.load_tests.group import Commands
 
 # Name: module of this package, the command in it, and what it does.
@@ -27,6 +28,7 @@ COMMANDS = {
 
 
 @click.group(cls=Commands, commands_in=COMMANDS)
+@click.version_option(__version__, prog_name="nyx-plugins-load")
 def main() -> None:
     """Put a system under load, and measure or prove what it does."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from nyx_plugins.config.settings import PluginSettings
 
-from .scenario import WORK, PluginGroup, Scenario, merged
+from .scenario import WORK, PluginGroup, Scenario, bundle_of, merged
 
 VERSIONS = ("1.0.0", "1.1.0")
 # What a handler may take, in seconds, beyond what the scenario lets it take.
@@ -46,8 +46,7 @@ class Bundles:
     def _prepare(self, name: str, group: PluginGroup, folder: Path, base: Path) -> list[str]:
         if group.bundle == WORK:
             return [str(self._make(name, group, version, folder)) for version in VERSIONS]
-        is_path = not group.bundle.startswith("builtin:")
-        return [str(base / Path(group.bundle).expanduser()) if is_path else group.bundle]
+        return [bundle_of(group, base)]
 
     def _make(self, name: str, group: PluginGroup, version: str, folder: Path) -> Path:
         bundle = folder / f"{name}-{version}"
@@ -68,7 +67,7 @@ class Bundles:
         }
 
     def _longest_s(self, name: str) -> float:
-        lengths = [event.for_s for event in self._scenario.events if event.group == name]
+        lengths = [event.lasts_s for event in self._scenario.events if event.group == name]
         return max([0.0, *lengths, self._scenario.plugins[name].work_us / 1e6])
 
 

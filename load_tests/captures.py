@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import nyx_plugins
+from nyx_plugins import NyxPluginError, StreamDecoder
 
 BUILTIN = "builtin:"
 SUFFIX = ".nyxcap"
@@ -15,3 +16,25 @@ def capture_path(name: str, base: Path) -> Path:
     if name.startswith(BUILTIN):
         return Path(nyx_plugins.__file__).parent / "data" / (name.removeprefix(BUILTIN) + SUFFIX)
     return base / Path(name).expanduser()
+
+
+def frames_in(path: Path, most_bytes: int) -> list[tuple[int, bytes]]:
+    """Return the frames of a capture, each as its type and its payload, of at most so many bytes.
+
+    Raises :class:`OSError`, and what :class:`StreamDecoder` raises for what is none.
+    """
+    decoder = StreamDecoder(most_bytes)
+    frames = [(frame.kind, frame.payload) for frame in decoder.feed(path.read_bytes()) if isinstance(frame.kind, int)]
+    decoder.finish()
+    return frames
+
+
+def capture_reason(name: str, base: Path, most_bytes: int) -> str | None:
+    """Return why nothing of this capture can be sent, or ``None``."""
+    path = capture_path(name, base)
+    try:
+        return None if frames_in(path, most_bytes) else f"{path} has no frame in it"
+    except OSError as error:
+        return f"{path} can't be read: {error.strerror}"
+    except NyxPluginError as error:
+        return f"{path} is no capture: {error}"

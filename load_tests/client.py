@@ -18,8 +18,9 @@ from pathlib import Path
 import attrs
 import cattrs
 
-from nyx_plugins import FrameType, NyxPluginError, PluginHeader, PluginSystem, StreamDecoder
+from nyx_plugins import FrameType, NyxPluginError, PluginHeader, PluginSystem
 
+from .captures import frames_in
 from .pacing import Sender
 from .payload import cbor_map
 from .phase import Phase
@@ -55,17 +56,10 @@ class Orders:
 def frames_of(phase: Phase) -> Iterator[tuple[int, bytes]]:
     """Yield the frames to send, without end: for each plugin in turn, or those of a capture."""
     if phase.capture:
-        return cycle(_captured(Path(phase.capture), phase.most_stream_bytes))
+        return cycle(frames_in(Path(phase.capture), phase.most_stream_bytes))
     data = cbor_map(phase.frame_bytes)
     headers = {plugin: PluginHeader(plugin, 0, data).encode() for plugin in set(phase.plugins)}
     return cycle([(int(FrameType.DATA), headers[plugin]) for plugin in phase.plugins])
-
-
-def _captured(path: Path, most_bytes: int) -> list[tuple[int, bytes]]:
-    decoder = StreamDecoder(most_bytes)
-    frames = [(frame.kind, frame.payload) for frame in decoder.feed(path.read_bytes()) if isinstance(frame.kind, int)]
-    decoder.finish()
-    return frames
 
 
 def main() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -24,6 +25,15 @@ from .recorder import Tally
 # How much longer than it may take a client is waited for.
 GRACE_S = 10.0
 LOOK_S = 0.2
+
+
+@attrs.frozen
+class Heard:
+    """What clients have counted, and why some of them have not."""
+
+    tallies: tuple[Tally, ...]
+    lost: Mapping[int, str]
+    """By the place of their phase."""
 
 
 class Client:
@@ -62,8 +72,8 @@ class Client:
         except queue.Empty:
             raise StartupError(f"client {self.number} has not answered within {patience_s:.0f} s") from None
         if not line:
-            said = self._errors.read_text(errors="replace").strip().splitlines() or ["nothing"]
-            raise StartupError(f"client {self.number} has ended; it said: {said[-1]}")
+            self._lines.put("")  # whoever asks again is told the same
+            raise StartupError(f"client {self.number} {self._last_words()}")
         return line
 
     def end(self) -> None:
@@ -76,6 +86,16 @@ class Client:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def _last_words(self) -> str:
+        """Say how it has ended: its output has."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(GRACE_S)
+        code = self._process.returncode
+        if code is not None and code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        said = self._errors.read_text(errors="replace").strip().splitlines() or ["nothing"]
+        return f"has ended; it said: {said[-1]}"
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
@@ -111,15 +131,18 @@ class Clients:
         """Their processes, by what they are called in a result."""
         return {client.pid: f"client {client.number}" for client in self._all}
 
-    def run(self, phases: Sequence[Phase], stop: threading.Event) -> list[Tally]:
-        """Let each do its phase, and return what they have counted; ``stop`` ends it early."""
+    def run(self, phases: Sequence[Phase], stop: threading.Event) -> Heard:
+        """Let each do its phase, and return what they have counted; ``stop`` ends it early.
+
+        Raises :class:`StartupError` when none has counted anything.
+        """
         for client, phase in zip(self._all, phases, strict=True):
             client.tell(json.dumps(attrs.asdict(phase)))
         over = threading.Event()
         watch = threading.Thread(target=self._watch, args=(stop, over), daemon=True)
         watch.start()
         try:
-            return [self._tally(client, phase) for client, phase in zip(self._all, phases, strict=True)]
+            return self._heard(phases)
         finally:
             over.set()
             watch.join()
@@ -128,6 +151,17 @@ class Clients:
         """Let all come to their ends."""
         for client in self._all:
             client.end()
+
+    def _heard(self, phases: Sequence[Phase]) -> Heard:
+        tallies, lost = list[Tally](), dict[int, str]()
+        for place, (client, phase) in enumerate(zip(self._all, phases, strict=True)):
+            try:
+                tallies.append(self._tally(client, phase))
+            except StartupError as error:
+                lost[place] = error.reason
+        if not tallies:
+            raise StartupError("; ".join(lost.values()))
+        return Heard(tuple(tallies), lost)
 
     def _tally(self, client: Client, phase: Phase) -> Tally:
         patience_s = phase.drained / 1e9 - time.monotonic() + GRACE_S

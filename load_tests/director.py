@@ -14,7 +14,7 @@ from nyx_plugins import FrameType, NyxPluginError, PluginHeader
 from .chaos.census import kill
 from .result import Mark
 from .roles import PLUGIN_ACTOR, WORKER, roles
-from .scenario import Event
+from .scenario import ORDERS, Event
 from .stage import Place, Stage
 
 ACCEPT_S = 10.0
@@ -54,7 +54,7 @@ class Director:
 
     def _happen(self, event: Event) -> None:
         places = self._stage.place(event.group, event.number)
-        if event.do == "kill" and event.role not in (WORKER, PLUGIN_ACTOR):
+        if event.role not in (None, WORKER, PLUGIN_ACTOR):
             self._try(f"kill the {event.role}", partial(self._kill, event.role))
             return
         if event.do == "load":
@@ -76,33 +76,33 @@ class Director:
             self.marks.append(Mark(round(time.monotonic() - self._began, 3), text))
 
     def _text(self, event: Event, place: Place) -> str:
-        lasts = f" for {event.for_s:g} s" if event.do in ("stall", "spin", "flood", "pause") and event.for_s else ""
-        what = f"kill the {event.role} of" if event.do == "kill" else event.do
-        many = f" to {event.instances}" if event.do == "scale" else ""
+        lasts = f" for {event.lasts_s:g} s" if event.do in (*ORDERS, "pause") and event.lasts_s else ""
+        what = f"kill the {event.role or WORKER} of" if event.do == "kill" else event.do
+        many = f" to {event.instances or 1}" if event.do == "scale" else ""
         return f"{what} plugin {place.label}{many}{lasts}"
 
     def _do(self, event: Event, place: Place) -> None:
         system = self._stage.system
         match event.do:
             case "stall" | "spin" | "flood":
-                order = cbor2.dumps({"do": event.do, "for_s": event.for_s})
+                order = cbor2.dumps({"do": event.do, "for_s": event.lasts_s})
                 system.dispatch(FrameType.CONTROL, PluginHeader(place.id, 0, order), ACCEPT_S)
             case "kill":
-                self._kill(f"{event.role} {place.label}")
+                self._kill(f"{event.role or WORKER} {place.label}")
             case "swap":
                 system.swap(place.id, self._stage.bundles.another(place.group, place.id))
             case "unload":
                 system.unload(place.id, UNLOAD_S)
             case "scale":
-                system.scale(place.id, event.instances)
+                system.scale(place.id, event.instances or 1)
             case "reset":
                 system.reset(place.id)
             case "resume":
                 system.resume(place.id)
             case "pause":
                 system.pause(place.id)
-                if event.for_s:
-                    self._over.wait(event.for_s)
+                if event.lasts_s:
+                    self._over.wait(event.lasts_s)
                     system.resume(place.id)
 
     def _kill(self, role: str) -> None:

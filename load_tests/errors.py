@@ -6,6 +6,8 @@ from pathlib import Path
 
 from nyx_plugins.config.errors import DocumentError, NyxPluginError
 
+INSTALL = "pip install 'nyx-plugins[load]'"
+
 
 class ResultError(DocumentError):
     """A file is no result of a load test; all its faults are listed."""
@@ -64,12 +66,21 @@ class RunFailed(NyxPluginError, RuntimeError):
         super().__init__(f"the run of {scenario} on the {side} side left no result: {why}")
 
 
+class DriverFailed(NyxPluginError, ValueError):
+    """The driver of a scenario has raised something, or has not returned a round."""
+
+    def __init__(self, driver: str, number: int, why: str) -> None:
+        self.driver = driver
+        self.number = number
+        super().__init__(f"driver {driver} in round {number}: {why}")
+
+
 class MissingExtra(NyxPluginError, ValueError):
     """A library that only the load tests need is not installed."""
 
     def __init__(self, library: str) -> None:
         self.library = library
-        super().__init__(f"{library} is not installed, which this needs: pip install 'nyx-plugins[load]'")
+        super().__init__(f"{library} is not installed, which this needs: {INSTALL}")
 
 
 class ScenarioError(DocumentError):

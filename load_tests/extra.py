@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .errors import MissingExtra
+from .errors import INSTALL, MissingExtra
 
-_LIBRARIES = {"hdrh": "hdrhistogram", "jinja2": "jinja2", "matplotlib": "matplotlib", "scipy": "scipy"}
+_LIBRARIES = {
+    "hdrh": "hdrhistogram",
+    "jinja2": "jinja2",
+    "markupsafe": "jinja2",
+    "matplotlib": "matplotlib",
+    "numpy": "numpy",
+    "scipy": "scipy",
+}
+
+
+def missing() -> str:
+    """Return what to do about libraries that are not installed; empty if all are."""
+    names = [library for module, library in _LIBRARIES.items() if not _is_there(module)]
+    if not names:
+        return ""
+    return f"Not installed: {', '.join(dict.fromkeys(names))}. To measure and draw: {INSTALL}"
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ValueError:
+        return False
 
 
 @contextmanager

@@ -30,9 +30,10 @@ class Window:
         return max(1e-9, self.end_s - self.begin_s)
 
 
-def counts_of(tally: Tally) -> Counts:
-    """Return the counts of frames."""
-    return Counts(**{name: tally.counts.get(name, 0) for name in _COUNTS})
+def counts_of(tally: Tally, unknown: int = 0) -> Counts:
+    """Return the counts of frames, with those of clients that were lost."""
+    counts = Counts(**{name: tally.counts.get(name, 0) for name in _COUNTS})
+    return attrs.evolve(counts, offered=counts.offered + unknown, unknown=unknown)
 
 
 def latencies_of(tally: Tally) -> dict[str, Latency]:

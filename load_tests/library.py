@@ -8,12 +8,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from nyx_plugins.config.checks import suggestion
+from nyx_plugins.cli.usage import alike
 from nyx_plugins.config.errors import Fault
 from nyx_plugins.config.loading import read_file
 
 from .errors import ScenarioError
-from .scenario import Plan, merged, parse
+from .parsing import parse
+from .scenario import Plan, merged
 
 SUFFIX = ".toml"
 _SHIPPED = Path(str(files("nyx_plugins.load_tests"))) / "scenarios"
@@ -30,8 +31,8 @@ def path_of(name: str) -> Path:
         return _SHIPPED / (name + SUFFIX)
     if (path := Path(name)).suffix == SUFFIX or path.is_file():
         return path
-    near = suggestion(name, shipped())
-    reason = f"there is no such scenario{near or ': known are ' + ', '.join(shipped())}; or name a file (*{SUFFIX})"
+    near = alike(name, shipped())
+    reason = f"there is no such scenario{near}: known are {', '.join(shipped())}; or name a file (*{SUFFIX})"
     raise ScenarioError(name, [Fault("", reason)])
 
 

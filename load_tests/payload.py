@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import cbor2
 
+from nyx_plugins import PluginHeader
+
 SMALLEST_BYTES = 8
 _READING = {"seq": 1_000_000, "kind": "reading", "value": 21.5}
 
@@ -16,3 +18,8 @@ def cbor_map(size: int) -> bytes:
             if len(encoded) == size:
                 return encoded
     raise ValueError(f"a map of {size} bytes: it must have at least {SMALLEST_BYTES}")
+
+
+def around(plugin_id: int, data_bytes: int) -> int:
+    """Return how many bytes a frame's payload has besides so much data: what ``max_header_bytes`` limits is both."""
+    return len(PluginHeader(plugin_id, 0, b"").encode()) - len(cbor2.dumps(b"")) + len(cbor2.dumps(data_bytes))

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .result import Metric, Result
+from .summary import notes
 
 # The figures that are printed, where there are any of them: name, heading, by what they are divided.
 _COLUMNS = (
@@ -48,10 +49,13 @@ def print_result(result: Result, console: Console) -> None:
             console.print(_LEGEND, highlight=False, soft_wrap=True)
     for check in result.checks:
         verdict = "met" if check.met else "[red]NOT MET[/]"
-        text = escape(f"{check.what}: {check.measured:,.4g} {check.unit} ({check.limit})")
+        measured = "not measured" if check.measured is None else f"{check.measured:,.4g} {check.unit}".rstrip()
+        text = escape(f"{check.what}: {measured} ({check.limit})")
         console.print(f"{text} {verdict}", highlight=False, soft_wrap=True)
-    if result.ended != "completed":
-        console.print(escape(result.ended), highlight=False)
+    for text in notes(result):
+        console.print(escape(f"note: {text}"), highlight=False, soft_wrap=True)
+    if result.ended == "interrupted":
+        console.print("interrupted", highlight=False)
 
 
 def _by_variant(result: Result, names: Sequence[str]) -> Table:

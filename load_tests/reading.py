@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+import attrs
+
+from nyx_plugins.config.checks import joined, shown_key
 from nyx_plugins.config.documents import structure
 from nyx_plugins.config.errors import Fault
 
 from .errors import NewerResult, NoResult, ResultError
-from .result import SCHEMA, Result
+from .histograms import decoded
+from .result import SCHEMA, Result, Round
 
 FILE_NAME = "result.json"
 MAX_BYTES = 256 * 1024 * 1024
@@ -28,7 +32,37 @@ def read(path: Path) -> Result:
     schema = document.get("schema")
     if isinstance(schema, int) and schema > SCHEMA:
         raise NewerResult(file, schema, SCHEMA)
-    return structure(document, Result, source=str(file), error=ResultError)
+    result = structure(document, Result, source=str(file), error=ResultError)
+    if faults := [fault for at, one in enumerate(result.rounds) for fault in _histograms(one, f"rounds[{at}]")]:
+        raise ResultError(str(file), faults)
+    return result
+
+
+def checked(made: Round) -> Round:
+    """Return a round that somebody else has made, as it is when it is read again.
+
+    Raises :class:`ResultError` with all that is no result, and so could not be read.
+    """
+    source = f"round {made.number}"
+    try:
+        document = json.loads(json.dumps(attrs.asdict(made), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ResultError(source, [Fault("", str(error))]) from None
+    one = structure(document, Round, source=source, error=ResultError)
+    if faults := list(_histograms(one, "")):
+        raise ResultError(source, faults)
+    return one
+
+
+def _histograms(one: Round, key: str) -> Iterator[Fault]:
+    """Yield a fault for each histogram that can't be read, or is that of other frames."""
+    for name, seen in one.latencies.items():
+        place = joined(joined(key, "latencies"), joined(shown_key(name), "histogram"))
+        found = decoded(seen.histogram) if seen.histogram else None
+        if seen.histogram and found is None:
+            yield Fault(place, "must be an HdrHistogram, V2 compressed and base64 encoded")
+        elif found is not None and found.get_total_count() != seen.count:
+            yield Fault(place, f"must be of count ({seen.count:,}) frames, not of {found.get_total_count():,}")
 
 
 def read_all(path: Path) -> tuple[Result, ...]:

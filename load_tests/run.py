@@ -11,7 +11,7 @@ import attrs
 
 from nyx_plugins.config.errors import NyxPluginError
 
-from .drivers import find
+from .drivers import drive, find
 from .kernel import filesystem_of
 from .machine import machine, versions
 from .result import Counts, Mark, Mode, ProcessUsage, Result, Round, Series
@@ -40,14 +40,16 @@ def run(
     try:
         for number in range(1, plan.scenario.rounds + 1):
             done: dict[str, Round] = {}
-            for name, part in plan.parts.items():
-                if not stop.is_set():
-                    show.note(_title(plan, number, name))
-                    done[name] = drivers[name](Scene(part, number, Path(plan.folder), connect, stop, show))
-            if done:
-                rounds.append(joined(number, done))
-        if stop.is_set():
-            ended = INTERRUPTED
+            try:
+                for name, part in plan.parts.items():
+                    if not stop.is_set():
+                        show.note(_title(plan, number, name))
+                        scene = Scene(part, number, Path(plan.folder), connect, stop, show)
+                        done[name] = drive(drivers[name], scene)
+            finally:
+                if done:
+                    rounds.append(joined(number, done))
+        ended = INTERRUPTED if stop.is_set() else _complete(rounds)
     except NyxPluginError as error:
         if not rounds:
             raise
@@ -65,6 +67,12 @@ def run(
         tuple(rounds),
         checks(plan.scenario.limits, rounds),
     )
+
+
+def _complete(rounds: Sequence[Round]) -> str:
+    """Return how a run ended that nothing has broken off: with all of its figures, or without those of lost clients."""
+    unknown = sum(one.counts.unknown for one in rounds)
+    return f"clients were lost, and with them what became of {unknown:,} frames" if unknown else COMPLETED
 
 
 def _title(plan: Plan, number: int, name: str) -> str:
@@ -96,6 +104,7 @@ def joined(number: int, parts: Mapping[str, Round]) -> Round:
         tuple(_later(each, tag, start) for tag, part, start in moved for each in part.series),
         tuple(_used_later(each, tag, start) for tag, part, start in moved for each in part.processes),
         tuple(mark for tag, part, start in moved for mark in _marks(part, tag, start)),
+        tuple(note + tag for tag, part, _ in moved for note in part.notes),
     )
 
 

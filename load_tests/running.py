@@ -15,7 +15,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from nyx_plugins.cli.failure import Failure
+from nyx_plugins.config.errors import Fault
+
 from . import library
+from .errors import ScenarioError
 from .printing import print_result
 
 if TYPE_CHECKING:
@@ -67,7 +71,8 @@ def run(
 ) -> None:
     """Run a scenario, by its name or from a file, and write what it has measured: as JSON, and as a page with plots.
 
-    Exit code 1 says that a limit was not met. Ctrl-C ends a run early; what was measured is written all the same.
+    Exit code 1 says that a limit was not met, 2 that the scenario can't be used or that something broke the run off.
+    Ctrl-C ends a run early. What was measured is written in any case.
     """
     from .progress import display
     from .report import write_report
@@ -76,6 +81,9 @@ def run(
 
     given = {"rounds": rounds, "duration_s": seconds}
     changes = library.changes_of(settings) | {key: value for key, value in given.items() if value is not None}
+    if connect is not None and "settings" in changes:
+        # A service keeps its own.
+        raise ScenarioError("--set", [Fault("settings", "is for a system of the run's own: no --connect with it")])
     plan = library.load(name, changes)
     folder = output or Path(FOLDER) / f"{plan.scenario.name}-{datetime.now():%Y%m%d-%H%M%S}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +101,9 @@ def _exit(result: Result) -> None:
     context = click.get_current_context()
     if result.ended == "interrupted":
         context.exit(EXIT_INTERRUPTED)
-    if result.ended != "completed" or not all(check.met for check in result.checks):
+    if result.ended != "completed":
+        raise Failure(result.ended)
+    if not all(check.met for check in result.checks):
         context.exit(EXIT_NOT_MET)
 
 

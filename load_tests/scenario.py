@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import attrs
 from attrs import field
 
 from nyx_plugins.config import checks, settings
-from nyx_plugins.config.documents import parse_toml, structure
+from nyx_plugins.config.documents import structure
 from nyx_plugins.config.errors import ConfigError, Fault
 from nyx_plugins.config.settings import Settings
 
-from .errors import ScenarioError
+from .roles import PLUGIN_ACTOR, WORKER
 
 Mode = Literal["open", "closed", "none"]
 Arrivals = Literal["poisson", "constant"]
@@ -34,6 +35,11 @@ WORK = "work"
 TRAFFIC = "nyx_plugins.load_tests.traffic:drive"
 """The driver of scenarios that name none: clients send frames."""
 
+ORDERS: tuple[Deed, ...] = ("stall", "spin", "flood")
+"""What the plugin of the bundle ``work`` does when it is told to."""
+MORTAL = (WORKER, PLUGIN_ACTOR, "dispatcher", "registry", "guard")
+MOST_PERCENT = 100_000
+
 _share = re.compile(r"(\d+(?:\.\d+)?)%")
 _group_name = checks.text("[a-z0-9_-]{1,32}", "the name of a group of plugins ([a-z0-9_-]{1,32})")
 _variant_name = checks.text(r"[^\s\0](?:[^\0\n]{0,38}[^\s\0])?", "the name of a variant, up to 40 characters")
@@ -43,10 +49,30 @@ _count = checks.whole(1, MAX_PLUGINS)
 
 def _rate_reason(value: object) -> str | None:
     if isinstance(value, str):
-        return None if _share.fullmatch(value) else f"must be like '80%' if it is text, not {checks.shown(value)}"
+        found = _share.fullmatch(value)
+        if found is not None and 0 < float(found[1]) <= MOST_PERCENT:
+            return None
+        return f"must be like '80%' if it is text, above 0% and up to {MOST_PERCENT:,}%, not {checks.shown(value)}"
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 10_000_000:
         return None
     return f"must be frames per second, 0 to 10,000,000, or a share such as '80%', not {checks.shown(value)}"
+
+
+def _settings_faults(value: object) -> Iterator[Fault]:
+    if faults := checks.plain_table.faults(value):
+        yield from faults
+        return
+    assert isinstance(value, dict)
+    try:
+        if structure(value, Settings, source="settings").system.transport != "unix":
+            yield Fault("system.transport", "must be 'unix': clients are processes of their own")
+    except ConfigError as error:
+        yield from error.faults
+
+
+def _names(check: checks.Check) -> checks.Check:
+    """A table with such names; what is in it is checked by its own class."""
+    return checks.table_of(check, checks.Check(lambda item: ()))
 
 
 @attrs.frozen
@@ -82,26 +108,50 @@ class PluginGroup:
     """What the plugin is configured with; not for ``work``."""
 
 
+def _deeds(*deeds: Deed) -> dict[str, tuple[Deed, ...]]:
+    return {"deeds": deeds}
+
+
 @attrs.frozen
 class Event:
     """Something that happens while frames are sent."""
 
     at_s: float = field(validator=checks.seconds)
-    """Seconds after the measured time has begun."""
+    """Seconds after the measured time has begun; before it ends."""
     do: Deed = field(validator=checks.one_of(*get_args(Deed)))
     """``stall`` (the handler sleeps), ``spin`` (it burns time of a processor) and ``flood`` (it emits frames as fast as
     it can) are for ``work`` plugins; ``kill`` is for any role; the others are what an operator does."""
     group: str = field(default=WORK, validator=_group_name)
     number: int = field(default=1, validator=checks.whole(0, MAX_PLUGINS))
     """Which of the group, from 1 on; 0 is all."""
-    for_s: float = field(default=1.0, validator=checks.seconds)
-    """How long it lasts: of ``stall``, ``spin`` and ``flood``, and of ``pause`` until ``resume`` if it is not 0."""
-    role: str = field(default="worker", validator=checks.string)
-    """Who is killed: ``worker`` or ``plugin actor`` (of a plugin), ``dispatcher``, ``registry`` or ``guard``."""
-    instances: int = field(default=1, validator=settings.instances)
-    """For ``scale``."""
-    every_s: float = field(default=0.0, validator=checks.seconds)
-    """If it is not 0, it happens again and again, so many seconds after the last time ended."""
+    for_s: float | None = field(
+        default=None, validator=checks.optional(checks.seconds), metadata=_deeds(*ORDERS, "pause")
+    )
+    """How long it lasts, 1 second if nothing is said: of ``stall``, ``spin`` and ``flood``, and of ``pause`` until
+    ``resume`` if it is not 0."""
+    role: str | None = field(default=None, validator=checks.optional(checks.one_of(*MORTAL)), metadata=_deeds("kill"))
+    """Who is killed: ``worker``, if nothing is said, or ``plugin actor`` (of a plugin), ``dispatcher``, ``registry`` or
+    ``guard``. Nothing outlives the others."""
+    instances: int | None = field(default=None, validator=checks.optional(settings.instances), metadata=_deeds("scale"))
+    """How many there are to be, 1 if nothing is said."""
+    every_s: float | None = field(default=None, validator=checks.optional(checks.positive_seconds))
+    """If it is there, it happens again and again, so many seconds after the last time ended."""
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what this deed would not look at."""
+        given = {each.name: each.metadata["deeds"] for each in attrs.fields(Event) if "deeds" in each.metadata}
+        faults = [
+            Fault(name, f"is for {' and '.join(map(repr, deeds))} only, not for {self.do!r}")
+            for name, deeds in given.items()
+            if getattr(self, name) is not None and self.do not in deeds
+        ]
+        if faults:
+            raise ConfigError("Event", faults)
+
+    @property
+    def lasts_s(self) -> float:
+        """How long it lasts."""
+        return 1.0 if self.for_s is None else self.for_s
 
 
 @attrs.frozen
@@ -163,7 +213,7 @@ class Scenario:
     """Length of the data of each frame, one CBOR map."""
     capture: str = field(default="", validator=checks.string)
     """A capture, the frames of which are sent instead, again and again: a path, or ``builtin:NAME``."""
-    plugins: dict[str, PluginGroup] = field(factory=dict)
+    plugins: dict[str, PluginGroup] = field(factory=dict, validator=_names(_group_name))
     """Groups of plugins by name."""
     first_id: int = field(default=70_001, validator=settings.plugin_id)
     """The id of the first plugin; the others count on from there."""
@@ -183,17 +233,12 @@ class Scenario:
     """How often is looked at processes and mailboxes, in seconds; less often where looking would cost over 2 % of a
     processor."""
 
-    settings: dict[str, Any] = field(factory=dict, validator=checks.plain_table)
+    settings: dict[str, Any] = field(factory=dict, validator=checks.Check(_settings_faults))
     """Of the system, as in its configuration; a system that runs already keeps its own."""
     events: tuple[Event, ...] = ()
     limits: tuple[Limit, ...] = ()
-    variants: dict[str, dict[str, Any]] = field(factory=dict)
+    variants: dict[str, dict[str, Any]] = field(factory=dict, validator=_names(_variant_name))
     """Tables with keys as above, by name."""
-
-    def __attrs_post_init__(self) -> None:
-        """Refuse what does not go together."""
-        if faults := list(self._faults()):
-            raise ConfigError("Scenario", faults)
 
     @property
     def share(self) -> float | None:
@@ -203,46 +248,6 @@ class Scenario:
     def system_settings(self) -> Settings:
         """Return the settings of a system for this scenario; what stands in the environment is not asked for."""
         return structure(self.settings, Settings, source="settings")
-
-    def _faults(self) -> Iterator[Fault]:
-        for name in self.plugins:
-            yield from _group_name.faults(name, f"plugins.{checks.shown_key(name)}")
-        for name in self.variants:
-            yield from _variant_name.faults(name, f"variants.{checks.shown_key(name)}")
-        yield from self._settings_faults()
-        for name, group in self.plugins.items():
-            if group.id is not None and group.count > 1:
-                yield Fault(f"plugins.{checks.shown_key(name)}.id", "is for a group of one plugin only")
-        for number, event in enumerate(self.events):
-            yield from self._event_faults(event, f"events[{number}]")
-        # Otherwise what goes together is seen in each variant.
-        if not self.variants:
-            yield from self._contradictions()
-
-    def _contradictions(self) -> Iterator[Fault]:
-        if self.mode == "open" and not self.rate:
-            yield Fault("rate", "is needed with mode 'open'")
-        if self.mode == "closed" and self.call != "request" and self.batch > self.window:
-            yield Fault("batch", f"must be at most window ({self.window:,}) with mode 'closed', not {self.batch:,}")
-        if self.mode == "open" and self.call == "request":
-            yield Fault("call", "must be 'many' or 'one' with mode 'open': a request waits")
-        if self.driver == TRAFFIC and self.mode == "none":
-            yield Fault("mode", "must be 'open' or 'closed', unless there is a driver")
-        if self.driver == TRAFFIC and not any(group.weight for group in self.plugins.values()):
-            yield Fault("plugins", "must have a group that gets frames")
-
-    def _settings_faults(self) -> Iterator[Fault]:
-        try:
-            if self.system_settings().system.transport != "unix":
-                yield Fault("settings.system.transport", "must be 'unix': clients are processes of their own")
-        except ConfigError as error:
-            yield from (Fault(checks.joined("settings", fault.key), fault.reason) for fault in error.faults)
-
-    def _event_faults(self, event: Event, key: str) -> Iterator[Fault]:
-        if event.group not in self.plugins:
-            yield Fault(f"{key}.group", f"must be one of the groups of plugins ({', '.join(self.plugins) or 'none'})")
-        elif event.number > self.plugins[event.group].count:
-            yield Fault(f"{key}.number", f"must be at most {self.plugins[event.group].count}, the number of plugins")
 
 
 @attrs.frozen
@@ -255,31 +260,10 @@ class Plan:
     """Where its file lies: its driver may be there, and relative paths begin there."""
 
 
-def parse(text: str | bytes, source: str, folder: str, changes: Mapping[str, Any] | None = None) -> Plan:
-    """Return the scenario that ``text`` spells, with ``changes`` (tables) before it.
-
-    Raises :class:`ScenarioError` with all faults, those of variants too.
-    """
-    table = merged(parse_toml(text, source=source, error=ScenarioError), changes or {})
-    scenario = structure(table, Scenario, source=source, error=ScenarioError)
-    if not scenario.variants:
-        return Plan(scenario, {"": scenario}, folder)
-    faults: list[Fault] = []
-    parts: dict[str, Scenario] = {}
-    for name, over in scenario.variants.items():
-        try:
-            parts[name] = _part(table, over, source)
-        except ScenarioError as error:
-            key = f"variants.{checks.shown_key(name)}"
-            faults += [Fault(checks.joined(key, fault.key), fault.reason) for fault in error.faults]
-    if faults:
-        raise ScenarioError(source, faults)
-    return Plan(scenario, parts, folder)
-
-
-def _part(table: Mapping[str, Any], over: Mapping[str, Any], source: str) -> Scenario:
-    rest = {key: value for key, value in table.items() if key != "variants"}
-    return structure(merged(rest, over), Scenario, source=source, error=ScenarioError)
+def bundle_of(group: PluginGroup, base: Path) -> str:
+    """Return the bundle of a group that is not :data:`WORK`; relative paths begin in ``base``."""
+    is_path = not group.bundle.startswith("builtin:")
+    return str(base / Path(group.bundle).expanduser()) if is_path else group.bundle
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,11 +11,13 @@ import inspect
 import json
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import attrs
 
 from .result import SCHEMA, Result
+from .rules import Rule
 
 _SCALARS: dict[object, dict[str, Any]] = {
     str: {"type": "string"},
@@ -24,6 +26,7 @@ _SCALARS: dict[object, dict[str, Any]] = {
     bool: {"type": "boolean"},
     object: {},
 }
+_NULL = "null"
 
 
 def document() -> dict[str, Any]:
@@ -50,10 +53,21 @@ def _object(cls: type[Any]) -> dict[str, Any]:
     return {
         "description": inspect.getdoc(cls),
         "type": "object",
-        "properties": {field.name: _type(hints[field.name]) | described.get(field.name, {}) for field in fields},
+        "properties": {
+            field.name: _narrowed(_type(hints[field.name]), field.validator) | described.get(field.name, {})
+            for field in fields
+        },
         "required": [field.name for field in fields if field.default is attrs.NOTHING],
         "additionalProperties": False,
     }
+
+
+def _narrowed(schema: dict[str, Any], validator: object) -> dict[str, Any]:
+    """Add what a rule says of a field, or of its items."""
+    if not isinstance(validator, Rule):
+        return schema
+    inner = {name: schema[name] | value for name, value in validator.schema.items() if name in schema}
+    return schema | dict(validator.schema) | inner
 
 
 def _choice(cls: type[StrEnum]) -> dict[str, Any]:
@@ -65,6 +79,8 @@ def _choice(cls: type[StrEnum]) -> dict[str, Any]:
 def _type(hint: Any) -> dict[str, Any]:
     if hint in _SCALARS:
         return dict(_SCALARS[hint])
+    if get_origin(hint) is UnionType:
+        return {"type": [_NULL if kind is NoneType else _SCALARS[kind]["type"] for kind in get_args(hint)]}
     if get_origin(hint) is tuple:
         return {"type": "array", "items": _type(get_args(hint)[0])}
     if get_origin(hint) is Mapping:

@@ -19,6 +19,8 @@ from nyx_plugins.config.settings import PluginSettings
 from nyx_plugins.service.sampler import AT_REST
 
 from .bundles import Bundles
+from .contradictions import frame_faults
+from .errors import ScenarioError
 from .scenario import Scenario
 
 UNLOAD_S = 5.0
@@ -103,6 +105,7 @@ def staged(scenario: Scenario, base: Path, connect: Path | None) -> Iterator[Sta
     with tempfile.TemporaryDirectory(prefix="nyx-load-") as name:
         folder = Path(name)
         with _connected(connect) if connect is not None else _own(scenario) as (system, service, runtime):
+            _refuse_long_frames(scenario, system)
             stage = Stage(system, service, runtime, Bundles(scenario, folder, base), places_of(scenario))
             try:
                 stage.load(tuple(p for p in stage.places if scenario.plugins[p.group].loaded))
@@ -111,6 +114,12 @@ def staged(scenario: Scenario, base: Path, connect: Path | None) -> Iterator[Sta
                 with contextlib.suppress(NyxPluginError):
                     if connect is not None:
                         stage.clear()
+
+
+def _refuse_long_frames(scenario: Scenario, system: PluginSystem) -> None:
+    """A system that runs already has a limit of its own, and would refuse each of them."""
+    if faults := list(frame_faults(scenario, system.settings.limits.max_header_bytes)):
+        raise ScenarioError(scenario.name, faults)
 
 
 @contextmanager

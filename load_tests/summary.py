@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from statistics import median
 
 import attrs
 
-from .result import Better, Round
+from .result import Better, Result, Round
+from .variants import split
+
+_TRAFFIC = "processed_per_s"
+"""A metric of rounds in which frames are sent."""
 
 
 @attrs.frozen
@@ -49,3 +53,18 @@ def summaries(rounds: Iterable[Round]) -> tuple[Summary, ...]:
             so_far = found.get(name) or Summary(name, metric.unit, metric.better, ())
             found[name] = attrs.evolve(so_far, values=(*so_far.values, metric.value))
     return tuple(found.values())
+
+
+def notes(result: Result) -> Iterator[str]:
+    """Yield what whoever reads the figures has to know besides, of any round; also that there are none."""
+    if not any(one.metrics for one in result.rounds):
+        yield "nothing was measured"
+    elif all(_is_idle(one) for one in result.rounds):
+        yield "nothing was measured: no frame was due in the measured time"
+    for one in result.rounds:
+        yield from (f"round {one.number}: {text}" for text in one.notes)
+
+
+def _is_idle(one: Round) -> bool:
+    sends = any(split(name)[0] == _TRAFFIC for name in one.metrics)
+    return sends and not one.counts.offered and not one.counts.unknown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,13 +61,16 @@ class _Traffic:
         observer.start()
         director.start()
         try:
-            tally = added(self._clients.run(phases, self._scene.stop))
+            heard = self._clients.run(phases, self._scene.stop)
         finally:
             director.stop()
             observer.stop()
-        return self._made(tally, observer, director, Window(measured - began, tally.until / NS - began))
+        tally, lost = added(heard.tallies), [(phases[place], why) for place, why in heard.lost.items()]
+        return self._made(tally, lost, observer, director, Window(measured - began, tally.until / NS - began))
 
-    def _made(self, tally: Tally, observer: Observer, director: Director, window: Window) -> Round:
+    def _made(
+        self, tally: Tally, lost: Sequence[tuple[Phase, str]], observer: Observer, director: Director, window: Window
+    ) -> Round:
         if tally.error:
             raise StartupError(f"the system stopped meanwhile: {tally.error}")
         processes, series = observer.processes(), observer.series()
@@ -76,12 +79,13 @@ class _Traffic:
         return Round(
             self._scene.number,
             round(window.seconds, 3),
-            figures.counts_of(tally),
+            figures.counts_of(tally, sum(at_stake(phase) for phase, _ in lost)),
             found | self._metrics | failed,
             figures.latencies_of(tally),
             figures.throughput(tally, INTERVAL_S) + series,
             processes,
             tuple(sorted([*self._phases(window), *director.marks], key=lambda mark: mark.at_s)),
+            tuple(notes(tally.refusals, lost)),
         )
 
     def _phases(self, window: Window) -> Iterator[Mark]:
@@ -123,7 +127,10 @@ class _Traffic:
             duration_s=scenario.calibrate_s,
         )
         phases = [self._phase(number, began, 0.0, changed, alone) for number in range(scenario.clients)]
-        tally = added(self._clients.run(phases, self._scene.stop))
+        heard = self._clients.run(phases, self._scene.stop)
+        if heard.lost:
+            raise StartupError("; ".join(heard.lost.values()))
+        tally = added(heard.tallies)
         span = Window(warm_up_s, tally.until / NS - began)
         landed = figures.landed_within(tally, span, INTERVAL_S)
         if not landed and not self._scene.stop.is_set():
@@ -174,6 +181,21 @@ class _Traffic:
         turn = spread({plugin: weight for plugin, weight in weights.items() if weight})
         first = number * len(turn) // self._scenario.clients
         return tuple(turn[first:] + turn[:first])
+
+
+def at_stake(phase: Phase) -> int:
+    """Return of how many frames nobody knows what became of them, if the client of this phase is lost."""
+    if phase.mode == "open":
+        return round(phase.rate * (phase.end - phase.measured) / NS)
+    return 1 if phase.call == "request" else phase.window
+
+
+def notes(refusals: Mapping[str, int], lost: Sequence[tuple[Phase, str]]) -> Iterator[str]:
+    """Yield why frames were refused, and which clients were lost."""
+    for cause, count in refusals.items():
+        yield f"{count:,} frames were refused with {cause}"
+    for phase, why in lost:
+        yield f"{why}: what it has counted is lost, and of {at_stake(phase):,} frames nobody knows what became of them"
 
 
 @contextmanager

@@ -20,7 +20,7 @@ def _check(limit: Limit, rounds: Sequence[Mapping[str, Metric]]) -> Check:
     what = limit.what or _in_words(limit)
     unit = "x" if limit.over else next((metrics[limit.metric].unit for metrics in complete), "")
     if not complete:
-        return Check(f"{what} (not measured)", _limit(limit, unit), 0.0, unit, False)
+        return Check(what, _limit(limit, unit), None, unit, False)
     measured = statistics.median(_value(limit, metrics) for metrics in complete)
     return Check(what, _limit(limit, unit), measured, unit, _is_met(limit, measured))
 

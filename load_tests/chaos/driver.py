@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from nyx_plugins.config.errors import ConfigError, Fault
+from nyx_plugins.config import checks
+from nyx_plugins.config.errors import Fault
+from nyx_plugins.load_tests.errors import ScenarioError
 from nyx_plugins.load_tests.result import Better, Counts, Mark, Metric, Round
 from nyx_plugins.load_tests.scene import Scene
 
@@ -14,9 +16,9 @@ from .run import Options, Report, Run
 
 
 def drive(scene: Scene) -> Round:
-    """Run it once. Raises :class:`ConfigError` for a system that runs already: processes of it are killed."""
+    """Run it once. Raises :class:`ScenarioError` for options that can't be, and for a system that runs already."""
     if scene.connect is not None:
-        raise ConfigError("connect", [Fault("", "the chaos run needs a system of its own: it kills its processes")])
+        raise ScenarioError("chaos", [Fault("", "needs a system of its own, whose processes it kills: no --connect")])
     begun = time.monotonic()
     options = _options(scene)
     scene.show.phase(f"trouble, seed {options.seed}", options.seconds)
@@ -32,9 +34,16 @@ def _options(scene: Scene) -> Options:
         scenario.duration_s,
         scenario.clients,
         float(scenario.rate or Options().rate),
-        tuple(scenario.options.get("roles", ROLES)),
+        _roles(scenario.options.get("roles", ROLES)),
         scenario.drain_s,
     )
+
+
+def _roles(roles: object) -> tuple[str, ...]:
+    found = tuple(roles) if isinstance(roles, list | tuple) else ()
+    if not found or (faults := checks.each(checks.one_of(*ROLES)).faults(found, "options.roles")):
+        raise ScenarioError("chaos", faults if found else [Fault("options.roles", "must be a list of roles")])
+    return found
 
 
 def _counts(report: Report) -> Counts:

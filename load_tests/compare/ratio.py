@@ -14,9 +14,6 @@ import attrs
 
 from ..extra import needed
 
-with needed():
-    from scipy import stats
-
 LEVEL = 0.95
 """How often the interval has the true ratio in it."""
 FEWEST = 2
@@ -68,6 +65,8 @@ def _power(logarithm: float) -> float:
 
 def _reach(variance: float, freedom: float) -> float:
     """Return how far the interval reaches to each side."""
+    with needed():
+        from scipy import stats  # it takes a second, and the help is read without
     return float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
 
 

@@ -12,7 +12,7 @@ import attrs
 from ..amounts import digits, figure, percent
 from ..extra import needed
 from ..result import Latency, Mode, Result, Round
-from ..summary import Summary, summaries
+from ..summary import Summary, notes, summaries
 from ..variants import split, variants
 from .roles import median_usage
 from .words import meaning
@@ -29,6 +29,7 @@ COUNTS = {
     "refused": "were not accepted, for want of room for example",
     "unsent": "were due, and never sent",
     "lost": "were accepted, and never heard of: has to be 0",
+    "unknown": "were those of clients that ended early: nobody knows",
 }
 MODES = {
     Mode.OPEN: "Open loop: frames were sent at times that were fixed before, whatever the system did, and latency "
@@ -59,6 +60,7 @@ def page(result: Result, pictures: Sequence[Picture]) -> str:
         verdict=verdict(result),
         mode=MODES[result.mode],
         metrics=metrics,
+        notes=list(notes(result)),
         variants=kinds if len(kinds) > 1 else [],
         by_variant=_by_variant(metrics),
         counts=dict(_counts(result.rounds)),

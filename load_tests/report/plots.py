@@ -26,6 +26,10 @@ with needed():
 MAX_METRICS = 30
 MAX_LATENCIES = 12
 MAX_VARIANTS = 5
+MAX_ROUNDS = 20
+"""That are drawn as lines of their own, or have their numbers."""
+FARTHEST = 1e6
+"""A metric that is so many times its median in some round says nothing on an axis with others."""
 _DOTS: dict[str, Any] = {"marker": "o", "linestyle": "", "color": COLOURS[1], "markersize": 3.5}
 MIB = 1024 * 1024
 
@@ -82,7 +86,9 @@ def _latency_colours(names: Iterable[str]) -> list[str]:
 
 def _curves(rounds: Sequence[Round]) -> dict[str, list[Curve]]:
     names = list(dict.fromkeys(name for one in rounds for name in one.latencies))[:MAX_LATENCIES]
-    found = {name: [curve(one.latencies[name]) for one in rounds if name in one.latencies] for name in names}
+    found = {
+        name: [curve(one.latencies[name]) for one in rounds[:MAX_ROUNDS] if name in one.latencies] for name in names
+    }
     drawable = {name: [line for line in lines if len(line.percentiles) > 1] for name, lines in found.items()}
     return {name: lines for name, lines in drawable.items() if lines}
 
@@ -138,7 +144,7 @@ def _bars(axes: Axes, medians: Sequence[RoleUsage], roles: Sequence[str]) -> Non
 
 def rounds_plot(rounds: Sequence[Round]) -> Figure | None:
     """Draw how far each round was from the median of all, a row for each metric."""
-    metrics = [metric for metric in summaries(rounds) if metric.median and len(metric.values) > 1][:MAX_METRICS]
+    metrics = [metric for metric in summaries(rounds) if _can_be_compared(metric)][:MAX_METRICS]
     if not metrics:
         return None
     figure = new_figure(1.1 + 0.32 * len(metrics))
@@ -152,6 +158,11 @@ def rounds_plot(rounds: Sequence[Round]) -> Figure | None:
     return figure
 
 
+def _can_be_compared(metric: Summary) -> bool:
+    most = max(map(abs, metric.values))
+    return len(metric.values) > 1 and 0 < most <= FARTHEST * abs(metric.median)
+
+
 def _middle(metric: Summary) -> str:
     return f"median {shown(metric.median, metric.unit)}"
 
@@ -161,7 +172,7 @@ def _spread(axes: Axes, place: int, metric: Summary) -> None:
     differences = [(value / metric.median - 1) * 100 for value in metric.values]
     axes.plot([min(differences), max(differences)], [place, place], color=COLOURS[0], linewidth=4, alpha=0.25)
     axes.plot(differences, [place] * len(differences), "o", color=COLOURS[0], markersize=11, alpha=0.8)
-    for number, difference in enumerate(differences, 1):
+    for number, difference in enumerate(differences if len(differences) <= MAX_ROUNDS else (), 1):
         axes.annotate(str(number), (difference, place), ha="center", va="center", size=7, color="white")
 
 

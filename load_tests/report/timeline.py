@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -23,6 +23,10 @@ with needed():
 
 MAX_COLUMNS = 5
 MAX_KINDS = 8
+MAX_MARKS = 200
+"""Events drawn of each round: more can't be told apart, and take minutes."""
+MAX_LINES = 32
+"""Of each panel."""
 _STYLES: tuple[Any, ...] = ("-", "--", ":", "-.")
 _NEAR = 0.04
 _Styles = dict[str, tuple[str, Any]]
@@ -45,6 +49,11 @@ class _Panel:
     row: Row
     one: Round
     lines: list[Line]
+    more_lines: int
+    """That are not drawn."""
+    marks: tuple[Mark, ...]
+    """Those that are drawn, in their order."""
+    end_s: float
 
 
 def shown_rounds(rounds: Sequence[Round]) -> Sequence[Round]:
@@ -55,9 +64,17 @@ def shown_rounds(rounds: Sequence[Round]) -> Sequence[Round]:
 def timeline(rounds: Sequence[Round], rows: Iterable[Row]) -> Figure | None:
     """Draw ``rows`` over the time of each round, or return ``None`` where there is nothing to draw."""
     columns = shown_rounds(rounds)
-    table = [[_Panel(row, one, row.lines(one)) for one in columns] for row in rows]
+    table = [[_panel(row, one) for one in columns] for row in rows]
     table = [panels for panels in table if any(panel.lines for panel in panels)]
     return _draw(table, _kinds(columns)) if table else None
+
+
+def _panel(row: Row, one: Round) -> _Panel:
+    lines = row.lines(one)
+    shown = lines[:MAX_LINES]
+    end = max([one.seconds, *(line.at_s[-1] for line in shown)])
+    marks = [mark for mark in sorted(one.marks, key=lambda mark: mark.at_s) if 0 <= mark.at_s <= end]
+    return _Panel(row, one, shown, len(lines) - len(shown), tuple(marks[:MAX_MARKS]), end)
 
 
 def _draw(table: list[list[_Panel]], kinds: dict[str, str]) -> Figure:
@@ -70,12 +87,12 @@ def _draw(table: list[list[_Panel]], kinds: dict[str, str]) -> Figure:
         _finish_row(axes_row[0], panels)
     for axes, panel in zip(grid[0], table[0], strict=True):
         axes.set_title(f"round {panel.one.number}", loc="left", pad=14 if kinds else None)
-        _name_marks(axes, panel.one, kinds)
+        _name_marks(axes, panel, kinds)
     for axes in grid[-1]:
         axes.set_xlabel("seconds since the round began" if len(grid[-1]) < 3 else "seconds")
     figure.align_ylabels()
     _legend(figure, styles)
-    _explain(figure, kinds)
+    _explain(figure, kinds, list(_left_out(table)))
     return figure
 
 
@@ -85,9 +102,9 @@ def _fill(axes: Axes, panel: _Panel, styles: _Styles, kinds: dict[str, str]) -> 
         axes.plot(line.at_s, line.middle, color=colour, linestyle=dashes)
         if line.low:
             axes.fill_between(line.at_s, line.low, line.high, color=colour, alpha=0.18, linewidth=0)
-    for mark in panel.one.marks:
+    for mark in panel.marks:
         axes.axvline(mark.at_s, color=MUTED, linestyle=(0, (3, 2)), linewidth=0.9)
-    axes.set_xlim(0, max([panel.one.seconds, *(line.at_s[-1] for line in panel.lines)]))
+    axes.set_xlim(0, panel.end_s)
 
 
 def _finish_row(axes: Axes, panels: Sequence[_Panel]) -> None:
@@ -122,10 +139,10 @@ def _kinds(rounds: Iterable[Round]) -> dict[str, str]:
     return {kind: chr(ord("A") + n) for n, kind in enumerate(list(kinds)[:MAX_KINDS])}
 
 
-def _name_marks(axes: Axes, one: Round, kinds: dict[str, str]) -> None:
+def _name_marks(axes: Axes, panel: _Panel, kinds: dict[str, str]) -> None:
     """Write the letter of each event above it; those of events close to each other stand together."""
     near, places = axes.get_xlim()[1] * _NEAR, list[tuple[float, str]]()
-    for mark in sorted(one.marks, key=lambda mark: mark.at_s):
+    for mark in panel.marks:
         letter = kinds.get(kind_of(mark), "")
         if places and mark.at_s - places[-1][0] < near:
             at_s, letters = places.pop()
@@ -136,7 +153,18 @@ def _name_marks(axes: Axes, one: Round, kinds: dict[str, str]) -> None:
         axes.annotate(letters, (at_s, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", size=8)
 
 
-def _explain(figure: Figure, kinds: dict[str, str]) -> None:
-    if kinds:
-        told = "Events (dashed lines): " + "; ".join(f"{letter} = {kind}" for kind, letter in kinds.items())
-        figure.supxlabel(textwrap.fill(told, 130), size=9, x=0.01, ha="left")
+def _left_out(table: Sequence[Sequence[_Panel]]) -> Iterator[str]:
+    """Say what is not drawn."""
+    marks = sum(len(panel.one.marks) - len(panel.marks) for panel in table[0])
+    lines = sum(panel.more_lines for panels in table for panel in panels)
+    if marks:
+        yield f"{marks:,} more events are not drawn"
+    if lines:
+        yield f"{lines:,} more lines are not drawn"
+
+
+def _explain(figure: Figure, kinds: dict[str, str], left_out: Sequence[str]) -> None:
+    named = "; ".join(f"{letter} = {kind}" for kind, letter in kinds.items())
+    told = [f"Events (dashed lines): {named}"] if kinds else []
+    if told or left_out:
+        figure.supxlabel(textwrap.fill(". ".join([*told, *left_out]), 130), size=9, x=0.01, ha="left")

@@ -7,17 +7,21 @@ import os
 import socket
 from pathlib import Path
 
+import attrs
 import pytest
 from rich.console import Console
 
-from nyx_plugins.load_tests import figures, kernel, verdicts
+from nyx_plugins.load_tests import figures, kernel, traffic, verdicts
+from nyx_plugins.load_tests.arrivals import NS
 from nyx_plugins.load_tests.figures import Window
 from nyx_plugins.load_tests.payload import cbor_map
+from nyx_plugins.load_tests.phase import Phase
 from nyx_plugins.load_tests.printing import print_result
 from nyx_plugins.load_tests.recorder import Spans, Tally, added, latency, merge
 from nyx_plugins.load_tests.result import Better, Counts, Mark, Metric, ProcessUsage, Round, Series
 from nyx_plugins.load_tests.run import joined
 from nyx_plugins.load_tests.scenario import Limit
+from nyx_plugins.load_tests.summary import notes
 
 from .conftest import Forge
 
@@ -129,10 +133,33 @@ def test_limits_are_judged_by_the_median(limit: Limit, text: str, measured: floa
     assert (check.limit, check.measured, check.met) == (text, measured, met)
 
 
+def test_frames_of_lost_clients_are_unknown() -> None:
+    """As many as were due to a client of an open loop, or may have been under way in a closed one."""
+    counts = figures.counts_of(tally(), 10)
+    assert (counts.offered, counts.processed, counts.unknown) == (14, 3, 10)
+    phase = Phase(
+        *("open", "many", "poisson"), 200.0, 16, 64, "refuse", (1,), {}, 8, "", 8, "", *(0, 0, 2 * NS, 2 * NS, 1, 1)
+    )
+    assert traffic.at_stake(phase) == 400
+    assert traffic.at_stake(attrs.evolve(phase, mode="closed")) == 64
+    assert traffic.at_stake(attrs.evolve(phase, mode="closed", call="request")) == 1
+    told = list(traffic.notes({"FrameError": 1200}, [(phase, "client 2 was killed by SIGKILL")]))
+    assert told[0] == "1,200 frames were refused with FrameError" and "of 400 frames nobody knows" in told[1]
+
+
+def test_a_run_in_which_nothing_was_due_says_so() -> None:
+    """As one does without any figure."""
+    rate = {"processed_per_s [a]": Metric(0.0, "frames/s", Better.HIGHER)}
+    made = Forge(rounds=0).result(rounds=(Round(1, 1.0, Counts(), rate),))
+    assert list(notes(made)) == ["nothing was measured: no frame was due in the measured time"]
+    assert list(notes(attrs.evolve(made, rounds=()))) == ["nothing was measured"]
+    assert list(notes(attrs.evolve(made, rounds=(Round(1, 1.0, Counts(offered=1), rate),)))) == []
+
+
 def test_what_was_not_measured_is_not_met() -> None:
     """A limit for a metric that is spelt wrong does not pass."""
     [check] = verdicts.checks([Limit("nothing", at_most=1)], [Round(1, 1.0, Counts(), {})])
-    assert (check.met, check.what) == (False, "nothing (not measured)")
+    assert (check.met, check.what, check.measured) == (False, "nothing", None)
 
 
 def test_variants_become_one_round() -> None:

@@ -9,8 +9,10 @@ from typing import Any
 
 import attrs
 import pytest
+from click.testing import CliRunner
 
 from nyx_plugins.load_tests import reading
+from nyx_plugins.load_tests.__main__ import main
 from nyx_plugins.load_tests.errors import NewerResult, NoResult, ResultError
 from nyx_plugins.load_tests.result import SCHEMA, Result, to_json, write
 
@@ -101,6 +103,65 @@ def test_all_faults_are_told_by_field(forge: Forging, tmp_path: Path) -> None:
     assert places["mode"] == "must be one of 'open', 'closed', 'none', not a string ('ajar')"
     assert places["machine.cores"] == "must be an integer, not a string ('two')"
     assert "\n" not in str(caught.value)
+
+
+def _put(*path: Any, value: Any) -> Callable[[Any], None]:
+    def change(document: Any) -> None:
+        for key in path[:-1]:
+            document = document[key]
+        document[path[-1]] = value
+
+    return change
+
+
+IMPOSSIBLE = [
+    ("rounds[0].series[0].values", _put("rounds", 0, "series", 0, "values", value=[1.0]), "as many values as at_s has"),
+    ("rounds[0].series[0].at_s[1]", _put("rounds", 0, "series", 0, "at_s", 1, value=-1), "not be before the time"),
+    ("rounds[0].processes[0].pss_bytes", _put("rounds", 0, "processes", 0, "pss_bytes", value=[]), "as many values"),
+    ("rounds[0].marks[0].at_s", _put("rounds", 0, "marks", 0, "at_s", value=1e300), "from -1e+09 to 1e+09, not 1e+300"),
+    ("rounds[0].counts.offered", _put("rounds", 0, "counts", "offered", value=-3), "must be a whole number from 0"),
+    ("rounds[0].seconds", _put("rounds", 0, "seconds", value=-1), "must be a number from 0"),
+    ("rounds[0].number", _put("rounds", 0, "number", value=0), "must be a whole number from 1"),
+    ("rounds[0].metrics.p99.value", _put("rounds", 0, "metrics", "p99", "value", value=1e19), "not 1e+19"),
+    (
+        "rounds[0].latencies.outcome.percentiles_us.9x",
+        _put("rounds", 0, "latencies", "outcome", "percentiles_us", "9x", value=1.0),
+        "must be a percentile from 0 to 100",
+    ),
+    (
+        "rounds[0].latencies.outcome.percentiles_us.101",
+        _put("rounds", 0, "latencies", "outcome", "percentiles_us", "101", value=1.0),
+        "must be a percentile from 0 to 100",
+    ),
+    (
+        "rounds[0].latencies.outcome.histogram",
+        _put("rounds", 0, "latencies", "outcome", "histogram", value="HISTFAAAAA=="),
+        "must be an HdrHistogram",
+    ),
+    (
+        "rounds[0].latencies.outcome.histogram",
+        _put("rounds", 0, "latencies", "outcome", "count", value=7),
+        "of count (7)",
+    ),
+    ("started_at", _put("started_at", value="yesterday"), "must be a time as ISO 8601 has it"),
+    ("checks[0].met", _put("checks", 0, "measured", value=None), "must be false where nothing was measured"),
+]
+
+
+@pytest.mark.parametrize(("place", "change", "reason"), IMPOSSIBLE, ids=[f"{n}" for n in range(len(IMPOSSIBLE))])
+def test_what_can_not_be_is_refused(
+    place: str, change: Callable[[Any], None], reason: str, forge: Forging, tmp_path: Path
+) -> None:
+    """What nothing could be drawn of has one fault, at its place, with what would be right."""
+    document = json.loads(to_json(forge(rounds=1)))
+    change(document)
+    (tmp_path / "x.json").write_text(json.dumps(document))
+    with pytest.raises(ResultError) as caught:
+        reading.read(tmp_path / "x.json")
+    [(key, why)] = caught.value.faults
+    assert key == place and reason in why
+    done = CliRunner().invoke(main, ["report", str(tmp_path / "x.json")])
+    assert done.exit_code == 2 and done.stderr.startswith("Error: load test result") and done.stderr.count("\n") == 1
 
 
 def test_a_run_without_rounds_is_a_result(forge: Forging, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from nyx_plugins.load_tests.report.plots import plots
 from nyx_plugins.load_tests.report.roles import median_usage
 from nyx_plugins.load_tests.report.timeline import kind_of, shown_rounds
 from nyx_plugins.load_tests.report.words import meaning
-from nyx_plugins.load_tests.result import Latency, Mark, Metric, Mode, Result, write
+from nyx_plugins.load_tests.result import Check, Latency, Mark, Metric, Mode, Result, write
 
 Forging = Callable[..., Result]
 EVIL = "<script>alert('$1')</script> & _"
@@ -91,9 +91,27 @@ def test_a_run_that_measured_nothing_has_a_page(forge: Forging, tmp_path: Path) 
     """It says so, and where it ran."""
     result = forge(rounds=0, changes={"ended": "interrupted", "checks": ()})
     text = write_report(result, tmp_path / "deep" / "er").read_text(encoding="utf-8")
-    assert "did not go to its end: interrupted" in text and "Nothing was measured" in text
+    assert "did not go to its end: interrupted" in text and "nothing was measured" in text
     assert "Example CPU" in text and "<svg" not in text
     assert list(tmp_path.rglob("*.png")) == []
+
+
+def test_thousands_of_events_are_not_all_drawn(forge: Forging, tmp_path: Path) -> None:
+    """As many as can be told apart are; the plot says how many are left out, and the page lists some hundreds."""
+    (one,) = forge(rounds=1, frames=20).rounds
+    many = attrs.evolve(one, marks=tuple(Mark(n / 1000, f"kill {n}") for n in range(3000)), latencies={}, processes=())
+    text = write_report(forge(rounds=0, changes={"rounds": (many,)}), tmp_path).read_text(encoding="utf-8")
+    assert "2,800 more events are not drawn" in text and "And 2500 more: they are in the result file" in text
+
+
+def test_what_was_not_measured_says_so(forge: Forging) -> None:
+    """A limit without a figure has no zero instead of it; notes of rounds stand above their figures."""
+    (one,) = forge(rounds=1, bare=True).rounds
+    noted = attrs.evolve(one, notes=("5 frames were refused with FrameError",))
+    result = forge(rounds=0, changes={"rounds": (noted,), "checks": (Check("a", "<= 0 us", None, "us", False),)})
+    text = page(result, [])
+    assert ">not measured</td>" in text and "✗ not met" in text
+    assert "round 1: 5 frames were refused with FrameError" in text
 
 
 def test_one_round_is_told_to_be_too_few(forge: Forging) -> None:
@@ -200,7 +218,7 @@ def test_a_curve_goes_as_far_as_its_frames(forge: Forging) -> None:
 @pytest.mark.parametrize("histogram", ["", "no base64", "HISTFAAAAA=="])
 def test_without_a_histogram_the_named_percentiles_are_drawn(histogram: str) -> None:
     """A histogram that is missing or broken costs detail only."""
-    latency = Latency(10, 1, 2, 9, {"99": 8.0, "50": 2.0, "100": 9.0, "most": 9.0}, histogram)
+    latency = Latency(10, 1, 2, 9, {"99": 8.0, "50": 2.0, "100": 9.0}, histogram)
     assert (curve(latency).percentiles, curve(latency).latencies_us) == ((50.0, 99.0), (2.0, 8.0))
 
 

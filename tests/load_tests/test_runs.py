@@ -17,15 +17,17 @@ import pytest
 from click.testing import CliRunner
 
 from nyx_plugins import PluginSystem, Settings
-from nyx_plugins.actors.processes import descendants
+from nyx_plugins.actors.processes import children, descendants
 from nyx_plugins.actors.service_file import Claim
+from nyx_plugins.config.errors import StartupError
 from nyx_plugins.config.settings import SystemSettings
 from nyx_plugins.load_tests import library
 from nyx_plugins.load_tests.__main__ import main
+from nyx_plugins.load_tests.parsing import parse
 from nyx_plugins.load_tests.reading import read
 from nyx_plugins.load_tests.result import Result
 from nyx_plugins.load_tests.run import run
-from nyx_plugins.load_tests.scenario import parse
+from nyx_plugins.load_tests.scenario import Plan
 from nyx_plugins.load_tests.scene import Silence
 
 STALL_S = 1.0
@@ -70,9 +72,10 @@ def test_an_open_loop_shows_a_stall_that_a_closed_loop_hides() -> None:
 def test_everything_may_happen_while_frames_are_sent() -> None:
     """What operators do, what plugins should not do, and a killed worker: no frame is lost."""
     deeds = ("swap", "scale", "pause", "load", "unload", "flood", "spin", "kill", "reset")
-    events = [{"at_s": 0.1 * n, "do": do, "group": "swapped", "for_s": 0.1} for n, do in enumerate(deeds)]
+    events: list[dict[str, Any]] = [{"at_s": 0.1 * n, "do": do} for n, do in enumerate(deeds)]
     for event in events:
         event["group"] = "guest" if event["do"] in ("load", "unload") else "swapped"
+        event |= {"for_s": 0.1} if event["do"] in ("pause", "flood", "spin") else {}
     events[1]["instances"] = 2
     result = small("churn", rate=300, events=events, drain_s=20.0)
     [measured] = result.rounds
@@ -162,6 +165,47 @@ def test_interrupted_runs_write_what_they_have_measured(tmp_path: Path) -> None:
     assert result.ended == "interrupted" and measured.seconds < 3000
     assert measured.counts.offered == measured.counts.processed + measured.counts.refused
     assert descendants(os.getpid()) == before
+
+
+class Killer(Silence):
+    """Kills one of the clients, or all of them, when they are to begin."""
+
+    def __init__(self, victims: int) -> None:
+        self.victims = victims
+
+    def phase(self, text: str, seconds: float = 0.0) -> None:
+        """Do it."""
+        if text.startswith("sending"):
+            for pid in [pid for pid in children(os.getpid()) if _is_client(pid)][: self.victims]:
+                os.kill(pid, signal.SIGKILL)
+
+
+def _is_client(pid: int) -> bool:
+    return b"nyx_plugins.load_tests.client" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def with_two_clients() -> Plan:
+    """Return a scenario of half a second."""
+    text = 'name = "two"\ndescription = "Two."\nwindow = 512\nplugins.work = {}\n'
+    return parse(text, "two.toml", "/", {**SMALL, "clients": 2, "warm_up_s": 0, "duration_s": 0.5})
+
+
+def test_what_other_clients_have_measured_outlives_one_that_is_killed(tmp_path: Path) -> None:
+    """Its own frames are counted as unknown, a note says why, and the run has not gone to its end."""
+    result = run(with_two_clients(), show=Killer(1))
+    [measured] = result.rounds
+    assert measured.counts.processed > 0 and measured.counts.unknown == 512
+    [note] = [note for note in measured.notes if "SIGKILL" in note]
+    assert note.startswith(
+        "client 1 was killed by SIGKILL: what it has counted is lost, and of 512 frames nobody knows"
+    )
+    assert result.ended == "clients were lost, and with them what became of 512 frames"
+
+
+def test_without_any_client_there_is_nothing_to_keep() -> None:
+    """The error names all of them."""
+    with pytest.raises(StartupError, match=r"client 1 was killed by SIGKILL; client 2 was killed by SIGKILL"):
+        run(with_two_clients(), show=Killer(2))
 
 
 def test_a_run_may_be_stopped_while_a_maximum_is_measured() -> None:

@@ -13,7 +13,8 @@ from nyx_plugins.load_tests import library
 from nyx_plugins.load_tests.bundles import to_toml
 from nyx_plugins.load_tests.drivers import find
 from nyx_plugins.load_tests.errors import ScenarioError
-from nyx_plugins.load_tests.scenario import Event, Limit, Plan, PluginGroup, Scenario, parse
+from nyx_plugins.load_tests.parsing import parse
+from nyx_plugins.load_tests.scenario import Event, Limit, Plan, PluginGroup, Scenario
 
 GOOD = 'name = "mine"\ndescription = "Mine."\n[plugins.work]\ncapacity = 10\n'
 
@@ -54,6 +55,13 @@ def test_all_faults_are_told_at_once() -> None:
         ({"mode": "open"}, "rate"),
         ({"mode": "open", "rate": "80"}, "rate"),
         ({"mode": "open", "rate": "80%", "call": "request"}, "call"),
+        ({"mode": "open", "rate": "0%"}, "rate"),
+        ({"mode": "open", "rate": "100001%"}, "rate"),
+        ({"frame_bytes": 65_536}, "frame_bytes"),
+        ({"capture": "nowhere.nyxcap"}, "capture"),
+        ({"capture": "etc/hostname"}, "capture"),
+        ({"plugins": {"work": {"bundle": "nowhere"}}}, "plugins.work.bundle"),
+        ({"plugins": {"work": {"bundle": "builtin:nothing"}}}, "plugins.work.bundle"),
         ({"mode": "none"}, "mode"),
         ({"batch": 16, "window": 8}, "batch"),
         ({"plugins": {"work": {"weight": 0}}}, "plugins"),
@@ -61,6 +69,13 @@ def test_all_faults_are_told_at_once() -> None:
         ({"plugins": {"work": {"id": 3, "count": 2}}}, "plugins.work.id"),
         ({"events": [{"at_s": 1, "do": "stall", "group": "other"}]}, "events[0].group"),
         ({"events": [{"at_s": 1, "do": "stall", "number": 2}]}, "events[0].number"),
+        ({"events": [{"at_s": 10, "do": "stall"}]}, "events[0].at_s"),
+        ({"events": [{"at_s": 1, "do": "kill", "role": "supervisor"}]}, "events[0].role"),
+        ({"events": [{"at_s": 1, "do": "swap", "role": "worker"}]}, "events[0].role"),
+        ({"events": [{"at_s": 1, "do": "swap", "instances": 2}]}, "events[0].instances"),
+        ({"events": [{"at_s": 1, "do": "kill", "for_s": 2}]}, "events[0].for_s"),
+        ({"events": [{"at_s": 1, "do": "swap", "every_s": 0}]}, "events[0].every_s"),
+        ({"events": [{"at_s": 1, "do": "spin"}], "plugins": {"work": {"bundle": "builtin:echo"}}}, "events[0].do"),
         ({"limits": [{"metric": "p99_us"}]}, "limits[0]"),
         ({"settings": {"limits": {"mailbox_capacity": 0}}}, "settings.limits.mailbox_capacity"),
         ({"settings": {"system": {"transport": "inline"}}}, "settings.system.transport"),
@@ -70,6 +85,27 @@ def test_all_faults_are_told_at_once() -> None:
 def test_what_does_not_go_together_is_refused(changes: dict[str, Any], key: str) -> None:
     """Each fault is told by its key."""
     assert key in faults(**changes)
+
+
+def test_faults_of_all_kinds_are_told_at_once() -> None:
+    """Those of keys, of the system's settings, of variants, and of what does not go together; each once."""
+    text = 'rate = "0%"\nmode = "open"\ncall = "request"\nsettings.limits.mailbox_capacity = 0\ncapture = "nowhere"\n'
+    events = '[[events]]\nat_s = 11\ndo = "swap"\ngroup = "other"\n'
+    variants = "[variants.a]\nclients = 0\n[variants.b]\n"
+    found = faults(text + GOOD + events + variants)
+    assert set(found) == {
+        *("rate", "call", "settings.limits.mailbox_capacity", "capture"),
+        *("events[0].at_s", "events[0].group", "variants.a.clients"),
+    }
+
+
+def test_a_limit_names_itself_and_what_was_given() -> None:
+    """Also that of the system, and with what it would do."""
+    assert faults(frame_bytes=70_000)["frame_bytes"] == (
+        "must be at most 65,510 (settings.limits.max_header_bytes is 65,536), not 70,000: "
+        "the system would refuse every frame"
+    )
+    assert plan(frame_bytes=70_000, settings={"limits": {"max_header_bytes": 80_000}})
 
 
 def test_a_share_of_the_maximum_is_a_rate() -> None:

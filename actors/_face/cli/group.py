@@ -20,7 +20,7 @@ _OUTPUT_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, 
 class CommandGroup(click.Group):
     """A group whose commands are imported when they are used, may raise what the package raises, and be interrupted.
 
-    ``commands_in`` maps the name of each command to its module in this package and its name in there; ``topics`` maps
+    ``commands_in`` maps the name of each command to its module in ``package`` and its name in there; ``topics`` maps
     headings of the help to names of commands.
     """
 
@@ -29,11 +29,13 @@ class CommandGroup(click.Group):
         *args: Any,
         commands_in: Mapping[str, tuple[str, str]],
         topics: Mapping[str, Collection[str]] | None = None,
+        package: str | None = __package__,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._commands_in = commands_in
         self._topics = topics or {}
+        self._package = package
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the commands."""
@@ -44,7 +46,7 @@ class CommandGroup(click.Group):
         if cmd_name not in self._commands_in:
             return None
         module, name = self._commands_in[cmd_name]
-        command: click.Command = getattr(import_module(f".{module}", __package__), name)
+        command: click.Command = getattr(import_module(f".{module}", self._package), name)
         return command
 
     def resolve_command(

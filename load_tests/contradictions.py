@@ -1,0 +1,106 @@
+"""What does not go together in a scenario: each rule looks at a few keys, and is left out where these have faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import TypeAlias
+
+from nyx_plugins.config.checks import shown_key
+from nyx_plugins.config.errors import Fault
+
+from .payload import around
+from .scenario import ORDERS, TRAFFIC, WORK, Event, Scenario
+
+Rule: TypeAlias = Callable[[Scenario], Iterator[Fault]]
+
+
+def contradictions(scenario: Scenario, broken: Collection[str], is_whole: bool) -> Iterator[Fault]:
+    """Yield what does not go together, but for ``broken`` keys, which have faults of their own.
+
+    Not ``is_whole`` is a scenario of which each variant changes something: most is seen in these only.
+    """
+    for keys, rule in (*_ALWAYS, *(_WHOLE if is_whole else ())):
+        if not keys & set(broken):
+            yield from rule(scenario)
+
+
+def _lonely_ids(scenario: Scenario) -> Iterator[Fault]:
+    for name, group in scenario.plugins.items():
+        if group.id is not None and group.count > 1:
+            yield Fault(f"plugins.{shown_key(name)}.id", f"is for a group of one plugin only, not of {group.count}")
+
+
+def _targets(scenario: Scenario) -> Iterator[Fault]:
+    for number, event in enumerate(scenario.events):
+        yield from _target(scenario, event, f"events[{number}]")
+
+
+def _target(scenario: Scenario, event: Event, key: str) -> Iterator[Fault]:
+    group = scenario.plugins.get(event.group)
+    if group is None:
+        known = ", ".join(scenario.plugins) or "none"
+        yield Fault(f"{key}.group", f"must be one of the groups of plugins ({known}), not {event.group!r}")
+        return
+    if event.number > group.count:
+        yield Fault(f"{key}.number", f"must be at most {group.count}, the number of plugins, not {event.number}")
+    if event.do in ORDERS and group.bundle != WORK:
+        yield Fault(f"{key}.do", f"{event.do!r} is for plugins of the bundle {WORK!r}, not of {group.bundle!r}")
+
+
+def _late_events(scenario: Scenario) -> Iterator[Fault]:
+    for number, event in enumerate(scenario.events):
+        if event.at_s >= scenario.duration_s:
+            limit = f"must be before the measured time ends (duration_s is {scenario.duration_s:g})"
+            yield Fault(f"events[{number}].at_s", f"{limit}, not {event.at_s:g}; or leave it out: --set 'events=[]'")
+
+
+def _rate(scenario: Scenario) -> Iterator[Fault]:
+    if scenario.mode == "open" and not scenario.rate:
+        yield Fault("rate", "is needed with mode 'open'")
+
+
+def _batch(scenario: Scenario) -> Iterator[Fault]:
+    if scenario.mode == "closed" and scenario.call != "request" and scenario.batch > scenario.window:
+        limit = f"must be at most window ({scenario.window:,}) with mode 'closed'"
+        yield Fault("batch", f"{limit}, not {scenario.batch:,}")
+
+
+def _requests(scenario: Scenario) -> Iterator[Fault]:
+    if scenario.mode == "open" and scenario.call == "request":
+        yield Fault("call", "must be 'many' or 'one' with mode 'open': a request waits")
+
+
+def _mode(scenario: Scenario) -> Iterator[Fault]:
+    if scenario.driver == TRAFFIC and scenario.mode == "none":
+        yield Fault("mode", "must be 'open' or 'closed', unless there is a driver")
+
+
+def _receivers(scenario: Scenario) -> Iterator[Fault]:
+    if scenario.driver == TRAFFIC and not any(group.weight for group in scenario.plugins.values()):
+        yield Fault("plugins", "must have a group that gets frames")
+
+
+def _frames(scenario: Scenario) -> Iterator[Fault]:
+    yield from frame_faults(scenario, scenario.system_settings().limits.max_header_bytes)
+
+
+def frame_faults(scenario: Scenario, max_header_bytes: int) -> Iterator[Fault]:
+    """Yield the fault of frames that a system with this limit refuses."""
+    largest_id = max([scenario.first_id, *(group.id or 0 for group in scenario.plugins.values())])
+    most = max_header_bytes - around(largest_id, scenario.frame_bytes)
+    if not scenario.capture and scenario.frame_bytes > most:
+        limit = f"must be at most {most:,} (settings.limits.max_header_bytes is {max_header_bytes:,})"
+        yield Fault("frame_bytes", f"{limit}, not {scenario.frame_bytes:,}: the system would refuse every frame")
+
+
+_ALWAYS: tuple[tuple[frozenset[str], Rule], ...] = ((frozenset({"plugins"}), _lonely_ids),)
+_WHOLE: tuple[tuple[frozenset[str], Rule], ...] = (
+    (frozenset({"plugins", "events"}), _targets),
+    (frozenset({"events", "duration_s"}), _late_events),
+    (frozenset({"mode", "rate"}), _rate),
+    (frozenset({"mode", "call", "batch", "window"}), _batch),
+    (frozenset({"mode", "call"}), _requests),
+    (frozenset({"driver", "mode"}), _mode),
+    (frozenset({"driver", "plugins"}), _receivers),
+    (frozenset({"capture", "frame_bytes", "settings"}), _frames),
+)

@@ -1,0 +1,65 @@
+"""Drivers of everybody's own: whatever they do, what was measured before is kept, and one line says what went wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nyx_plugins.load_tests.__main__ import main
+from nyx_plugins.load_tests.reading import read
+
+HEAD = """
+from nyx_plugins.load_tests.result import Better, Counts, Metric, Round, Series
+def drive(scene):
+    made = Round(scene.number, 1.0, Counts(), {"answer": Metric(42.0, "x", Better.HIGHER)})
+    if scene.number < 2:
+        return made
+"""
+FAULTY = {
+    "none": ("return None", "it has returned None, and has to return a nyx_plugins.load_tests.result.Round"),
+    "text": ("return 'done'", "it has returned a str, and has to"),
+    "raises": ("raise KeyError('x')", "KeyError: 'x' (faulty_raises.py, line 7)"),
+    "exits": ("raise SystemExit(3)", "SystemExit: 3 (faulty_exits.py, line 7)"),
+    "nan": (
+        "return Round(2, float('nan'), Counts(), {})",
+        "Round can't be: seconds: must be a number from 0 to 1e+09, not nan (faulty_nan.py, line 7)",
+    ),
+    "metric": (
+        "return Round(2, 1.0, Counts(), {'x': Metric(float('inf'), 's', Better.LOWER)})",
+        "Metric can't be: value: must be a number from -1e+18 to 1e+18, not inf",
+    ),
+    "types": (
+        "return Round(2, 1.0, Counts(), {'x': 5}, notes=(1,))",
+        "can't be: metrics.x: must be a table, not an integer (5); notes[0]: must be a string, not an integer (1)",
+    ),
+    "no_json": ("return Round(2, 1.0, Counts(), {'x': object()})", "what it has returned can't be: "),
+    "lengths": ("Series('s', 'x', (1.0,), ())", "Series can't be: values: must have as many values as at_s has times"),
+}
+
+
+@pytest.mark.parametrize("kind", FAULTY)
+def test_a_faulty_driver_is_named_and_earlier_rounds_are_kept(kind: str, tmp_path: Path) -> None:
+    """The second round goes wrong: the result has the first one."""
+    fault, reason = FAULTY[kind]
+    (tmp_path / f"faulty_{kind}.py").write_text(f"{HEAD}    {fault}\n")
+    (tmp_path / "own.toml").write_text(
+        f'name = "own"\ndescription = "Ours."\nmode = "none"\ndriver = "faulty_{kind}:drive"\n'
+    )
+    words = ["run", str(tmp_path / "own.toml"), "--no-report", "--no-progress", "--output", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, words)
+    last = done.stderr.splitlines()[-1]
+    assert done.exit_code == 2 and last.startswith(f"Error: driver faulty_{kind}:drive in round 2: "), done.output
+    assert reason in last
+    result = read(tmp_path / "out")
+    assert [one.metrics["answer"].value for one in result.rounds] == [42.0] and reason in result.ended
+
+
+def test_what_is_no_driver_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    """A function that takes nothing fails in the first round: there is no result."""
+    (tmp_path / "own.toml").write_text('name = "own"\ndescription = "Ours."\nmode = "none"\ndriver = "os:getcwd"\n')
+    words = ["run", str(tmp_path / "own.toml"), "--no-progress", "--output", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2 and "driver os:getcwd in round 1: TypeError" in done.stderr
+    assert not (tmp_path / "out" / "result.json").exists()
