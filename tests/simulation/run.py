@@ -131,7 +131,11 @@ class Run:
             process.bomb, process.stalled = None, False
         self.until(lambda: self.is_whole, "all actors that it needs are there")
         manager = self.manager()
-        self.until(lambda: not any(c.open_questions for c in self.listening()), "every question is answered")
+        # What somebody who has left had asked for is done first: a pause must not come after what ends all pauses.
+        self.until(
+            lambda: not any(c.open_questions for c in self.listening()) and not self.world.busy,
+            "every question is answered",
+        )
         for plugin_id in PLUGINS:
             self._resume(manager, plugin_id)
         self.until(
