@@ -122,13 +122,15 @@ class Foreman:
             self._succession.swapping.advance()
         self.rescale()
 
-    def lane_stopped(self, error: str | None) -> None:
-        """Report that the plugin needs nothing more, once no lane does."""
+    def lane_stopped(self, number: int, error: str | None) -> None:
+        """Report that the plugin needs nothing more, once no lane does; start one again that is needed after all."""
         self._closing.note(error)
-        if self._standing.draining is None:
-            self.rescale()
-        else:
+        if self._standing.draining is not None:
             self._closing.stopped()
+            return
+        if self._lanes.is_needed(self._lanes[number]) and not self._standing.given_up:
+            self._lanes[number].start()
+        self.rescale()
 
     def rescale(self) -> None:
         """Go on with a change of the number of lanes, if there is one."""

@@ -44,8 +44,8 @@ class Superior(Protocol):
     def lane_went_on(self) -> None:
         """The worker of one has less in hand than before, or nothing."""
 
-    def lane_stopped(self, error: str | None) -> None:
-        """The worker of one has ended because it was asked to; ``error`` is what ``on_unload`` raised."""
+    def lane_stopped(self, number: int, error: str | None) -> None:
+        """The worker of this one has ended because it was asked to; ``error`` is what ``on_unload`` raised."""
 
 
 class Home(Protocol):

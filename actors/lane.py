@@ -58,7 +58,9 @@ class Lane(Listener):
         self.workplace = Workplace(home, number)
         self._snapshots = Snapshots()
         self._vigil = Vigil(self, home)
-        self._is_pumping = self._is_stopping = False
+        self.is_stopping = False
+        """Whether its worker unloads, and is given nothing more."""
+        self._is_pumping = False
         self._unsent = 0
         """Batches that the worker is about to be given."""
 
@@ -117,18 +119,18 @@ class Lane(Listener):
 
     def stop(self) -> None:
         """Ask the worker to unload; ``lane_stopped`` follows."""
-        if self._is_stopping:
+        if self.is_stopping:
             return
         if self.is_ready and self.worker is not None:
             self._alarm("stop", self._home.plan.settings.system.stop_timeout_s)
-            self._is_stopping = True
+            self.is_stopping = True
             self.worker.send_stop()
         else:
             self._stopped(None)
 
     def _stopped(self, error: str | None) -> None:
         self.drop_worker()
-        self._home.foreman.lane_stopped(error)
+        self._home.foreman.lane_stopped(self.number, error)
 
     def end_worker(self, death: Death) -> None:
         """End the worker for a reason that is not in its status."""
@@ -143,7 +145,7 @@ class Lane(Listener):
 
     def drop_worker(self) -> None:
         """Kill the worker, if there is one; there is none from now on."""
-        self.is_ready = self._is_stopping = False
+        self.is_ready = self.is_stopping = False
         self._snapshots.clear()
         self._rewind()
         self._vigil.end()
@@ -200,7 +202,8 @@ class Lane(Listener):
         return old
 
     def _begin_anew(self) -> None:
-        self.is_ready = True
+        self.is_ready, self.is_stopping = True, False
+        self._home.cancel_alarm(("stop", self.number))
         self.rack.renew()
         self._vigil.renew()
 
@@ -219,7 +222,7 @@ class Lane(Listener):
             case StartFailed():
                 self._start_failed(f"{message.type}: {message.text}")
             case Stopped():
-                if not self._is_stopping:
+                if not self.is_stopping:
                     raise ProtocolError("it stopped, and was not asked to")
                 self._stopped(message.error)
             case SnapshotPart() | SnapshotDone() | SwapFailed():
@@ -232,7 +235,7 @@ class Lane(Listener):
     def worker_gone(self, death: Death) -> None:
         """The worker's process has ended."""
         self._home.note_death(death)
-        if self._is_stopping:
+        if self.is_stopping:
             self._stopped(f"its worker {death}")
         elif self._home.standing.has_been_ready:
             self._crashed(death)
@@ -288,7 +291,7 @@ class Lane(Listener):
     def _next_batch(self) -> HandOut | None:
         now_ms = int(time.time() * 1000)
         self._expire(now_ms)
-        if not self.is_ready or self.is_held or self._home.standing.is_paused:
+        if not self.is_ready or self.is_stopping or self.is_held or self._home.standing.is_paused:
             return None
         tray = self.rack.next()
         was_idle = tray is not None and not tray.is_under_way

@@ -82,7 +82,7 @@ class Lanes:
     @property
     def is_ready(self) -> bool:
         """Whether every active lane has a worker that is ready."""
-        return all(lane.is_ready for lane in self.active)
+        return all(lane.is_ready and not lane.is_stopping for lane in self.active)
 
     @property
     def is_under_way(self) -> bool:

@@ -46,6 +46,10 @@ class Alone:
         self.world.run(self._process, lambda: self._process.take(message, self._supervisor.address))
         assert not self.world.crashes
 
+    def scale(self, instances: int) -> None:
+        """Ask it to have so many workers."""
+        self.tell(m.ScalePlugin(1, self._supervisor.address, 1, instances))
+
     def until(self, done: Callable[[], bool]) -> None:
         """Let things happen until this is so."""
         for _ in range(STEPS):
@@ -86,6 +90,20 @@ def test_a_plugin_is_up_again_when_the_lane_that_crashed_is_not_needed_any_more(
         actor.world.kill(actor.workers[1])
         actor.until(lambda: len(actor.workers) == 2)
         assert actor.heard(m.PluginStarted) == 1
-        actor.tell(m.ScalePlugin(1, actor.workers[0].address, 1, 1))
+        actor.scale(1)
         actor.until(lambda: actor.heard(m.PluginStarted) == 2)
         assert len(actor.workers) == 1
+
+
+def test_a_lane_that_is_needed_again_before_its_worker_has_stopped_gets_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who scales up at once after scaling down is answered once all workers are there, and none is missing."""
+    monkeypatch.setattr(lane, "check_copy", lambda *_: None)
+    with alone(tmp_path, instances=2) as actor:
+        stopping = actor.workers[1]
+        actor.scale(1)
+        actor.scale(2)
+        actor.until(lambda: actor.heard(m.Reply) == 2)
+        assert not stopping.alive
+        assert len(actor.workers) == 2

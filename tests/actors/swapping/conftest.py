@@ -198,7 +198,7 @@ class World:
         """It does not happen."""
         raise AssertionError(reason)
 
-    def lane_stopped(self, error: str | None) -> None:
+    def lane_stopped(self, number: int, error: str | None) -> None:
         """It does not happen."""
         raise AssertionError(error)
 
