@@ -148,7 +148,10 @@ class ActorProcess(Actor):
         if host_pid == os.getpid():
             return
         name_process(f"{ACTOR_PREFIX}{type(self).__name__}")
-        self.watch(os.pidfd_open(host_pid), lambda _: self._host_ended(whole_group))
+        try:
+            self.watch(os.pidfd_open(host_pid), lambda _: self._host_ended(whole_group))
+        except ProcessLookupError:
+            self._host_ended(whole_group)
 
     def _host_ended(self, whole_group: bool) -> None:
         """Nobody sweeps any more: each actor ends what is its own; the root waits for that, then ends all the rest."""

@@ -22,12 +22,17 @@ from ..config.errors import StartupError
 from ..config.settings import Settings
 from . import runtime_dir
 from .log_lines import HostLine, write_host_line
+from .processes import await_ends, descendants, watch_ends
 from .state_lock import WAIT_S
 from .trees import remove
 
 # What the host may know of the application's environment: enough to find Python and the temporary directory.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", "VIRTUAL_ENV")
 INHERITED_PREFIX = "PYTHON"
+# How long a host may take to end, besides what its actors are given, in seconds.
+PATIENCE_S = 5.0
+# How long the actors may take to notice that their host was killed, and to end, in seconds.
+ORPHANS_S = 5.0
 
 
 def make_runtime_dir(settings: Settings) -> Path:
@@ -134,16 +139,22 @@ class HostProcess:
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         try:
-            self._process.wait(2 * budget_s + 5.0)
+            self._process.wait(2 * budget_s + PATIENCE_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            self._stopped = attrs.evolve(self._stopped, killed=(*self._stopped.killed, f"host ({self._process.pid})"))
+            self._kill()
         if self._watcher is not None and self._watcher is not threading.current_thread():
             self._watcher.join(5.0)
         self._process.stdout.close()
         remove(self._runtime)
         return self._stopped
+
+    def _kill(self) -> None:
+        """Kill it; what is below it ends by itself when it sees that."""
+        below = watch_ends(descendants(self._process.pid))
+        self._process.kill()
+        self._process.wait()
+        killed = (*self._stopped.killed, f"host ({self._process.pid})")
+        self._stopped = attrs.evolve(self._stopped, killed=killed, left=tuple(await_ends(below, ORPHANS_S)))
 
     def _write(self, data: bytes) -> None:
         assert self._process.stdin is not None

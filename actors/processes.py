@@ -72,22 +72,36 @@ def await_children(budget_s: float) -> None:
 def terminate(pids: Iterable[int], budget_s: float) -> list[int]:
     """Ask processes to end (SIGTERM), and return those that are still there after ``budget_s`` seconds."""
     deadline = time.monotonic() + budget_s
-    asked: dict[int, int] = {}
+    asked = watch_ends(pids)
+    for pid in asked.values():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    return await_ends(asked, deadline - time.monotonic())
+
+
+def watch_ends(pids: Iterable[int]) -> dict[int, int]:
+    """Open a descriptor of each process that is there, for :func:`await_ends`."""
+    watched: dict[int, int] = {}
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
-            asked[os.pidfd_open(pid)] = pid
-            os.kill(pid, signal.SIGTERM)
+            watched[os.pidfd_open(pid)] = pid
+    return watched
+
+
+def await_ends(watched: dict[int, int], budget_s: float) -> list[int]:
+    """Wait up to ``budget_s`` seconds for the ends of all; closes the descriptors, and returns who is still there."""
+    deadline = time.monotonic() + budget_s
     ended = select.poll()
-    for fd in asked:
+    for fd in watched:
         ended.register(fd, select.POLLIN)
-    while asked and (left := deadline - time.monotonic()) > 0:
-        for fd, _ in ended.poll(left * 1000):
+    left = dict(watched)
+    while left and (remaining := deadline - time.monotonic()) > 0:
+        for fd, _ in ended.poll(remaining * 1000):
             ended.unregister(fd)
-            os.close(fd)
-            del asked[fd]
-    for fd in asked:
+            del left[fd]
+    for fd in watched:
         os.close(fd)
-    return list(asked.values())
+    return list(left.values())
 
 
 def kill(pid: int) -> None:

@@ -6,6 +6,7 @@ made in its host process and goes to the application over a pipe: it is written 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -41,12 +42,14 @@ _TURN = timedelta(seconds=0.2)
 def boot(runtime_dir: Path) -> ActorSystem:
     """Start an actor system whose sockets lie in a new folder of the runtime directory.
 
-    Call it in a process that holds nothing of the application: all actors are forked from it.
+    Call it in a process that holds nothing of the application: all actors are forked from it, and end with it.
     Raises :class:`StartupError`.
     """
     capabilities = {
         unix.DIRECTORY_CAPABILITY: str(runtime_dir / SOCKETS),
         unix.PRIVATE_CAPABILITY: True,
+        # From here, and not by number: no moment is too early for this process to end.
+        unix.LIFELINE_CAPABILITY: os.pidfd_open(os.getpid()),
         unix.MESSAGE_CAPABILITY: _LIMITS.message_bytes,
         unix.QUEUE_CAPABILITY: _LIMITS.queue_bytes,
     }

@@ -10,6 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -176,6 +178,37 @@ def test_stop_from_another_terminal_reports_the_end(
     )
     assert served.process.wait(10.0) == 0
     assert shell("stop", code=3).stderr.startswith("Error: no service is running in ")
+
+
+def test_stop_waits_for_what_a_killed_service_leaves(
+    serve: Callable[..., Served], shell: Shell, echo_config: Path, runtime_base: Path
+) -> None:
+    """It ends when the host has, which is the last to go, and claims nothing that nobody has told it."""
+    served = serve("--config", echo_config)
+    served.wait_for("READY")
+    with PluginSystem.connect() as system:
+        host = os.pidfd_open(system.host_pid)
+    os.kill(served.process.pid, signal.SIGSTOP)
+    killing = threading.Thread(target=_kill_once_terminated, args=(served.process,))
+    killing.start()
+    stopped = shell("stop")
+    killing.join()
+    ended, _, _ = select.select([host], [], [], 0.0)
+    os.close(host)
+    assert ended == [host]
+    assert "has stopped; it was ended at once, by a second signal or kill -9, and could not say" in stopped.stdout
+    # The next service would remove it.
+    (runtime_base / "nyx-plugins" / "service.json").unlink()
+
+
+def _kill_once_terminated(process: subprocess.Popen[str]) -> None:
+    """Kill a process that is stopped, as soon as SIGTERM waits for it."""
+    waiting, deadline = 0, time.monotonic() + 20.0
+    while not waiting & 1 << (signal.SIGTERM - 1):
+        assert time.monotonic() < deadline
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        waiting = int(re.findall(r"^ShdPnd:\s*(\w+)", status, re.MULTILINE)[0], 16)
+    process.kill()
 
 
 def test_a_service_whose_root_dies_says_so(serve: Callable[..., Served], shell: Shell, echo_config: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from nyx_plugins import PluginHeader, PluginSystem
-from nyx_plugins.actors.launch import StopReport
+from nyx_plugins.actors.launch import StopReport, make_runtime_dir
 from nyx_plugins.actors.processes import children, descendants, reap
 from nyx_plugins.config.settings import Settings, SystemSettings
 from nyx_plugins.plugins.errors import SystemStopped
@@ -150,6 +151,50 @@ def test_an_application_killed_while_its_system_starts_leaves_nothing(
     assert list(runtime_base.iterdir()) == []
 
 
+# A host that is killed when one of its processes, or itself, is about to call a certain function.
+HOST = """
+import importlib, operator, os, signal, sys
+from nyx_plugins.actors import host
+from nyx_plugins.actors.transports.unix import members
+
+module, path = sys.argv.pop(2).split(":")
+*owner, name = path.split(".")
+place = operator.attrgetter(*owner)(importlib.import_module(module)) if owner else importlib.import_module(module)
+pid, function = os.getpid(), getattr(place, name)
+
+def kill_first(*args, **keywords):
+    os.kill(pid, signal.SIGKILL)
+    return function(*args, **keywords)
+
+setattr(place, name, kill_first)
+members._NOTICE_S = 0.2
+host.main()
+"""
+MOMENTS = {
+    "the admin is about to be forked": "os:setsid",
+    "the logger is about to be forked": "thespian.system.multiprocCommon:_startLogger",
+    "the supervisor was just forked": "nyx_plugins.actors.transports.unix.members:start_actor",
+    "the supervisor does not watch it yet": "nyx_plugins.actors.supervisor:Supervisor.end_with_host",
+    "the others are about to be forked": "nyx_plugins.actors.essentials:Essentials.start",
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_host_killed_while_its_system_starts_leaves_nothing(
+    moment: str, ends: Callable[..., Any], runtime_base: Path
+) -> None:
+    """kill -9 of the host at any moment: what it has started, and what that starts, ends by itself."""
+    before = set(descendants(os.getpid()))
+    runtime = make_runtime_dir(Settings())
+    plan = {"settings": {}, "runtime_dir": str(runtime), "state_dir": None, "application_pid": os.getpid()}
+    command = [sys.executable, "-P", "-c", HOST, str(runtime), MOMENTS[moment]]
+    host = subprocess.run(command, input=f"{json.dumps(plan)}\n".encode(), stdout=subprocess.DEVNULL, check=False)
+    assert host.returncode == -signal.SIGKILL
+    while left := set(descendants(os.getpid())) - before:
+        assert ends(left).still_there(LIMIT_S) == []
+        reap()
+
+
 ROLES = {
     "host": "its host process ended",
     "admin": "its Thespian admin ended",
@@ -230,21 +275,26 @@ def test_even_what_a_plugin_hid_ends_with_the_system(
 
 
 @pytest.mark.needs_worker(reason="a stopped process takes processes")
+@pytest.mark.parametrize("role", ["supervisor", "host"])
 def test_close_ends_a_system_whose_root_does_not_answer(
+    role: str,
     make_system: Callable[..., PluginSystem],
     census: Callable[..., Any],
     ends: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A Supervisor that is stopped (SIGSTOP) can't keep anybody alive: close() comes back, and all are gone."""
+    """A Supervisor or a host that is stopped (SIGSTOP) can't keep anybody alive: close() comes back, all are gone."""
     monkeypatch.setattr("nyx_plugins.actors.questions.ANSWER_S", 0.5)
+    monkeypatch.setattr("nyx_plugins.actors.launch.PATIENCE_S", 5.0 if role == "supervisor" else 0.2)
     system = make_system(Settings(system=SystemSettings(stop_timeout_s=0.1)))
     system.load("builtin:echo")
     who = census(system)
     everyone = ends(who.everyone)
-    os.kill(who.supervisor, signal.SIGSTOP)
-    system.close(timeout=0.0)
-    assert everyone.still_there(LIMIT_S) == []
+    os.kill(getattr(who, role), signal.SIGSTOP)
+    report = system.close(timeout=0.0)
+    assert everyone.still_there(0.0) == []
+    assert report.left == ()
+    assert role == "supervisor" or report.killed == (f"host ({who.host})",)
 
 
 @pytest.mark.needs_worker(reason="a stopped process takes processes")

@@ -13,10 +13,11 @@ from .base import NAME, ActorSystemBase, install
 from .directory import DIRECTORY_CAPABILITY, PORT_CAPABILITY, DirectoryError
 from .envelope import MessageTooLarge
 from .limits import MESSAGE_CAPABILITY, QUEUE_CAPABILITY, Limits
-from .transport import PRIVATE_CAPABILITY, UnixTransport
+from .transport import LIFELINE_CAPABILITY, PRIVATE_CAPABILITY, UnixTransport
 
 __all__ = [
     "DIRECTORY_CAPABILITY",
+    "LIFELINE_CAPABILITY",
     "MESSAGE_CAPABILITY",
     "NAME",
     "PORT_CAPABILITY",

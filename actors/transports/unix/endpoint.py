@@ -31,7 +31,8 @@ class UnixEndpoint(TransportInit__Base):
     birth: int = -1
     """Then also the descriptor with which it tells its parent that it is up."""
     lifeline: int = -1
-    """The end of a pipe that ends when the admin does, however that comes about; inherited by all that are forked."""
+    """What can be read once the system is over. The admin's is its starter's; that of all others is a pipe that ends
+    when the admin does, however that comes about."""
 
     @property
     def is_admin(self) -> bool:

@@ -22,6 +22,10 @@ class MessageTooLarge(ActorSystemFailure):
         return MessageTooLarge, (self.target, self.size, self.limit)
 
 
+class LifelineEnded:
+    """What an admin tells itself when the lifeline of its system has ended."""
+
+
 class Envelope(ReceiveEnvelope):
     """A received message. Thespian asks each to describe itself for a log line that is hardly ever written."""
 

@@ -353,7 +353,7 @@ class Links:
             self._watches.set(fds)
 
     def hold_on_to(self, lifeline: int) -> None:
-        """Note in :attr:`is_orphaned` when this pipe ends."""
+        """Note in :attr:`is_orphaned` when this can be read, as a pipe can that ends."""
         self._lifeline = lifeline
         self._epoll.register(lifeline, select.EPOLLIN)
 

@@ -18,6 +18,7 @@ import logging
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -42,13 +43,15 @@ from thespian.system.utilis import actualActorClass, checkActorCapabilities
 
 from .births import announce
 from .endpoint import UnixEndpoint
-from .envelope import Envelope
+from .envelope import Envelope, LifelineEnded
 from .forked import ForkedProcess, start_process
 from .signals import catch_signals
 from .transport import UnixTransport
 
 # How long an admin waits for its logger to end, in seconds.
 _LOGGER_S = 3.0
+# How long actors may take to end by themselves once the system's lifeline has, in seconds; then they are killed.
+_NOTICE_S = 2.5
 _setproctitle: Callable[[str], None] | None = None
 with contextlib.suppress(ImportError):
     # An optional package. Looked for here, once, and not by each process that is forked.
@@ -192,12 +195,25 @@ class _Member:
 
 
 class UnixAdmin(_Member, multiprocCommon.MultiProcAdmin):
-    """Thespian's admin, which can also lose its logger."""
+    """Thespian's admin, which can also lose its logger, and ends with its lifeline."""
 
     def __init__(self, transport: Any, address: Any, capabilities: Any, logdefs: Any, context: Any) -> None:
         super().__init__(transport, address, capabilities, logdefs, context)
         self.logDefs = logdefs
         self._is_up = False
+
+    def handleIncoming(self, envelope: ReceiveEnvelope) -> bool:
+        """Thespian's: handle a message."""
+        if isinstance(envelope.message, LifelineEnded):
+            self._end_everybody()
+        return bool(super().handleIncoming(envelope))
+
+    def _end_everybody(self) -> None:
+        """Kill all processes of the system, once actors have had time to notice what has happened, and to clean up."""
+        deadline = time.monotonic() + _NOTICE_S
+        for child in getattr(self, "_child_procs", ()):
+            child.childProc.join(max(0.0, deadline - time.monotonic()))
+        os.killpg(os.getpgrp(), signal.SIGKILL)
 
     def h_LoggerConnected(self, envelope: ReceiveEnvelope) -> bool:
         """Go on; with a logger that replaces one that died, nothing else changes."""

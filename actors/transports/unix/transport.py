@@ -31,12 +31,13 @@ from . import directory, forks
 from .address import ADMIN, LOGGER, UnixAddress, address, admin_address, convention_addresses, parse
 from .door import listen
 from .endpoint import ContextInit, UnixEndpoint
-from .envelope import MessageTooLarge
+from .envelope import LifelineEnded, MessageTooLarge
 from .limits import Limits
 from .links import Links
 from .loop import MessageLoop
 
 PRIVATE_CAPABILITY = "Unix Private Key"
+LIFELINE_CAPABILITY = "Unix Lifeline"
 # Thespian's number for its logger, which is nobody's child.
 _LOGGER_INSTANCE = -1
 # How many of the messages that wait a status names.
@@ -54,7 +55,7 @@ class UnixTransport:
     def __init__(self, init: Any, *args: Any) -> None:
         self.directory, self._adminAddr, self._parentAddr, self._limits = "", None, None, Limits()
         self._lock_fd: int | None = None
-        self._lifeline, self._life = -1, -1
+        self._lifeline, self._offered, self._life = -1, -1, -1
         self._is_private = False
         name, listener = "", None
         if isinstance(init, ExternalInterfaceTransportInit):
@@ -71,10 +72,12 @@ class UnixTransport:
         self.myAddress = address(path)
         self._is_external = not isinstance(init, UnixEndpoint)
         self._loop = MessageLoop(self._links, self.myAddress, self._dead_letter)
-        if self._lifeline >= 0 and self._life < 0:
+        if self._lifeline >= 0:
             self._links.hold_on_to(self._lifeline)
         if name == LOGGER:
             self._loop.farewell = LoggerExitRequest()
+        elif name == ADMIN:
+            self._loop.farewell = LifelineEnded()
         self._waits_for_peers = True
         self._closed = False
         forks.belongs_to_this_process(self)
@@ -106,9 +109,9 @@ class UnixTransport:
         _raise_descriptor_limit()
         # A signal that the program has blocked would be blocked in all its actors: none could end, or notice an end.
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        self._lifeline = endpoint.lifeline
+        self._lifeline = self._offered = endpoint.lifeline
         if endpoint.is_admin:
-            self._lifeline, self._life = os.pipe2(os.O_CLOEXEC)
+            self._offered, self._life = os.pipe2(os.O_CLOEXEC)
             self._lock_fd = directory.lock(self.directory, _PREDECESSOR_S)
             if self._lock_fd is None:
                 raise ActorSystemStartupFailure(f"the actor system in {self.directory} is running already")
@@ -162,8 +165,13 @@ class UnixTransport:
             key=key or b"",
             is_published=not self._is_private,
             limits=self._limits,
-            lifeline=self._lifeline if capabilities.get("Process Startup Method", "fork") == "fork" else -1,
+            lifeline=self._lifeline_for(is_local, capabilities),
         )
+
+    def _lifeline_for(self, is_local: bool, capabilities: Mapping[str, Any]) -> int:
+        if capabilities.get("Process Startup Method", "fork") != "fork":
+            return -1
+        return self._offered if is_local else int(capabilities.get(LIFELINE_CAPABILITY, -1))
 
     def prepare_fork(self, endpoint: UnixEndpoint) -> None:
         """Make the socket of a process that is about to be forked, and a way for it to say that it is up."""
@@ -323,7 +331,7 @@ class UnixTransport:
         while self._links.fates.failed:
             intent, status = self._links.fates.failed.popleft()
             intent.tx_done(status)
-        for fd in (self._lifeline, self._life):
+        for fd in {self._lifeline, self._offered, self._life}:
             if fd >= 0:
                 os.close(fd)
         if self._lock_fd is not None:
@@ -335,7 +343,7 @@ class UnixTransport:
             directory.tidy_unused(self.directory)
 
     def abandon(self) -> None:
-        """Close the descriptors of this transport in a process that was forked from its own; the lifeline stays."""
+        """Close the descriptors of this transport in a process that was forked from its own; what it offered stays."""
         self._closed = True
         self._links.abandon()
         for fd in (self._lock_fd, self._life):
