@@ -15,9 +15,12 @@ import hypothesis
 import pytest
 
 from nyx_plugins import PluginHeader, PluginSystem
+from nyx_plugins.actors.launch import HostProcess
 from nyx_plugins.actors.processes import become_subreaper, descendants, reap
 from nyx_plugins.config.sandbox import Ceiling
 from nyx_plugins.config.settings import Settings
+
+from .ready_hosts import ReadyHosts
 
 FAULTS = Path(__file__).parent / "faults"
 # What faults need of their jail. Each test has a directory of its own below this one.
@@ -59,6 +62,16 @@ def short_folder() -> Iterator[Callable[[], Path]]:
     """Return a function that makes folders with short paths, as sockets need them; they are gone after the run."""
     with ExitStack() as stack:
         yield lambda: Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nyx")))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ready_hosts(no_process_survives: None) -> Iterator[None]:
+    """Let systems start faster: their hosts are forked from a process that has imported what they need."""
+    hosts = ReadyHosts()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HostProcess, "_start", hosts.starter(HostProcess._start))
+        yield
+    hosts.end()
 
 
 @pytest.fixture

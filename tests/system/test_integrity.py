@@ -163,7 +163,7 @@ def test_a_restarted_plugin_actor_checks_as_well(
     with system.subscribe() as events:
         os.kill(census(system).plugin_actor(7), signal.SIGKILL)
         assert "has changed since it was loaded" in wait_event(events, "failed", 7)[-1].reason
-    assert system.plugin_info(7).state == "failed"
+    assert system.plugin_stats(7).state == "failed"
     system.unload(7)
     system.load(bundle)
     assert version(system) == b"1"
