@@ -75,7 +75,7 @@ def _offer(run: Run, op: Op, wait: bool) -> None:
 
 def _extra(run: Run, number: int) -> m.Extra | None:
     """Some frames have a key, some an end of their time, some both."""
-    key = (None, None, b"a", b"b", b"c")[number % 5]
+    key = (None, None, 1, 2, 3)[number % 5]
     expires_at_ms = 0 if number % 7 else run.world.now_ms + (1, 500, 2000)[number % 3]
     return m.Extra(key, expires_at_ms) if key or expires_at_ms else None
 

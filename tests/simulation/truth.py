@@ -78,7 +78,7 @@ class Truth:
         """Plugins that were to have several workers."""
         self.extras: dict[bytes, m.Extra] = {}
         """By data: key, and the end of its time."""
-        self._last_run: dict[tuple[int, int, bool, bytes | None], int] = {}
+        self._last_run: dict[tuple[int, int, bool, int | None], int] = {}
 
     # Mailboxes.
 
