@@ -42,7 +42,7 @@ class AsyncReceipt:
 
     @property
     def accepted(self) -> bool | None:
-        """Whether the frame was accepted."""
+        """Whether the frame was accepted; ``None`` as long as, or if never, anything is known of it."""
         return self._receipt.accepted
 
     @property
@@ -60,7 +60,7 @@ class AsyncReceipt:
 
         ``asked`` is the time to name when it is over, where a part of it was spent before.
 
-        Raises the refusal, or :class:`DispatchTimeout` (the frame may still be accepted then).
+        Raises the refusal, :class:`DispatchTimeout` (the frame may still be accepted then), or :class:`FateUnknown`.
         """
         await self._wait(lambda: self._receipt.decided, "acceptance", timeout, asked)
         self._receipt.raise_refusal()
@@ -68,7 +68,7 @@ class AsyncReceipt:
     async def outcome(self, timeout: float | None = None, *, asked: float | None = None) -> Outcome:
         """Wait up to ``timeout`` seconds (``None``: for ever) for the outcome; ``asked`` as above.
 
-        Raises the refusal, :class:`SystemStopped` or :class:`DispatchTimeout`.
+        Raises the refusal, :class:`FateUnknown` or :class:`DispatchTimeout`.
         """
         await self._wait(lambda: self._receipt.done, "an outcome", timeout, asked)
         return self._receipt.result()

@@ -86,8 +86,8 @@ _PUBLIC = ("accepted", "agreement", "plugin_id", "seq", "size")
 class Receipt:
     """One frame on its way: first accepted or refused, then (if accepted) an outcome.
 
-    All methods are thread-safe. ``accepted`` is ``None`` as long as neither is known. ``agreement`` is what a handshake
-    came to, where the plugin requires one.
+    All methods are thread-safe. ``accepted`` is ``None`` as long as neither is known; if neither ever will be,
+    ``error`` is :class:`FateUnknown`. ``agreement`` is what a handshake came to, where the plugin requires one.
     """
 
     __slots__ = ("_changed", "_error", "_gates", "_is_settled", "_on_change", "_outcome", "_result", *_PUBLIC)
@@ -116,7 +116,7 @@ class Receipt:
 
     def __repr__(self) -> str:
         if self._error is not None:
-            state = f"refused: {self._error}"
+            state = f"{'refused' if self.accepted is False else 'of unknown fate'}: {self._error}"
         elif self._is_settled:
             state = str(outcome_of(self._result).kind)
         else:
@@ -138,7 +138,7 @@ class Receipt:
 
         ``asked`` is the time to name when it is over, where a part of it was spent before.
 
-        Raises the refusal, or :class:`DispatchTimeout` (the frame may still be accepted then).
+        Raises the refusal, :class:`DispatchTimeout` (the frame may still be accepted then), or :class:`FateUnknown`.
         """
         self._wait(lambda: self.decided, "acceptance", timeout, asked)
         self.raise_refusal()
@@ -146,7 +146,7 @@ class Receipt:
     def outcome(self, timeout: float | None = None, *, asked: float | None = None) -> Outcome:
         """Wait up to ``timeout`` seconds (``None``: for ever) for the outcome; ``asked`` as above.
 
-        Raises the refusal, :class:`SystemStopped` or :class:`DispatchTimeout`.
+        Raises the refusal, :class:`FateUnknown` or :class:`DispatchTimeout`.
         """
         self._wait(lambda: self.done, "an outcome", timeout, asked)
         return self.result()
@@ -203,6 +203,11 @@ class Receipt:
         self._error = error
         if self.accepted is None:
             self.accepted = False
+        self._tell()
+
+    def _lose(self, error: BaseException) -> None:
+        """Nobody will say any more what has become of it."""
+        self._error = error
         self._tell()
 
     def _tell(self) -> None:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from ..config.errors import NyxPluginError
-from ..plugins.errors import DispatchTimeout, MailboxFull, PluginNotRegistered, SystemStopped
+from ..plugins.errors import DispatchTimeout, FateUnknown, MailboxFull, PluginNotRegistered, SystemStopped
 from ..plugins.negotiation import Agreement
 from . import messages as m
 from ._thespian import Address
@@ -114,9 +114,17 @@ class Traffic:
             for waiter in channel.waiting:
                 channel.waiting.leave(waiter)
                 waiter.fail(stopped)
-            for receipt in channel.abandon():
+            self._lose(channel, stopped)
+
+    def _lose(self, channel: Channel, stopped: SystemStopped) -> None:
+        """Refuse what was never sent; of the rest nobody will say any more what became of it."""
+        unknown = FateUnknown(channel.plugin_id, stopped.reason)
+        for receipt in channel.abandon():
+            self.lost = True
+            if receipt.seq > channel.sent_seq:
                 receipt._refuse(stopped)
-                self.lost = True
+            else:
+                receipt._lose(unknown)
 
     def _admit(self, frame_type: int, header: bytes) -> Admitted:
         if self.stopped is not None:

@@ -148,7 +148,7 @@ class Underway:
             kind = receipt.result().kind
             group = self._phase.groups.get(receipt.plugin_id, "")
             self._count("processed" if kind is OutcomeKind.PROCESSED else str(kind), group, at, due, sent)
-        elif receipt.accepted:
+        elif receipt.accepted is not False:
             self._counts["lost"] += self._is_measured(due)
         else:
             self._refused(due, receipt.error)

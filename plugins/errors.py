@@ -241,6 +241,24 @@ class SystemStopped(NyxPluginError, RuntimeError):
         super().__init__(f"the plugin system has stopped: {reason}")
 
 
+class FateUnknown(SystemStopped):
+    """The system has stopped (``reason`` says why) with this frame for plugin ``plugin_id`` on its way.
+
+    It was sent, and nobody is left who could say what became of it; its receipt still says whether it is known to be
+    accepted. With ``durability = "disk"`` the next system that loads the plugin handles it then: send it again only if
+    it may be handled twice. Frames that were never sent are refused with :class:`SystemStopped` itself.
+    """
+
+    def __init__(self, plugin_id: int, reason: str) -> None:
+        super().__init__(reason)
+        self.plugin_id = plugin_id
+        self.args = (
+            f"{self}; a frame for plugin {plugin_id} was on its way, and may or may not have been accepted and handled"
+            ' (with durability = "disk", an accepted one is handled by the next system): send it again only if it may'
+            " be handled twice",
+        )
+
+
 class ServiceNotRunning(NyxPluginError, ConnectionError):
     """No service runs in this runtime directory. Start one (``nyx-plugins serve``), or name another directory."""
 

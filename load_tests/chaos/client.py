@@ -180,7 +180,7 @@ def _told(frame: Line, told: Told, cause: str = "") -> Line:
 
 def _end_of(frame: Line, receipt: Receipt) -> tuple[Told, str]:
     if receipt.error is not None:
-        return (Told.UNKNOWN if receipt.accepted else Told.REFUSED), type(receipt.error).__name__
+        return (Told.REFUSED if receipt.accepted is False else Told.UNKNOWN), type(receipt.error).__name__
     outcome = receipt.result()
     if outcome.kind == "dead_lettered":
         return Told.DEAD_LETTERED, outcome.reason.partition(":")[0]

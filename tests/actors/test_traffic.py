@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nyx_plugins import MailboxFull, PermissionDenied, PluginHeader, PluginNotRegistered, SystemStopped
+from nyx_plugins import FateUnknown, MailboxFull, PermissionDenied, PluginHeader, PluginNotRegistered, SystemStopped
 from nyx_plugins.actors import messages as m
 from nyx_plugins.actors.frame_rules import FrameRules
 from nyx_plugins.actors.receipt import OutcomeKind, Receipt
@@ -234,7 +234,7 @@ def test_the_end_ends_everything(traffic: Traffic) -> None:
     assert traffic.outstanding() == {7: 2}
     stopped = SystemStopped("it was closed")
     traffic.stop(stopped)
-    assert [receipt.error for receipt in receipts] == [stopped, stopped]
+    assert [(receipt.error, receipt.accepted) for receipt in receipts] == [(stopped, False), (stopped, False)]
     for waiter in waiters:
         with pytest.raises(SystemStopped):
             waiter.result()
@@ -243,6 +243,22 @@ def test_the_end_ends_everything(traffic: Traffic) -> None:
             send(DATA, HEADER)
     traffic.note(m.Settled(7, ((1, None),)))
     assert traffic.lost and traffic.outstanding() == {}
+
+
+def test_of_frames_that_were_sent_the_end_claims_nothing(traffic: Traffic) -> None:
+    """One that is accepted stays so; one that was sent may be; one that never was, was not and is refused."""
+    traffic.note(m.CreditGranted(7, 1))
+    receipts = fill(traffic)
+    sent(traffic)
+    traffic.note(m.Accepted(7, ((1, 1),)))
+    never_sent = traffic.offer(DATA, HEADER)
+    traffic.stop(SystemStopped("it was closed"))
+    assert [receipt.accepted for receipt in (*receipts, never_sent)] == [True, None, False]
+    assert [type(receipt.error) for receipt in (*receipts, never_sent)] == [FateUnknown, FateUnknown, SystemStopped]
+    assert all(receipt.done and receipt.decided for receipt in receipts)
+    assert "#2 of unknown fate: the plugin system has stopped" in repr(receipts[1])
+    with pytest.raises(FateUnknown):
+        receipts[1].wait_accepted(0.0)
 
 
 def test_who_has_waited_in_vain_is_counted(traffic: Traffic) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,14 @@ import pytest
 
 from nyx_plugins import PluginSystem
 from nyx_plugins.config.settings import Settings, SupervisionSettings
-from nyx_plugins.plugins.errors import DispatchTimeout, MailboxFull, PluginFailed, PluginQuarantined, SystemStopped
+from nyx_plugins.plugins.errors import (
+    DispatchTimeout,
+    FateUnknown,
+    MailboxFull,
+    PluginFailed,
+    PluginQuarantined,
+    SystemStopped,
+)
 
 from .conftest import DATA, check, header, provokes, refusals
 
@@ -118,6 +127,26 @@ def test_plugin_quarantined(
     text = f"plugin 1 is quarantined: {reason}; see its events and its log, mend it, then unload and load it"
     for error in refusals(system, DATA, header(1)):
         check(error, PluginQuarantined, text, plugin_id=1, reason=reason)
+
+
+@provokes(FateUnknown, RuntimeError)
+@pytest.mark.needs_worker(reason="there is nobody to kill where all is in one process")
+def test_fate_unknown(make_system: Callable[..., PluginSystem]) -> None:
+    """Frames that were on their way when the whole system was killed are not said to be refused, nor to be lost."""
+    system = make_system()
+    system.load("builtin:echo")
+    system.pause(1002)
+    receipt = system.dispatch(DATA, header(1002))
+    os.kill(system.host_pid, signal.SIGKILL)
+    with pytest.raises(FateUnknown) as caught:
+        receipt.outcome(10.0)
+    assert receipt.accepted
+    text = (
+        "the plugin system has stopped: its host process ended; a frame for plugin 1002 was on its way, and may or may"
+        ' not have been accepted and handled (with durability = "disk", an accepted one is handled by the next system):'
+        " send it again only if it may be handled twice"
+    )
+    check(caught.value, FateUnknown, text, plugin_id=1002, reason="its host process ended")
 
 
 @provokes(SystemStopped, RuntimeError)
