@@ -104,6 +104,9 @@ class Registry(ActorProcess):
             self.send(sender, m.ReplacementPlanned(message.load_id, before, after))
 
     def _replace(self, rows: Registrations, message: m.ReplaceRegistration, sender: Address) -> None:
+        if rows.find(message.registration.plugin_id) is None:
+            # It was unregistered before this was asked again: with the end of the plugin the swap ends.
+            return
         row = rows.replace(message.registration)
         self.send(sender, m.RegistrationReplaced(message.load_id, row))
         change = m.PermissionsChanged(row.plugin_id, row.granted, 0, sender, swap_id=message.load_id)

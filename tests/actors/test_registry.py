@@ -1,0 +1,58 @@
+"""The registry by itself, told what the other actors tell it, in orders that running systems seldom meet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from nyx_plugins.actors import messages as m
+from nyx_plugins.actors.registry import Registry
+
+ROW = m.Registration(7, "geo", "1.4", "ab", "ready", frozenset({"control"}), frozenset({"control"}))
+
+
+class Probe(Registry):
+    """Keeps what it would send."""
+
+    def __init__(self, path: Path, restarted: bool = False) -> None:
+        super().__init__()
+        self.sent: list[tuple[str, Any]] = []
+        self.tell(m.StartRegistry(str(path), "dispatcher", os.getpid(), restarted))
+        self.sent.clear()
+
+    def send(self, address: str, message: Any) -> None:
+        """Send nothing."""
+        self.sent.append((address, message))
+
+    def tell(self, message: Any) -> None:
+        """Receive a message."""
+        self.receive(message, "supervisor")
+
+    def told(self, kind: type) -> list[Any]:
+        """List what was sent, of one kind."""
+        return [message for _, message in self.sent if isinstance(message, kind)]
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Probe]:
+    """Return a registry that knows one plugin."""
+    probe = Probe(tmp_path / "registry.sqlite")
+    probe.tell(m.Register(1, ROW))
+    probe.sent.clear()
+    yield probe
+    probe.on_exit()
+
+
+def test_what_a_swap_asks_again_after_the_end_of_its_plugin_changes_nothing(registry: Probe) -> None:
+    """The one that was asked first may have ended before it did: the next one is asked for the end first."""
+    registry.tell(m.Unregister(1, 7))
+    registry.tell(m.ReplaceRegistration(2, attrs.evolve(ROW, version="1.5")))
+    assert registry.told(m.PluginUnregistered)
+    assert not registry.told(m.RegistrationReplaced)
+    registry.tell(m.ListRegistrations(1, "asker"))
+    assert registry.told(m.Reply)[-1].value == ()
