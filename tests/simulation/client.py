@@ -9,6 +9,7 @@ import attrs
 
 from nyx_plugins import PluginHeader
 from nyx_plugins.actors import messages as m
+from nyx_plugins.actors.dead_letter_info import DeadLetterContent, again
 from nyx_plugins.actors.events import ALL_STREAMS
 from nyx_plugins.actors.frame_rules import frame_rules
 from nyx_plugins.actors.inquiries import Inquiry
@@ -19,7 +20,7 @@ from nyx_plugins.actors.waiting import Waiter
 from nyx_plugins.config.errors import NyxPluginError
 from nyx_plugins.config.settings import Settings
 
-from .truth import Truth
+from .truth import Key, Truth
 from .world import Address, Alarm, Process, World
 
 
@@ -30,6 +31,7 @@ class Frame:
     plugin_id: int
     frame_type: int
     data: bytes
+    extra: m.Extra | None = None
     receipt: Receipt | None = None
     waiter: Waiter | None = None
     refused: Exception | None = None
@@ -44,7 +46,7 @@ class Frame:
 
 @attrs.define(eq=False)
 class Asked:
-    """One question, asked again every so often if it changes nothing."""
+    """One question, asked again every so often or given up after a while, as it may be lost."""
 
     ask: Ask
     inquiry: Inquiry
@@ -92,14 +94,19 @@ class Client:
     def dispatch(self, plugin_id: int, frame_type: int, kind: bytes, wait: bool, extra: m.Extra | None = None) -> None:
         """Offer one frame; a worker does with it what ``kind`` says."""
         data = b"%s %d.%d" % (kind, self.number, len(self.frames))
-        frame = Frame(plugin_id, frame_type, data)
+        self._offer(Frame(plugin_id, frame_type, data, extra), PluginHeader(plugin_id, 0, data).encode(), wait)
+
+    def redeliver(self, letters: list[DeadLetterContent]) -> None:
+        """Offer the frames of dead letters once more."""
+        for content, (frame_type, header, extra) in zip(letters, again(letters), strict=True):
+            if self.usable:
+                self._offer(Frame(content.plugin_id, frame_type, content.data, extra), header, wait=True)
+
+    def _offer(self, frame: Frame, header: bytes, wait: bool) -> None:
         self.frames.append(frame)
-        if extra is not None:
-            self._truth.extras[data] = extra
-        header = PluginHeader(plugin_id, 0, data).encode()
         self._dirty = True
         try:
-            entry = (self.session.enter if wait else self.session.offer)(frame_type, header, extra)
+            entry = (self.session.enter if wait else self.session.offer)(frame.frame_type, header, frame.extra)
         except NyxPluginError as error:
             frame.refused = error
             return
@@ -118,7 +125,11 @@ class Client:
 
     def _has_receipt(self, frame: Frame, receipt: Receipt) -> None:
         frame.receipt = receipt
-        self._truth.keys[frame.data] = (frame.plugin_id, self.session.id, receipt.seq)
+        self._truth.sent(self.key(frame), frame.data, frame.extra or m.Extra())
+
+    def key(self, frame: Frame) -> Key | None:
+        """What the frame is called, if it has got so far."""
+        return None if frame.receipt is None else (frame.plugin_id, self.session.id, frame.receipt.seq)
 
     def ask(self, ask: Ask, on_done: Callable[[Inquiry], None] = lambda _: None) -> Asked | None:
         """Ask a question; ``None`` when the system has stopped."""
@@ -127,9 +138,14 @@ class Client:
         self._dirty = True
         asked = Asked(ask, self.session.post(ask), on_done)
         self.asked.append(asked)
-        if ask.again:
-            self._world.set_alarm(self.process, len(self.asked) - 1, AGAIN_S)
+        if ask.again or self._may_be_lost(ask):
+            self._world.set_alarm(self.process, len(self.asked) - 1, AGAIN_S if ask.again else ask.timeout_s)
         return asked
+
+    @staticmethod
+    def _may_be_lost(ask: Ask) -> bool:
+        """Whether it may go with the actor that it is for, and must not be asked again."""
+        return ask.role != "supervisor" and not ask.may_repeat
 
     def close(self) -> None:
         """Say goodbye."""
@@ -153,7 +169,7 @@ class Client:
     def _take(self, message: Any, sender: Address) -> None:
         self._dirty = True
         if isinstance(message, Alarm):
-            self._ask_again(message.name)
+            self._is_late(self.asked[message.name], message.name)
         else:
             self.session._on_message(message)
         for asked in self.asked:
@@ -161,9 +177,11 @@ class Client:
                 asked.told = True
                 asked.on_done(asked.inquiry)
 
-    def _ask_again(self, number: int) -> None:
-        asked = self.asked[number]
+    def _is_late(self, asked: Asked, number: int) -> None:
         if asked.inquiry.done or self.session.stopped is not None:
+            return
+        if not asked.ask.again:
+            self.session.expire(asked.inquiry, asked.ask.timeout_s)
             return
         self.session.give_up(asked.inquiry)
         asked.inquiry = self.session.post(asked.ask)

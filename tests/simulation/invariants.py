@@ -5,7 +5,7 @@ Their numbers are those of docs/architecture.md.
 
 from __future__ import annotations
 
-import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ def check_step(run: Run) -> None:
         life = plugin.life
         was_silent = life.stage is Stage.UNDOING and not life.drained and life.error is None
         if was_silent or (plugin.actor is None and life.stage in GIVEN_UP):
-            run.given_up.add(life.directory)
+            run.truth.given_up.add(life.directory)
     dispatcher = _actor(run, "dispatcher")
     for plugin_id, target in getattr(dispatcher, "_targets", {}).items():
         credit = target.ledger.statistics()
@@ -49,13 +49,23 @@ def check_settled(run: Run) -> None:
         most = MAX_DELIVERIES if entry.key[0] in IDEMPOTENT else 1
         if entry.outcome in ("processed", "failed") and not 1 <= times <= most:
             raise Violation(f"frame {entry.key} is {entry.outcome}, and was run {times} times")
+    _check_letters(run)
+
+
+def _check_letters(run: Run) -> None:
+    """What is listed is what was dead-lettered, and neither delivered again nor dropped."""
+    listed = Counter(content.data for contents in run.letters for content in contents)
+    for data, entries in run.truth.entries.items():
+        expected = run.truth.is_listed(data)
+        if listed[data] > 1 or (expected is not None and listed[data] != expected and not run.stopped):
+            raise Violation(f"frame {entries[-1]} is {listed[data]} times among the dead letters")
 
 
 def _check_frame(run: Run, client: Client, frame: Frame) -> None:
     """What a sender was told is what happened."""
     if frame.receipt is None:
         return
-    key = run.truth.keys[frame.data]
+    key = client.key(frame)
     entry = run.truth.accepted.get(key)
     receipt = frame.receipt
     if receipt.error is not None:
@@ -63,12 +73,12 @@ def _check_frame(run: Run, client: Client, frame: Frame) -> None:
             return
         if receipt.accepted:
             raise Violation(f"frame {key} was accepted and then refused: {receipt.error!r}")
-        if entry is not None and os.path.dirname(entry.ring) not in run.given_up:
+        if entry is not None and not run.truth.is_given_up(entry):
             raise Violation(f"frame {key} was refused ({receipt.error!r}), and is in the mailbox: {entry}")
         return
     if entry is None:
         raise Violation(f"frame {key} is {receipt}, and was never in the mailbox")
-    if os.path.dirname(entry.ring) in run.given_up:
+    if run.truth.is_given_up(entry):
         return
     outcome = receipt.result()
     if entry.outcome is None and outcome.kind is OutcomeKind.DEAD_LETTERED:

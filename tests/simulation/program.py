@@ -80,6 +80,33 @@ def _extra(run: Run, number: int) -> m.Extra | None:
     return m.Extra(key, expires_at_ms) if key or expires_at_ms else None
 
 
+def redeliver(run: Run, op: Op) -> None:
+    """Deliver dead letters again: all of a plugin, or some."""
+    client = run.client(op.who)
+    if client is None:
+        return
+
+    def listed(inquiry: Any) -> None:
+        if inquiry._error is None:
+            client.redeliver(inquiry.result()[:: 1 + op.a % 2])
+
+    client.ask(questions.letters_behind(op.plugin_id, ()), listed)
+
+
+def drop(run: Run, op: Op) -> None:
+    """Drop dead letters for good."""
+    client = run.client(op.who)
+    if client is None:
+        return
+
+    def done(inquiry: Any) -> None:
+        # Without an answer it may still come.
+        run.truth.may_be_dropped(op.plugin_id, still=inquiry._error is not None)
+
+    run.truth.may_be_dropped(op.plugin_id)
+    client.ask(questions.drop_dead_letters(op.plugin_id, None), done)
+
+
 def revoke(run: Run, op: Op) -> None:
     """Take a permission away: when the answer is there, no frame that needs it is accepted any more."""
     client = run.client(op.who)
@@ -187,6 +214,8 @@ Do: dict[str, Callable[[Any, Op], None]] = {
         unload,
         dispatch,
         enter,
+        redeliver,
+        drop,
         revoke,
         grant,
         pause,
@@ -211,6 +240,8 @@ OFTEN = (
     *["swap"] * 2,
     "scale",
     *["look"] * 2,
+    *["redeliver"] * 3,
+    "drop",
     *["revoke", "grant", "join", "join", "leave", "stall", "stall"],
 )
 

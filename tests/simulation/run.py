@@ -14,6 +14,7 @@ from typing import Any
 
 from nyx_plugins.actors import messages as m
 from nyx_plugins.actors import questions
+from nyx_plugins.actors.dead_letter_info import DeadLetterContent
 from nyx_plugins.actors.inquiries import Inquiry
 from nyx_plugins.actors.supervisor import Supervisor
 from nyx_plugins.config.settings import LimitSettings, PluginSettings, Settings, SystemSettings
@@ -51,8 +52,8 @@ class Run:
         self.runtime_dir = folder / "runtime"
         (folder / "state").mkdir()
         self.runtime_dir.mkdir()
-        self.given_up: set[str] = set()
-        """Directories of plugins whose plugin actors ended too often: nobody tells of what is in their mailboxes."""
+        self.letters: list[list[DeadLetterContent]] = []
+        """Of each plugin, in the end."""
         self._booted = False
         self.changes = 0
         """How often somebody has asked to change a permission."""
@@ -142,6 +143,9 @@ class Run:
             lambda: not any(c.open_questions or c.open_frames for c in self.listening()) and not self.world.busy,
             "every frame has its end",
         )
+        listed = [manager.ask(questions.letters_behind(plugin_id, ())) for plugin_id in PLUGINS]
+        self.until(lambda: not manager.open_questions and not self.world.busy, "dead letters are listed")
+        self.letters = [asked.inquiry.result() for asked in listed if asked is not None and not self.stopped]
 
     def _resume(self, manager: Client, plugin_id: int) -> None:
         """Let a plugin go on, as soon as it is there again."""
@@ -191,7 +195,7 @@ class Run:
             for asked in client.open_questions:
                 lines.append(f"client {client.number} has no answer about {asked.ask.what}")
             for frame in client.open_frames:
-                key = self.truth.keys.get(frame.data)
+                key = client.key(frame)
                 entry = self.truth.accepted.get(key) if key else None
                 really = "not accepted" if entry is None else f"accepted, {entry.outcome or 'unfinished'}"
                 lines.append(f"client {client.number} waits for {key or 'room'}: {frame.receipt} (really: {really})")

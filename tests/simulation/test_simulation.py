@@ -18,6 +18,7 @@ from nyx_plugins.actors import messages as m
 from nyx_plugins.actors.channel import Channel
 from nyx_plugins.actors.dispatcher import Dispatcher
 from nyx_plugins.actors.fencing import Fencing
+from nyx_plugins.actors.letter_office import LetterOffice
 from nyx_plugins.actors.mailbox import Mailbox
 from nyx_plugins.actors.traffic import Traffic
 from nyx_plugins.actors.tray import Tray
@@ -113,6 +114,7 @@ def _hasty(close: Callable[..., None]) -> Callable[..., None]:
 
 
 LOSSES = ("dispatch", "dispatch", "kill")
+LETTERS = ("dispatch", "dispatch", "redeliver")
 REVOKES = ("dispatch", "revoke", "grant")
 
 BROKEN: dict[str, tuple[Callable[[], Any], str, Sequence[str]]] = {
@@ -136,6 +138,11 @@ BROKEN: dict[str, tuple[Callable[[], Any], str, Sequence[str]]] = {
         lambda: mock.patch.object(Channel, "open", _never_sent_again(Channel.open)),
         "it never comes that",
         LOSSES,
+    ),
+    "a dead letter stays when it is delivered again": (
+        lambda: mock.patch.object(LetterOffice, "settle_claims", lambda *_: None),
+        "among the dead letters",
+        LETTERS,
     ),
     "credit is not given back": (lambda: mock.patch.object(Traffic, "_give_back", lambda *_: None), "was lent", OFTEN),
 }

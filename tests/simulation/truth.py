@@ -70,15 +70,27 @@ class Truth:
         self.rings: dict[str, Ring] = {}
         self.accepted: dict[Key, Entry] = {}
         self.runs: dict[Key, int] = defaultdict(int)
-        self.keys: dict[bytes, Key] = {}
+        self.datas: dict[Key, bytes] = {}
         """Which frame carries which data, told by the clients."""
+        self.entries: dict[bytes, list[Entry]] = defaultdict(list)
+        """All that were accepted with the same data, in order: those after the first deliver a dead letter again."""
+        self.given_up: set[str] = set()
+        """Directories of plugins whose plugin actors ended too often: nobody tells of what is in their mailboxes."""
+        self._droppable: set[bytes] = set()
+        """Data of dead letters that somebody may have dropped."""
+        self._dropping: set[int] = set()
+        """Plugins whose dead letters somebody may drop at any time from now on."""
         self.revoked: set[tuple[int, str]] = set()
         """Permissions that nobody has any more: their revoke has returned, and no grant was asked for since."""
         self.unordered: set[int] = set()
         """Plugins that were to have several workers."""
-        self.extras: dict[bytes, m.Extra] = {}
-        """By data: key, and the end of its time."""
+        self.extras: dict[Key, m.Extra] = {}
+        """Keys, and ends of their time."""
         self._last_run: dict[tuple[int, int, bool, int | None], int] = {}
+
+    def sent(self, key: Key, data: bytes, extra: m.Extra) -> None:
+        """A client has sent a frame."""
+        self.datas[key], self.extras[key] = data, extra
 
     # Mailboxes.
 
@@ -116,22 +128,54 @@ class Truth:
             raise Violation(f"frame {entry.key} is accepted after {permission} was revoked")
         self.accepted[entry.key] = entry
         ring.entries.append(entry)
+        self._check_again(entry)
+
+    def _check_again(self, entry: Entry) -> None:
+        """Only a dead letter is delivered again, and each only once."""
+        before = self.entries[self.datas[entry.key]]
+        for other in before:
+            if other.outcome != "dead_lettered" and not self.is_given_up(other):
+                raise Violation(f"frame {entry.key} delivers {other} again")
+        before.append(entry)
+
+    def is_given_up(self, entry: Entry) -> bool:
+        """Whether nobody may tell any more what became of a frame."""
+        return os.path.dirname(entry.ring) in self.given_up
+
+    def is_listed(self, data: bytes) -> bool | None:
+        """Whether the last frame with this data has to be among the dead letters; ``None`` if that is not known."""
+        last = self.entries[data][-1]
+        if self.is_given_up(last) or (last.outcome == "dead_lettered" and self._is_droppable(data, last)):
+            return None
+        return last.outcome == "dead_lettered"
+
+    def _is_droppable(self, data: bytes, entry: Entry) -> bool:
+        return data in self._droppable or entry.key[0] in self._dropping
+
+    def may_be_dropped(self, plugin_id: int, still: bool = False) -> None:
+        """Somebody drops dead letters, or has, or may ``still``."""
+        self._dropping.update({plugin_id} if still else ())
+        self._droppable.update(
+            data
+            for data, entries in self.entries.items()
+            if entries[-1].key[0] == plugin_id and entries[-1].outcome == "dead_lettered"
+        )
 
     # Workers.
 
     def note(self, plugin_id: int, worker: Process, index: int, frame_type: int, data: bytes) -> None:
         """A worker begins with a frame."""
-        key = self.keys[data]
+        if not self.entries[data] or self.entries[data][-1].key[0] != plugin_id:
+            raise Violation(f"{data!r} is run by plugin {plugin_id}, and was not accepted")
+        entry = self.entries[data][-1]
+        key = entry.key
         self.world.note(f"  {worker} runs {key} at {index}")
         self.runs[key] += 1
-        entry = self.accepted.get(key)
-        if key[0] != plugin_id or entry is None:
-            raise Violation(f"frame {key} is run by plugin {plugin_id}, and was not accepted")
         if entry.outcome is not None:
             raise Violation(f"frame {key} is run after it was {entry.outcome}")
         if self.runs[key] > (MAX_DELIVERIES if plugin_id in IDEMPOTENT else 1):
             raise Violation(f"frame {key} is run {self.runs[key]} times")
-        extra = self.extras.get(data, m.Extra())
+        extra = self.extras[key]
         if extra.key is None if plugin_id in BY_KEY else plugin_id in self.unordered:
             return
         line = (key[0], key[1], frame_type == CONTROL, extra.key if plugin_id in BY_KEY else None)
