@@ -9,7 +9,7 @@ from nyx_plugins.config.checks import shown_key
 from nyx_plugins.config.errors import Fault
 
 from .payload import around
-from .scenario import ORDERS, TRAFFIC, WORK, Event, Scenario
+from .scenario import OF_PLUGINS, ORDERS, TRAFFIC, WORK, Event, Scenario
 
 Rule: TypeAlias = Callable[[Scenario], Iterator[Fault]]
 
@@ -36,6 +36,8 @@ def _targets(scenario: Scenario) -> Iterator[Fault]:
 
 
 def _target(scenario: Scenario, event: Event, key: str) -> Iterator[Fault]:
+    if event.role not in (None, *OF_PLUGINS):
+        return  # of the system, whatever the group
     group = scenario.plugins.get(event.group)
     if group is None:
         known = ", ".join(scenario.plugins) or "none"

@@ -13,7 +13,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import attrs
 import click
@@ -24,6 +23,8 @@ from nyx_plugins.plugins.policy import Policy
 from nyx_plugins.plugins.worker import protocol, spawn
 from nyx_plugins.plugins.worker.batch import Batch
 from nyx_plugins.plugins.worker.jail.plan import Worker
+
+from .scratch import scratch
 
 EXIT_NOT_MET = 1
 START_LIMIT = 1.3
@@ -108,8 +109,7 @@ def measure(rounds: int, frames: int) -> tuple[Cost, Cost]:
     """Return the best of ``rounds`` workers without the jail, and of as many with it."""
     seen: dict[bool, list[Cost]] = {False: [], True: []}
     spawn.prepare()
-    with TemporaryDirectory() as name:
-        folder = Path(name)
+    with scratch("nyx-jail-") as folder:
         (folder / "bundle").mkdir()
         (folder / "bundle" / "plugin.py").write_text(PLUGIN)
         for _ in range(rounds):

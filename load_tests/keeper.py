@@ -14,7 +14,6 @@ import os
 import select
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +22,9 @@ from typing import Any
 import attrs
 
 from nyx_plugins.actors.processes import become_subreaper, sweep
+
+from .anonymous import anonymous
+from .scratch import scratch
 
 TIMEOUT_S = 30.0
 SWEEP_S = 5.0
@@ -50,8 +52,14 @@ def kept(work: Work) -> Any:
     command = [sys.executable, "-P", "-m", "nyx_plugins.load_tests.keeper", json.dumps(attrs.asdict(work))]
     # In a session of its own, so that an interrupt from the terminal reaches it as the end of its life pipe only.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as keeper:
-        assert keeper.stdout is not None
-        answer = keeper.stdout.read()
+        assert keeper.stdin is not None and keeper.stdout is not None
+        try:
+            answer = keeper.stdout.read()
+        except BaseException:
+            # The end of its life; whoever interrupts us finds nothing that is left.
+            keeper.stdin.close()
+            keeper.wait()
+            raise
     report: dict[str, Any] = json.loads(answer or '{"failed": "its keeper ended early"}')
     if "failed" in report:
         raise WorkFailed(report["failed"])
@@ -62,8 +70,7 @@ def keep(work: Work) -> dict[str, Any]:
     """Do some work from its keeper, and leave no process and no file; return the report."""
     become_subreaper()
     report: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="nyx-", ignore_cleanup_errors=True) as name:
-        directory = Path(name)
+    with scratch("nyx-kept-", ignore_errors=True) as directory:
         try:
             report = _await_report(work, directory, *_fork(work, directory))
         finally:
@@ -95,7 +102,7 @@ def _do(work: Work, directory: Path) -> None:
         function = getattr(importlib.import_module(module), name)
         text = json.dumps({"result": function(directory, **work.arguments)})
     except BaseException as error:
-        text = json.dumps({"failed": f"{type(error).__name__}: {error}"[:REASON_CHARACTERS]})
+        text = json.dumps({"failed": anonymous(f"{type(error).__name__}: {error}")[:REASON_CHARACTERS]})
     _report(directory).write_text(text, encoding="utf-8")
 
 

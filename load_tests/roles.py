@@ -16,6 +16,8 @@ _ROLES = {
     "Loader": "loader",
     "PluginActor": PLUGIN_ACTOR,
 }
+_BY_PARENT = {"host": "admin", "admin": "logger", "supervisor": "nursery"}
+"""Who has no name of its own, or not yet: the only child of this kind that its parent has."""
 
 
 def roles(host: int, plugins: Mapping[str, PluginStats]) -> dict[int, str]:
@@ -26,7 +28,7 @@ def roles(host: int, plugins: Mapping[str, PluginStats]) -> dict[int, str]:
     for pid in queue:
         for child in children(pid):
             if child not in found:
-                found[child] = places.get(child) or _role(child, found[pid])
+                found[child] = places.get(child) or role_of(process_name(child), found[pid])
                 queue.append(child)
     return found
 
@@ -42,12 +44,13 @@ def _places(plugins: Mapping[str, PluginStats]) -> dict[int, str]:
     return places
 
 
-def _role(pid: int, parent: str) -> str:
-    name = process_name(pid)
+def role_of(name: str, parent: str) -> str:
+    """Return the role of a process by what it is shown as and by the role of its parent. Pure."""
     if name == f"{ACTOR_PREFIX}worker":
         return f"a {WORKER}"
     if name.startswith(ACTOR_PREFIX):
-        return _ROLES.get(name.removeprefix(ACTOR_PREFIX), name.removeprefix(ACTOR_PREFIX).lower())
+        kind = name.removeprefix(ACTOR_PREFIX)
+        return _ROLES.get(kind, kind.lower())
     if parent.startswith((PLUGIN_ACTOR, "nursery")):
         return f"a {WORKER}"
-    return {"host": "admin", "admin": "logger"}.get(parent, name or "gone")
+    return _BY_PARENT.get(parent) or (f"a child of {parent}" if name else "gone")

@@ -37,7 +37,8 @@ TRAFFIC = "nyx_plugins.load_tests.traffic:drive"
 
 ORDERS: tuple[Deed, ...] = ("stall", "spin", "flood")
 """What the plugin of the bundle ``work`` does when it is told to."""
-MORTAL = (WORKER, PLUGIN_ACTOR, "dispatcher", "registry", "guard")
+OF_PLUGINS = (WORKER, PLUGIN_ACTOR)
+MORTAL = (*OF_PLUGINS, "dispatcher", "registry", "guard")
 MOST_PERCENT = 100_000
 
 _share = re.compile(r"(\d+(?:\.\d+)?)%")
@@ -267,10 +268,10 @@ def bundle_of(group: PluginGroup, base: Path) -> str:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with what ``over`` says: tables key by key, everything else whole."""
+    """Return ``base`` with what ``over`` says: tables key by key, everything else whole; an empty one takes away."""
     result = dict(base)
     for key, value in over.items():
         below = result.get(key)
-        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping) and value
         result[key] = merged(below, value) if both else value  # type: ignore[arg-type]
     return result

@@ -22,6 +22,7 @@ from .bundles import Bundles
 from .contradictions import frame_faults
 from .errors import ScenarioError
 from .scenario import Scenario
+from .scratch import scratch
 
 UNLOAD_S = 5.0
 CALLERS = 16
@@ -102,18 +103,17 @@ def staged(scenario: Scenario, base: Path, connect: Path | None) -> Iterator[Sta
 
     Raises what hinders that: any :class:`NyxPluginError`.
     """
-    with tempfile.TemporaryDirectory(prefix="nyx-load-") as name:
-        folder = Path(name)
-        with _connected(connect) if connect is not None else _own(scenario) as (system, service, runtime):
-            _refuse_long_frames(scenario, system)
-            stage = Stage(system, service, runtime, Bundles(scenario, folder, base), places_of(scenario))
-            try:
-                stage.load(tuple(p for p in stage.places if scenario.plugins[p.group].loaded))
-                yield stage
-            finally:
-                with contextlib.suppress(NyxPluginError):
-                    if connect is not None:
-                        stage.clear()
+    reached = _connected(connect) if connect is not None else _own(scenario)
+    with scratch("nyx-load-") as folder, reached as (system, service, runtime):
+        _refuse_long_frames(scenario, system)
+        stage = Stage(system, service, runtime, Bundles(scenario, folder, base), places_of(scenario))
+        try:
+            stage.load(tuple(p for p in stage.places if scenario.plugins[p.group].loaded))
+            yield stage
+        finally:
+            with contextlib.suppress(NyxPluginError):
+                if connect is not None:
+                    stage.clear()
 
 
 def _refuse_long_frames(scenario: Scenario, system: PluginSystem) -> None:
@@ -131,8 +131,7 @@ def _connected(path: Path) -> Iterator[tuple[PluginSystem, Path, Path]]:
 @contextmanager
 def _own(scenario: Scenario) -> Iterator[tuple[PluginSystem, Path, Path]]:
     """Start a system of our own, which clients find as they would find a service."""
-    with tempfile.TemporaryDirectory(prefix="nl-", dir=runtime_base()) as name:
-        home = Path(name)
+    with scratch("nl-", runtime_base()) as home:
         settings = scenario.system_settings()
         settings = attrs.evolve(settings, system=attrs.evolve(settings.system, runtime_dir=str(home)))
         claim = Claim(home / "service")

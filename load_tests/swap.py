@@ -14,12 +14,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import attrs
 import click
 
 from nyx_plugins import FrameType, NyxPluginError, PluginHeader, PluginSystem, Receipt, SwapReport
+
+from .scratch import scratch
 
 EXIT_NOT_MET = 1
 PAUSE_LIMIT_S = 0.2
@@ -118,12 +119,12 @@ class Sender(threading.Thread):
 
 def measure(rate: int, seconds: float, swaps: int, size: int = 200) -> Figures:
     """Send ``rate`` frames of ``size`` bytes per second for so many ``seconds``, with so many ``swaps`` between."""
-    with TemporaryDirectory() as folder, PluginSystem() as system:
-        system.load(_bundle(Path(folder), 0), capacity=CAPACITY)
+    with scratch("nyx-swap-") as folder, PluginSystem() as system:
+        system.load(_bundle(folder, 0), capacity=CAPACITY)
         sender = Sender(system, rate, size)
         sender.start()
         try:
-            reports = tuple(_swaps(system, Path(folder), swaps, seconds / (swaps + 1)))
+            reports = tuple(_swaps(system, folder, swaps, seconds / (swaps + 1)))
         finally:
             sender.stop()
         return _figures(system, sender, reports)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
 
 import attrs
 
@@ -24,6 +21,7 @@ from .recorder import Tally, added
 from .result import Better, Mark, Metric, Round
 from .scenario import Scenario
 from .scene import Scene
+from .scratch import scratch
 from .stage import Place, Stage, staged
 
 INTERVAL_S = 0.1
@@ -36,7 +34,7 @@ CALIBRATION_WARM_UP = 0.3
 def drive(scene: Scene) -> Round:
     """Do one round. Raises any :class:`NyxPluginError` that keeps a system from running or clients from sending."""
     scene.show.phase("loading plugins")
-    with staged(scene.scenario, scene.base, scene.connect) as stage, _folder() as folder:
+    with staged(scene.scenario, scene.base, scene.connect) as stage, scratch("nyx-load-") as folder:
         scene.show.phase("starting clients")
         with Clients(scene.scenario.clients, stage.service, folder) as clients:
             return _Traffic(scene, stage, clients).round()
@@ -196,9 +194,3 @@ def notes(refusals: Mapping[str, int], lost: Sequence[tuple[Phase, str]]) -> Ite
         yield f"{count:,} frames were refused with {cause}"
     for phase, why in lost:
         yield f"{why}: what it has counted is lost, and of {at_stake(phase):,} frames nobody knows what became of them"
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="nyx-load-") as name:
-        yield Path(name)

@@ -13,7 +13,7 @@ from nyx_plugins.load_tests.reading import FILE_NAME
 from nyx_plugins.load_tests.report import write_report
 from nyx_plugins.load_tests.result import Check, Result, write
 
-from .jobs import Bench
+from .jobs import SECONDS, Bench
 from .table import as_markdown, as_table
 from .targets import Row, Verdict, judge_all
 
@@ -23,18 +23,21 @@ PAGE = "targets.md"
 
 @click.command()
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--seconds", type=click.FloatRange(0.01), default=SECONDS, show_default=True, help="For each figure.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Write result and report there.")
-def bench(rounds: int, output: Path | None) -> None:
-    """Measure what is to be reached, against others in the same run; the exit code is 1 when something is not."""
-    beginning, ending, subject = begin(), Ending(), Bench()
+def bench(rounds: int, seconds: float, output: Path | None) -> None:
+    """Measure what is to be reached, against others in the same run; the exit code is 1 when something is not.
+
+    Ctrl-C ends it early: what was measured is printed and written all the same, and the exit code is 130.
+    """
+    beginning, ending, subject = begin(), Ending(), Bench(seconds=seconds)
     with ending:
         subject.run(rounds, lambda text: click.echo(text, err=True))
     rows = judge_all(subject.figures(), subject.reasons)
     full_width_console().print(as_table(rows))
     if output is not None:
         save(output, rows, result_of(subject, rows, beginning, ending, rounds))
-    if any(row.verdict is Verdict.NOT_MET for row in rows):
-        click.get_current_context().exit(EXIT_NOT_MET)
+    ending.exit(EXIT_NOT_MET if any(row.verdict is Verdict.NOT_MET for row in rows) else 0)
 
 
 def result_of(subject: Bench, rows: Sequence[Row], beginning: Beginning, ending: Ending, rounds: int) -> Result:

@@ -53,7 +53,10 @@ PARTS_TO_DO = (
 class Bench:
     """Collects figures, round by round."""
 
-    def __init__(self, peers: Sequence[str] = COMPARED, parts: Sequence[Part] = PARTS_TO_DO) -> None:
+    def __init__(
+        self, peers: Sequence[str] = COMPARED, parts: Sequence[Part] = PARTS_TO_DO, seconds: float = SECONDS
+    ) -> None:
+        self._seconds = seconds
         self._entries = [PEERS[key] for key in peers]
         self._parts = parts
         self.comparison = Comparison()
@@ -80,7 +83,7 @@ class Bench:
     def _jobs(self, number: int) -> Iterator[tuple[str, Callable[[], None]]]:
         for entry in self._entries:
             if entry.key not in self.comparison.failures:
-                yield entry.title, partial(measure_once, self.comparison, number, entry, SECONDS, LISTS)
+                yield entry.title, partial(measure_once, self.comparison, number, entry, self._seconds, LISTS)
         for part in self._parts:
             if number <= part.rounds and not set(part.figures) & set(self.reasons):
                 yield part.title, partial(self._do, number, part)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -17,6 +16,7 @@ from nyx_plugins.actors.processes import become_subreaper
 from nyx_plugins.actors.service_file import Claim
 from nyx_plugins.config.sandbox import Ceiling
 from nyx_plugins.config.settings import PluginSettings, SupervisionSettings, SystemSettings
+from nyx_plugins.load_tests.scratch import scratch
 
 from . import plan
 from .auditor import Auditor, totals_of
@@ -119,8 +119,8 @@ class Run:
     def report(self) -> Report:
         """Do all of it."""
         become_subreaper()
-        with tempfile.TemporaryDirectory(prefix="nyx") as folder:
-            stage, before = Stage(Path(folder)), Before.now()
+        with scratch("nc-") as folder:
+            stage, before = Stage(folder), Before.now()
             self._perform(stage)
             for left in remains(before, stage.home):
                 self._faults.note("something is left", left)

@@ -17,6 +17,15 @@ from .table import show
 EXIT_WORSE = 1
 
 
+def names(first: Path, second: Path) -> tuple[str, str]:
+    """Return what the sides are called: as their files, or where these are called alike, as the folders around them."""
+    paths = first.absolute(), second.absolute()
+    for one, other in zip((paths[0], *paths[0].parents), (paths[1], *paths[1].parents), strict=False):
+        if one.name != other.name:
+            return one.name or "first", other.name or "second"
+    return "first", "second"
+
+
 @click.command()
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
@@ -32,7 +41,7 @@ def compare(first: Path, second: Path, max_regression: float, metrics: Sequence[
     base, candidate = read_all(first), read_all(second)
     comparisons = compare_results(base, candidate, max_regression, metrics or ("*",))
     out = full_width_console()
-    show(comparisons, out, ("first", "second"), max_regression)
+    show(comparisons, out, names(first, second), max_regression)
     for scenario in left_out(base, candidate):
         out.print(f"note: {scenario} is on one side only, and left out", style="yellow", markup=False)
     if any(comparison.worse for comparison in comparisons):

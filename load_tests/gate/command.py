@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -25,6 +23,7 @@ from ..compare.table import show
 from ..errors import RunFailed
 from ..printing import full_width_console
 from ..result import Result
+from ..scratch import scratch
 from .checkout import checkout_of, commit_of, worktree
 from .layout import Build, lay_out
 from .turns import Plan, Turn, runner, turns
@@ -105,8 +104,8 @@ def _told(turn: Turn, metrics: Sequence[str], out: Console) -> Turn:
 def _builds(base: str, own_load_tests: bool) -> Iterator[tuple[Build, Build]]:
     root = checkout_of(Path.cwd())
     commit = commit_of(root, base)
-    with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="nyx-gate-", ignore_cleanup_errors=True) as temporary:
-        place = Path(temporary).resolve()
+    with _ended_by_signals(), scratch("nyx-gate-", ignore_errors=True) as temporary:
+        place = temporary.resolve()
         with worktree(root, commit, place / "checkout") as checkout:
             harness = None if own_load_tests else root
             yield (
@@ -124,11 +123,8 @@ def _place(keep: Path | None) -> Iterator[Path]:
             raise Failure(f"{keep} is not empty: results of an earlier run would be mixed with those of this one")
         yield keep
         return
-    folder = Path(tempfile.mkdtemp(prefix="nyx-gate-results-"))
-    try:
+    with scratch("nyx-gate-results-", ignore_errors=True) as folder:
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

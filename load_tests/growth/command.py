@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -26,13 +26,20 @@ def growth(names: Sequence[str], seconds: float, again: bool, output: Path) -> N
 
     output.mkdir(parents=True, exist_ok=True)
     sweeps = [SWEEPS[name] for name in names or SWEEPS]
-    metrics = read(output).rounds[0].metrics if again else _measured(names or list(SWEEPS), seconds, output)
+    ending = Ending()
+    metrics = _kept(output) if again else _measured(names or list(SWEEPS), seconds, output, ending)
     for picture in draw(metrics, sweeps, output):
         click.echo(str(picture))
+    ending.exit()
 
 
-def _measured(names: Sequence[str], seconds: float, output: Path) -> dict[str, Metric]:
-    beginning, ending, found = begin(), Ending(), Growth()
+def _kept(output: Path) -> Mapping[str, Metric]:
+    rounds = read(output).rounds
+    return rounds[0].metrics if rounds else {}
+
+
+def _measured(names: Sequence[str], seconds: float, output: Path, ending: Ending) -> Mapping[str, Metric]:
+    beginning, found = begin(), Growth()
     with ending:
         found.measure([SWEEPS[name] for name in names], seconds, lambda text: click.echo(text, err=True))
     for point, reason in found.failures.items():

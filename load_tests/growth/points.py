@@ -33,7 +33,9 @@ def measure(directory: Path, changes: Mapping[str, Any]) -> dict[str, tuple[floa
     if result.ended != COMPLETED:
         raise RuntimeError(result.ended)
     found = result.rounds[0].metrics
-    return {name: (found[name].value, found[name].unit, str(found[name].better)) for name in KEPT if name in found}
+    if missing := [name for name in KEPT if name not in found]:
+        raise RuntimeError(f"{SCENARIO} has not measured {', '.join(missing)}")
+    return {name: (found[name].value, found[name].unit, str(found[name].better)) for name in KEPT}
 
 
 @attrs.define
@@ -62,8 +64,12 @@ def _points(sweeps: Sequence[Sweep]) -> Iterator[tuple[Sweep, int]]:
             yield sweep, value
 
 
+def changes_of(sweep: Sweep, value: int, seconds: float) -> dict[str, Any]:
+    """Return what the scenario is told for a point: one round without variants, whose figures have plain names."""
+    short = {"variants": {}, "rounds": 1, "warm_up_s": seconds / 2, "duration_s": seconds}
+    return merged(short, sweep.changes(value))
+
+
 def _measured(sweep: Sweep, value: int, seconds: float) -> Metrics:
-    short = {"rounds": 1, "warm_up_s": seconds / 2, "duration_s": seconds}
-    changes = merged(short, sweep.changes(value))
-    found = kept(Work(f"{__name__}:measure", {"changes": changes}, TIMEOUT_S))
+    found = kept(Work(f"{__name__}:measure", {"changes": changes_of(sweep, value, seconds)}, TIMEOUT_S))
     return {name: Metric(number, unit, Better(better)) for name, (number, unit, better) in found.items()}

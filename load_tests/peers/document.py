@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import attrs
+import click
 
+from nyx_plugins.cli.failure import EXIT_INTERRUPTED
 from nyx_plugins.load_tests.machine import machine, versions
 from nyx_plugins.load_tests.result import Check, Counts, Machine, Metric, Mode, Result, Round
 from nyx_plugins.load_tests.run import COMPLETED, INTERRUPTED
@@ -23,18 +26,27 @@ class Beginning:
 
 
 class Ending:
-    """How a run ends: what is done within this may be interrupted, and what was measured before is still there."""
+    """How a run ends: what is done within this may be interrupted, and what was measured before is still there.
+
+    Ctrl-C does it, and SIGTERM.
+    """
 
     def __init__(self) -> None:
         self.text = COMPLETED
 
     def __enter__(self) -> None:
-        return
+        self._before = signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        signal.signal(signal.SIGTERM, self._before)
         if isinstance(error, KeyboardInterrupt):
             self.text = INTERRUPTED
         return self.text == INTERRUPTED
+
+    def exit(self, code: int = 0) -> None:
+        """End the command, once everything is written: with ``code``, or as one that was interrupted."""
+        if found := EXIT_INTERRUPTED if self.text == INTERRUPTED else code:
+            click.get_current_context().exit(found)
 
 
 def begin() -> Beginning:

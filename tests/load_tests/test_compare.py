@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from nyx_plugins.load_tests.__main__ import main
+from nyx_plugins.load_tests.compare.command import names
 from nyx_plugins.load_tests.compare.comparison import Comparison, Verdict, compare, left_out
 from nyx_plugins.load_tests.compare.ratio import of_pairs, of_rounds
 from nyx_plugins.load_tests.errors import NothingToCompare
@@ -204,3 +205,17 @@ def test_the_exit_code_tells(
     done = CliRunner(env={"COLUMNS": "140"}).invoke(main, words)
     assert done.exit_code == code, done.output
     assert piece in done.output
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "called"),
+    [
+        ("a/result.json", "b/result.json", ("a", "b")),
+        ("a/x.json", "b/y.json", ("x.json", "y.json")),
+        ("before/run/result.json", "after/run/result.json", ("before", "after")),
+        ("same", "same", ("first", "second")),
+    ],
+)
+def test_sides_have_the_names_by_which_they_differ(first: str, second: str, called: tuple[str, str]) -> None:
+    """Every result is called result.json: the folders tell them apart."""
+    assert names(Path(first), Path(second)) == called

@@ -19,6 +19,7 @@ from nyx_plugins.load_tests.phase import Phase
 from nyx_plugins.load_tests.printing import print_result
 from nyx_plugins.load_tests.recorder import Spans, Tally, added, latency, merge
 from nyx_plugins.load_tests.result import Better, Counts, Mark, Metric, ProcessUsage, Round, Series
+from nyx_plugins.load_tests.roles import role_of
 from nyx_plugins.load_tests.run import joined
 from nyx_plugins.load_tests.scenario import Limit
 from nyx_plugins.load_tests.summary import notes
@@ -131,6 +132,14 @@ def test_limits_are_judged_by_the_median(limit: Limit, text: str, measured: floa
     ]
     [check] = verdicts.checks([limit], rounds)
     assert (check.limit, check.measured, check.met) == (text, measured, met)
+
+
+def test_each_process_has_a_role() -> None:
+    """By its name, or where it has none yet, by its parent; never as what runs it."""
+    assert role_of("nyx-Dispatcher", "supervisor") == "dispatcher"
+    assert role_of("nyx-worker", "nursery") == role_of("python", "nursery") == role_of("python", "plugin actor 1")
+    assert [role_of("python", parent) for parent in ("host", "admin", "supervisor")] == ["admin", "logger", "nursery"]
+    assert (role_of("python", "worker 1"), role_of("", "worker 1")) == ("a child of worker 1", "gone")
 
 
 def test_frames_of_lost_clients_are_unknown() -> None:

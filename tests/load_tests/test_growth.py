@@ -21,7 +21,8 @@ POINTS = [(sweep, value) for sweep in SWEEPS.values() for value in sweep.values]
 @pytest.mark.parametrize(("sweep", "value"), POINTS, ids=lambda each: each.name if isinstance(each, Sweep) else each)
 def test_each_point_is_a_scenario(sweep: Sweep, value: int) -> None:
     """What is under way has room in the mailbox, in frames and in bytes, and no call is larger than that."""
-    plan = load(points.SCENARIO, sweep.changes(value))
+    plan = load(points.SCENARIO, points.changes_of(sweep, value, 2.0))
+    assert list(plan.parts) == [""]
     scenario, group = plan.scenario, plan.scenario.plugins["work"]
     assert scenario.batch <= scenario.window
     assert scenario.window * scenario.clients <= group.capacity

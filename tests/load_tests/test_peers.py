@@ -232,7 +232,7 @@ def test_what_was_measured_before_an_interrupt_is_kept(monkeypatch: pytest.Monke
         return {"values": VALUES, "windows": {}}
 
     monkeypatch.setattr(run, "kept", pretend)
-    assert CliRunner().invoke(main, ["peers", "--peer", "mp-queue", "--output", str(tmp_path)]).exit_code == 0
+    assert CliRunner().invoke(main, ["peers", "--peer", "mp-queue", "--output", str(tmp_path)]).exit_code == 130
     written = read(tmp_path)
     assert (written.ended, len(written.rounds)) == ("interrupted", 1)
 

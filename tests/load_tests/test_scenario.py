@@ -76,6 +76,7 @@ def test_all_faults_are_told_at_once() -> None:
         ({"events": [{"at_s": 1, "do": "kill", "for_s": 2}]}, "events[0].for_s"),
         ({"events": [{"at_s": 1, "do": "swap", "every_s": 0}]}, "events[0].every_s"),
         ({"events": [{"at_s": 1, "do": "spin"}], "plugins": {"work": {"bundle": "builtin:echo"}}}, "events[0].do"),
+        ({"events": [{"at_s": 1, "do": "kill", "group": "other"}]}, "events[0].group"),
         ({"limits": [{"metric": "p99_us"}]}, "limits[0]"),
         ({"settings": {"limits": {"mailbox_capacity": 0}}}, "settings.limits.mailbox_capacity"),
         ({"settings": {"system": {"transport": "inline"}}}, "settings.system.transport"),
@@ -97,6 +98,12 @@ def test_faults_of_all_kinds_are_told_at_once() -> None:
         *("rate", "call", "settings.limits.mailbox_capacity", "capture"),
         *("events[0].at_s", "events[0].group", "variants.a.clients"),
     }
+
+
+def test_who_is_killed_may_be_of_no_group() -> None:
+    """The actors of the system are there without any plugins."""
+    event = {"at_s": 1, "do": "kill", "role": "dispatcher", "group": "none"}
+    assert plan(events=[event]).scenario.events[0].role == "dispatcher"
 
 
 def test_a_limit_names_itself_and_what_was_given() -> None:
@@ -123,6 +130,7 @@ def test_variants_are_the_scenario_with_changes() -> None:
     assert (two.plugins["work"].count, two.plugins["work"].capacity, two.clients) == (2, 10, 1)
     assert (other.plugins["work"].count, other.clients) == (1, 3)
     assert plan().parts == {"": plan().scenario}
+    assert plan(text, variants={}).parts == {"": plan().scenario}
 
 
 def test_faults_of_variants_are_told_with_their_names() -> None:
