@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -127,7 +128,7 @@ class AsyncSession:
 
     async def ask(self, ask: Ask) -> Any:
         """Return the answer to a question; a task that is cancelled leaves what it has asked for to be done."""
-        deadline = self.deadline(ask.timeout_s)
+        began, deadline = time.monotonic(), self.deadline(ask.timeout_s)
         while True:
             wait_s = questions.AGAIN_S if ask.again else ask.timeout_s
             try:
@@ -135,6 +136,7 @@ class AsyncSession:
             except DispatchTimeout:
                 if not ask.again or not self.left(deadline):
                     raise
+                ask = ask.repeated(began)
 
     async def drain(self, timeout: float) -> None:
         """Wait until every frame has its outcome."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import Any
 
@@ -10,6 +11,7 @@ import attrs
 from ..plugins.manifest import Manifest
 from . import messages as m
 from ._thespian import Address
+from .changes import Changes
 from .lifecycle import PluginLife
 from .violations import ViolationLog
 
@@ -63,6 +65,7 @@ class Plugin:
     waiting: dict[str, Any] = attrs.field(factory=dict)
     """What an essential actor, by role, has not answered yet; it is told again if it has been restarted."""
     violations: ViolationLog = attrs.field(factory=ViolationLog)
+    changes: Changes = attrs.field(factory=lambda: Changes(time.monotonic()))
 
 
 class PluginBook(dict[int, Plugin]):

@@ -53,6 +53,8 @@ class Ask:
     timeout_s: float = ANSWER_S
     again: bool = False
     """Whether it changes nothing, and is asked again every ``AGAIN_S`` as long as there is time."""
+    asked_at: float = 0.0
+    """When it was asked for the first time (monotonic, in seconds), if it is asked again; 0: it is not."""
     repeat: bool = False
     """Whether it may be asked twice: it is asked again when an actor that may have lost it has been started again."""
 
@@ -60,6 +62,15 @@ class Ask:
     def may_repeat(self) -> bool:
         """Whether it may be asked twice, for either reason."""
         return self.again or self.repeat
+
+    def repeated(self, asked_at: float) -> Ask:
+        """The same, asked again; ``asked_at`` is when it was asked the time before."""
+        return attrs.evolve(self, asked_at=self.asked_at or asked_at)
+
+    def question(self, number: int, reply_to: Address) -> m.Question:
+        """Make the message."""
+        question = self.make(number, reply_to)
+        return attrs.evolve(question, asked_at=self.asked_at) if isinstance(question, m.Change) else question
 
 
 def one_plugin(

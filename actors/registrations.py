@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 
 import attrs
@@ -26,6 +27,15 @@ CREATE TABLE IF NOT EXISTS {} (
     granted TEXT NOT NULL,
     signed_by TEXT NOT NULL DEFAULT '',
     load_id INTEGER NOT NULL DEFAULT 0
+) STRICT
+"""
+# When what was changed last in this run: a permission, or by a load (``''``) all of a plugin.
+_CHANGES = """
+CREATE TABLE IF NOT EXISTS changes (
+    plugin_id INTEGER NOT NULL,
+    permission TEXT NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (plugin_id, permission)
 ) STRICT
 """
 # Columns that tables of earlier versions lack.
@@ -67,6 +77,7 @@ class Registrations:
     def _prepare(self) -> None:
         self._db.execute(_SCHEMA.format("plugins"))
         self._db.execute(_SCHEMA.format("replaced"))
+        self._db.execute(_CHANGES)
         there = {name for _, name, *_ in self._db.execute("PRAGMA table_info(plugins)")}
         for name, add in _LATER_COLUMNS.items():
             if name not in there:
@@ -75,6 +86,7 @@ class Registrations:
     def _begin_run(self) -> None:
         self._db.execute(f"INSERT OR REPLACE INTO plugins ({_COLUMNS}) SELECT {_COLUMNS} FROM replaced")
         self._db.execute("DELETE FROM replaced")
+        self._db.execute("DELETE FROM changes")
         self._db.execute("UPDATE plugins SET state = ?, load_id = 0", (AT_REST,))
 
     @contextlib.contextmanager
@@ -138,6 +150,7 @@ class Registrations:
                 self._write(old, 0, "replaced")
                 row = _as_before(row, old)
             self._write(row, load_id)
+            self._note_change(row.plugin_id, "")
         return row
 
     def remove(self, plugin_id: int, load_id: int = 0) -> None:
@@ -166,8 +179,19 @@ class Registrations:
         row = self.get(plugin_id)
         now = row.granted | {permission} if granted else row.granted - {permission}
         row = attrs.evolve(row, granted=now)
-        self._write(row, self._load_of(plugin_id))
+        with self._all_or_nothing():
+            self._write(row, self._load_of(plugin_id))
+            self._note_change(plugin_id, permission)
         return row
+
+    def changed_at(self, plugin_id: int, permission: str) -> float:
+        """When the permission was changed last in this run, or the plugin loaded (monotonic, in seconds); 0: never."""
+        query = "SELECT max(at) FROM changes WHERE plugin_id = ? AND permission IN (?, '')"
+        return float(self._db.execute(query, (plugin_id, permission)).fetchone()[0] or 0.0)
+
+    def _note_change(self, plugin_id: int, permission: str) -> None:
+        values = (plugin_id, permission, time.monotonic())
+        self._db.execute("INSERT OR REPLACE INTO changes VALUES (?, ?, ?)", values)
 
     def replacement(self, row: m.Registration) -> tuple[m.Registration, m.Registration]:
         """Return the row that is there, and what it would be with another version; raises PluginNotRegistered.

@@ -11,6 +11,7 @@ from ..plugins.errors import PluginNotRegistered
 from . import messages as m
 from ._thespian import ActorProcess, Address
 from .admission import AT_REST
+from .changes import is_overtaken
 from .registrations import Registrations
 from .registry_file import open_file
 
@@ -116,7 +117,7 @@ class Registry(ActorProcess):
 
     def _change(self, rows: Registrations, message: m.ChangePermission) -> None:
         try:
-            row = rows.change(message.plugin_id, message.permission, message.granted)
+            row = _changed(rows, message)
         except PluginNotRegistered as error:
             self.send(message.reply_to, m.Reply(message.request_id, error=error))
             return
@@ -140,3 +141,10 @@ class Registry(ActorProcess):
             self.send(message.reply_to, m.Reply(message.request_id, rows.get(message.plugin_id)))
         except PluginNotRegistered as error:
             self.send(message.reply_to, m.Reply(message.request_id, error=error))
+
+
+def _changed(rows: Registrations, message: m.ChangePermission) -> m.Registration:
+    """Change the row; a copy that comes too late changes nothing: what others have done since stands."""
+    if is_overtaken(message.asked_at, rows.changed_at(message.plugin_id, message.permission)):
+        return rows.get(message.plugin_id)
+    return rows.change(message.plugin_id, message.permission, message.granted)

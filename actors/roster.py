@@ -17,6 +17,7 @@ from ..plugins.errors import PluginFailed, PluginNotFailed, PluginNotLoaded, Plu
 from ..plugins.manifest import Manifest
 from . import messages as m
 from ._thespian import Address, same
+from .changes import is_overtaken
 from .deeds import Deeds
 from .directives import Directive
 from .lifecycle import PluginLife
@@ -248,7 +249,7 @@ class Roster:
             self._refuse(question, PluginNotRegistered(question.plugin_id))
         elif plugin.actor is None or plugin.life.stage not in (Stage.READY, Stage.PAUSED):
             self._refuse(question, PluginNotLoaded(question.plugin_id, plugin.life.state))
-        else:
+        elif self._may_change(plugin, question, is_so=plugin.life.is_paused == question.paused):
             self._obey(self._plugins.load_of(plugin), plugin, plugin.life.paused(question.paused))
             self._root.send(plugin.actor, question)
 
@@ -273,9 +274,19 @@ class Roster:
             self._refuse(question, PluginNotRegistered(question.plugin_id))
         elif plugin.actor is None or plugin.life.stage not in (Stage.READY, Stage.RESTARTING):
             self._refuse(question, PluginNotLoaded(question.plugin_id, plugin.life.state))
-        else:
+        elif self._may_change(plugin, question, is_so=plugin.life.spec.instances == question.instances):
             plugin.life.scaled(question.instances)
             self._root.send(plugin.actor, question)
+
+    def _may_change(self, plugin: Plugin, question: m.PausePlugin | m.ScalePlugin, *, is_so: bool) -> bool:
+        """Whether this is to be done; a copy that comes too late is answered, and what was done since stands."""
+        what = type(question).__name__
+        if is_overtaken(question.asked_at, plugin.changes.at(what)):
+            if not is_so:
+                self._root.send(question.reply_to, m.Reply(question.request_id))
+            return is_so
+        plugin.changes.note(what, time.monotonic())
+        return True
 
     # The end of the system.
 

@@ -201,14 +201,15 @@ class Session:
                 raise self.stopped.with_traceback(None)
             inquiry = self._inquiries.new(ask.what)
             if ask.may_repeat:
-                inquiry.repeat = lambda: self._put(ask, inquiry)
+                repeated = ask.repeated(time.monotonic())
+                inquiry.repeat = lambda: self._put(repeated, inquiry)
             self._put(ask, inquiry)
         self._sending.kick()
         return inquiry
 
     def _put(self, ask: Ask, inquiry: Inquiry) -> None:
         self._outbox.gather()
-        self._outbox.command(self._role(ask.role), ask.make(inquiry.number, self._endpoint.address))
+        self._outbox.command(self._role(ask.role), ask.question(inquiry.number, self._endpoint.address))
 
     def _role(self, role: str) -> Address:
         if role == "supervisor":

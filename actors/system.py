@@ -359,7 +359,8 @@ class PluginSystem(Management):
         return item
 
     def _ask(self, ask: Ask) -> Any:
-        deadline = time.monotonic() + ask.timeout_s
+        began = time.monotonic()
+        deadline = began + ask.timeout_s
         while True:
             try:
                 wait_s = questions.AGAIN_S if ask.again else ask.timeout_s
@@ -367,6 +368,7 @@ class PluginSystem(Management):
             except DispatchTimeout:
                 if not ask.again or time.monotonic() >= deadline:
                     raise
+                ask = ask.repeated(began)
 
     def _routes(self) -> Mapping[int, m.Route]:
         return self._session.routes()

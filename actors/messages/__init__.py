@@ -119,6 +119,7 @@ from .to_supervisor import (
 )
 from .values import (
     Batch,
+    Change,
     DeliverySeen,
     DropDeadLetters,
     Extra,
@@ -148,6 +149,7 @@ __all__ = [
     "BootFailed",
     "Booted",
     "BundlePrepared",
+    "Change",
     "ChangePermission",
     "ChangeSettings",
     "ChildFailed",

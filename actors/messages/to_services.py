@@ -10,7 +10,7 @@ from ...config.sandbox import SandboxOverride, SandboxRequest
 from ...config.settings import Settings
 from ...plugins.permissions import ALL_PERMISSIONS
 from .._thespian import Address
-from .values import Introduce, Question, Registration
+from .values import Change, Introduce, Question, Registration
 
 
 @attrs.frozen
@@ -86,7 +86,7 @@ class NoteState:
 
 
 @attrs.frozen
-class ChangePermission(Question):
+class ChangePermission(Change):
     """Session to registry: grant or revoke; answered by the dispatcher once it is in force."""
 
     plugin_id: int

@@ -25,6 +25,17 @@ class Question:
 
 
 @attrs.frozen
+class Change(Question):
+    """Base of what changes something, and may be asked again because an answer, or the question, may be lost."""
+
+    asked_at: float = attrs.field(default=0.0, kw_only=True)
+    """When it was asked for the first time (monotonic, in seconds), if this is a repetition; 0: it is none.
+
+    What has been changed since by anybody stands: see :class:`Changes`.
+    """
+
+
+@attrs.frozen
 class LoadSpec:
     """One plugin to load, as the caller asked for it; ``None`` leaves it to manifest and configuration."""
 
@@ -172,7 +183,7 @@ class GetPluginStats(Question):
 
 
 @attrs.frozen
-class ScalePlugin(Question):
+class ScalePlugin(Change):
     """Session to supervisor, passed on to the plugin actor: run so many workers from now on."""
 
     plugin_id: int
@@ -210,7 +221,7 @@ class DropDeadLetters(Question):
 
 
 @attrs.frozen
-class PausePlugin(Question):
+class PausePlugin(Change):
     """Session to supervisor: hand no more frames to the plugin, or (``paused`` false) go on."""
 
     plugin_id: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,3 +57,51 @@ def test_what_a_swap_asks_again_after_the_end_of_its_plugin_changes_nothing(regi
     assert not registry.told(m.RegistrationReplaced)
     registry.tell(m.ListRegistrations(1, "asker"))
     assert registry.told(m.Reply)[-1].value == ()
+
+
+def change(granted: bool, asked_at: float = 0.0) -> m.ChangePermission:
+    """Make a question."""
+    return m.ChangePermission(1, "asker", 7, "control", granted, asked_at=asked_at)
+
+
+def in_force(registry: Probe) -> bool:
+    """Whether the dispatcher was told last that the permission is granted."""
+    return "control" in registry.told(m.PermissionsChanged)[-1].permissions
+
+
+def test_a_copy_of_a_grant_does_not_undo_what_was_revoked_since(registry: Probe) -> None:
+    """Its sender was answered long ago; the copy is answered, and changes nothing."""
+    asked_at = time.monotonic()
+    registry.tell(change(True))
+    registry.tell(change(False))
+    registry.tell(change(True, asked_at))
+    assert len(registry.told(m.PermissionsChanged)) == 3
+    assert not in_force(registry)
+
+
+def test_a_copy_is_done_if_nothing_was_changed_since(registry: Probe) -> None:
+    """The question was lost with the registry that it was sent to."""
+    registry.tell(change(True))
+    registry.tell(change(False, time.monotonic()))
+    assert not in_force(registry)
+
+
+def test_another_registry_knows_what_was_changed(registry: Probe, tmp_path: Path) -> None:
+    """It is written down with the change, as the copy comes because of its restart."""
+    asked_at = time.monotonic()
+    registry.tell(change(True))
+    registry.tell(change(False))
+    registry.on_exit()
+    second = Probe(tmp_path / "registry.sqlite", restarted=True)
+    second.tell(change(True, asked_at))
+    assert not in_force(second)
+    second.on_exit()
+
+
+def test_a_copy_of_a_grant_is_not_for_who_is_loaded_since(registry: Probe) -> None:
+    """Another plugin has the same id by now."""
+    asked_at = time.monotonic()
+    registry.tell(m.Unregister(1, 7))
+    registry.tell(m.Register(2, attrs.evolve(ROW, granted=frozenset())))
+    registry.tell(change(True, asked_at))
+    assert not in_force(registry)

@@ -51,6 +51,7 @@ class Asked:
     ask: Ask
     inquiry: Inquiry
     on_done: Callable[[Inquiry], None]
+    first_at: float
     told: bool = False
 
 
@@ -136,7 +137,7 @@ class Client:
         if not self.usable:
             return None
         self._dirty = True
-        asked = Asked(ask, self.session.post(ask), on_done)
+        asked = Asked(ask, self.session.post(ask), on_done, self._world.now)
         self.asked.append(asked)
         if ask.again or self._may_be_lost(ask):
             self._world.set_alarm(self.process, len(self.asked) - 1, AGAIN_S if ask.again else ask.timeout_s)
@@ -184,6 +185,7 @@ class Client:
             self.session.expire(asked.inquiry, asked.ask.timeout_s)
             return
         self.session.give_up(asked.inquiry)
+        asked.ask = asked.ask.repeated(asked.first_at)
         asked.inquiry = self.session.post(asked.ask)
         self._world.set_alarm(self.process, number, AGAIN_S)
 

@@ -95,7 +95,7 @@ class Run:
 
     # The program.
 
-    def perform(self, program: Sequence[Op]) -> None:
+    def perform(self, program: Sequence[Op], then: Callable[[Run], None]) -> None:
         """Boot, do everything, let it settle, unload, stop."""
         self.until(lambda: self._booted, "the system has started")
         self.join()
@@ -104,6 +104,7 @@ class Run:
             self.world.note(f"### {op}")
             Do[op.name](self, op)
             self.steps(op.steps, op.impatience)
+        then(self)
         self.settle()
         invariants.check_settled(self)
         self.end()
@@ -228,17 +229,21 @@ def make_bundles(folder: Path) -> Path:
 
 
 def run(
-    seed: int, program: Sequence[Op], bundles: Path, trace: Callable[[str], None] | None = None, world: Any = World
+    seed: int,
+    program: Sequence[Op],
+    bundles: Path,
+    trace: Callable[[str], None] | None = None,
+    then: Callable[[Run], None] = lambda _: None,
 ) -> Run:
-    """Perform a program under the schedule of this seed; raises :class:`Failure`."""
+    """Perform a program under the schedule of this seed, and ``then`` this; raises :class:`Failure`."""
     with _folder() as folder:
-        here = world(seed, trace)
+        here = World(seed, trace)
         with kernel_of(here, {"WorkerLink": Link}):
             try:
                 this = Run(here, folder, bundles)
                 Link.world, Link.runs = here, this.truth
                 with watched(this.truth):
-                    this.perform(program)
+                    this.perform(program, then)
             except Violation as violation:
                 raise Failure(f"seed {seed}, after {here.steps} steps: {violation}") from None
             finally:

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from nyx_plugins.actors import messages as m
+from nyx_plugins.actors import questions
 from nyx_plugins.actors.channel import Channel
 from nyx_plugins.actors.dispatcher import Dispatcher
 from nyx_plugins.actors.fencing import Fencing
@@ -25,7 +26,7 @@ from nyx_plugins.actors.tray import Tray
 
 from .__main__ import attempt
 from .program import OFTEN, Op, make_program
-from .run import Failure, make_bundles, run
+from .run import SETTINGS, Failure, Run, make_bundles, run
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "240"))
 BLOCK = 20
@@ -181,3 +182,25 @@ def test_who_reads_late_hears_what_became_of_each_frame(bundles: Path) -> None:
     with hasty, pytest.raises(Failure, match="and is in the mailbox"):
         for seed in range(12):
             run(seed, LATE, bundles)
+
+
+def test_a_copy_that_comes_late_does_not_undo_what_others_have_asked_for_since(bundles: Path) -> None:
+    """Who was answered, and then asks for the opposite or hears that somebody has, is not overruled by an old copy."""
+    run(3, LATE[:2], bundles, then=_ask_late)
+
+
+def _ask_late(here: Run) -> None:
+    """Send copies of a pause and of a scaling after what overtakes them."""
+    [first, second] = here.clients
+    began = here.world.now
+    pause, scale = questions.pause(SETTINGS, 1, True), questions.scale(SETTINGS, 1, 2)
+    for client, ask in (
+        *((first, pause), (second, questions.pause(SETTINGS, 1, False)), (first, pause.repeated(began))),
+        *((first, scale), (second, questions.scale(SETTINGS, 1, 1)), (first, scale.repeated(began))),
+    ):
+        asked = client.ask(ask)
+        assert asked is not None
+        here.until(lambda asked=asked: asked.inquiry.done, "it is answered")
+        assert asked.inquiry.result() is None
+    [plugin] = here.supervisor.actor._roster.plugins.values()
+    assert (plugin.life.is_paused, plugin.life.spec.instances) == (False, 1)
