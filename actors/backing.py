@@ -22,8 +22,7 @@ from .endpoint import Endpoint
 from .launch import HostProcess, StopReport, check_state_dir, make_runtime_dir
 from .service_file import Service, find
 from .state_lock import StateLock
-from .supervisor import Supervisor
-from .transports import inline, sockets
+from .transports import sockets
 from .trees import remove
 
 
@@ -107,6 +106,10 @@ class OwnActors:
             raise
 
     def _boot(self, state_dir: str | None) -> None:
+        # All the actors' code, which an application whose actors run elsewhere does not need.
+        from .supervisor import Supervisor
+        from .transports import inline
+
         if state_dir is not None:
             self._state_lock = StateLock(state_dir)
         self.endpoint: Endpoint = inline.Endpoint(Supervisor)
