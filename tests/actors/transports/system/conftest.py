@@ -315,6 +315,7 @@ def _be_a_customer(pipe: Connection, directory: str, echo: Any, address: Any) ->
     """Ask the actor and whoever is attacked, again and again; every answer has to come. Tells how often, if asked."""
     system, rounds = attach(directory), 0
     while True:
+        breathe()
         assert system.ask(echo, rounds, PATIENCE_S) == rounds
         assert system.ask(address, Thespian_StatusReq(), PATIENCE_S) is not None
         rounds += 1
