@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NoReturn
 
+import attrs
 import click
 from rich.console import Console
 
@@ -25,12 +26,15 @@ from ..printing import full_width_console
 from ..result import Result
 from ..scratch import scratch
 from .checkout import checkout_of, commit_of, worktree
+from .confirm import confirmed, doubtful
 from .layout import Build, lay_out
 from .turns import Plan, Turn, runner, turns
 
 EXIT_WORSE = 1
 SCENARIOS = ("throughput", "latency")
 METRICS = ("processed_per_s*", "p50_us*", "p99_us*", "system_cpu_us_per_frame*", "memory_bytes*")
+AGAIN = "again"
+"""Below the folder of results, those of the second series."""
 TOLD = 3
 """Metrics of each run that are printed at once."""
 
@@ -58,18 +62,46 @@ def gate(
 ) -> None:
     """Run scenarios on a base revision and on the present state of this checkout by turns, and compare the pairs.
 
-    Exit code 1 says that the present state is worse than allowed, 2 that it could not be measured. Nothing of the base
-    is left behind.
+    What looks worse is measured again, by as many pairs, and counts if it is worse again. Exit code 1 says that the
+    present state is worse than allowed, 2 that it could not be measured. Nothing of the base is left behind.
     """
     plan = Plan(tuple(scenarios), pairs, seconds, tuple(settings))
     out = full_width_console()
-    with _place(keep) as folder, _builds(base, own_load_tests) as (first, second):
-        done = [_told(turn, metrics, out) for turn in _run(plan, first, second, folder)]
-    comparisons = judged(done, max_regression, metrics)
-    out.print()
-    show(comparisons, out, ("base", "present"), max_regression)
-    if any(comparison.worse for comparison in comparisons):
+    with _place(keep) as folder, _builds(base, own_load_tests) as builds:
+        series = _Series(builds, max_regression, metrics, out)
+        done, comparisons = series.measure(plan, folder)
+        scenarios = doubtful(comparisons, done)
+        if not scenarios:
+            return
+        out.print(f"\n{', '.join(scenarios)}: something looks worse; the same once more, since chance does that too")
+        _, again = series.measure(attrs.evolve(plan, scenarios=scenarios), folder / AGAIN)
+    _exit(confirmed(comparisons, again), out)
+
+
+@attrs.frozen
+class _Series:
+    """What is the same in each series of pairs."""
+
+    builds: tuple[Build, Build]
+    max_regression: float
+    metrics: Sequence[str]
+    out: Console
+
+    def measure(self, plan: Plan, folder: Path) -> tuple[list[Turn], tuple[Comparison, ...]]:
+        """Run all pairs, and show how they compare."""
+        done = [_told(turn, self.metrics, self.out) for turn in _run(plan, *self.builds, folder)]
+        comparisons = judged(done, self.max_regression, self.metrics)
+        self.out.print()
+        show(comparisons, self.out, ("base", "present"), self.max_regression)
+        return done, comparisons
+
+
+def _exit(worse: Sequence[str], out: Console) -> None:
+    for text in worse:
+        out.print(f"worse in both series: {text}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+    if worse:
         click.get_current_context().exit(EXIT_WORSE)
+    out.print("nothing is worse in both series: it was chance")
 
 
 def _run(plan: Plan, base: Build, present: Build, folder: Path) -> Iterator[Turn]:

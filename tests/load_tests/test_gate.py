@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
+import attrs
 import pytest
 from click.testing import CliRunner
 
 from nyx_plugins.load_tests.__main__ import main
 from nyx_plugins.load_tests.compare.comparison import Verdict
+from nyx_plugins.load_tests.compare.ratio import of_pairs
 from nyx_plugins.load_tests.gate.checkout import checkout_of
 from nyx_plugins.load_tests.gate.command import judged
+from nyx_plugins.load_tests.gate.confirm import confirmed, doubtful
 from nyx_plugins.load_tests.gate.layout import Build, lay_out
-from nyx_plugins.load_tests.gate.turns import Plan, turns
+from nyx_plugins.load_tests.gate.turns import Plan, Turn, turns
 from nyx_plugins.load_tests.result import Result, write
 
 Forging = Callable[..., Result]
@@ -94,7 +99,9 @@ def test_a_slowed_build_does_not_pass(checkout: Path, tmp_path: Path) -> None:
     assert "worse" in output and "0.667" in output
     assert_nothing_is_left(checkout)
     kept = {path.relative_to(tmp_path / "kept").as_posix() for path in (tmp_path / "kept").rglob("result.json")}
-    assert kept == {f"{side}/1-throughput-{pair}/result.json" for side in ("base", "present") for pair in (1, 2)}
+    names = {f"{side}/1-throughput-{pair}/result.json" for side in ("base", "present") for pair in (1, 2)}
+    assert kept == names | {f"again/{name}" for name in names}
+    assert "worse in both series: throughput: throughput is 0.667 times as much" in output
     assert pass_gate("--base", "HEAD", "--max-regression", "40%")[0] == 0
     code, output = pass_gate("--base", "HEAD", "--keep", str(tmp_path / "kept"))
     assert code == 2 and "kept is not empty" in output
@@ -131,6 +138,37 @@ def test_ctrl_c_leaves_nothing_behind(checkout: Path) -> None:
     code, output = pass_gate("--base", "HEAD")
     assert code == 130 and "Interrupted" in output
     assert_nothing_is_left(checkout)
+
+
+def test_what_is_worse_only_once_was_chance(forge: Forging, tmp_path: Path) -> None:
+    """A metric has to be worse in both series; a scenario in which nothing is worse is not measured again."""
+    fast, slow = (forge(rounds=1, bare=True, per_s=per_s, changes={"checks": ()}) for per_s in (60_000, 40_000))
+    other = attrs.evolve(fast, scenario="other")
+    pairs = [("mine.toml", fast, slow), ("mine.toml", fast, slow), ("other.toml", other, other)]
+    done = [
+        Turn(Build(name, tmp_path), scenario, number, result)
+        for number, (scenario, *both) in enumerate([*pairs, pairs[-1]], 1)
+        for name, result in zip(("base", "present"), both, strict=True)
+    ]
+    first = judged(done, 0.1, ["throughput"])
+    assert doubtful(first, done) == ("mine.toml",)
+    assert confirmed(first, first) == ["throughput: throughput is 0.667 times as much"]
+    calm = judged([attrs.evolve(turn, result=fast) for turn in done], 0.1, ["throughput"])
+    assert confirmed(first, calm) == confirmed(calm, first) == [] and doubtful(calm, done) == ()
+
+
+def test_chance_is_no_alarm() -> None:
+    """Of a hundred builds that are compared with themselves on a noisy machine, few look worse, and none twice."""
+    chance = random.Random(1)
+
+    def looks_worse() -> set[int]:
+        sides = [[[chance.lognormvariate(0, 0.4) for _ in range(5)] for _ in range(2)] for _ in range(15)]
+        ratios = [of_pairs(*both) for both in sides]
+        return {number for number, ratio in enumerate(ratios) if ratio is not None and ratio.low > 1.1}
+
+    runs = [looks_worse() for _ in range(100)]
+    assert 3 <= sum(map(bool, runs)) <= 40
+    assert not any(first & second for first, second in pairwise(runs))
 
 
 @pytest.mark.parametrize("revision", ["nowhere", "--help", "HEAD~5"])
