@@ -46,6 +46,8 @@ class Answers:
         self._source = source
         self._send = send
         self._lines: dict[int, _Line] = {}
+        self.is_timed = False
+        """Whether :meth:`release` is going to be called."""
 
     def join(self, session: int, address: Address) -> bool:
         """Answer this session from now on; returns whether it is new."""
@@ -57,11 +59,23 @@ class Answers:
         """Nobody waits there any more."""
         self._lines.pop(session, None)
 
-    def accepted(self, session: int, seqs: Sequence[int]) -> None:
-        """These frames are in the mailbox."""
+    def accepted(self, session: int, seqs: Sequence[int], at_once: bool = True) -> None:
+        """These frames are in the mailbox; who is not told at once is with the next outcomes, or by :meth:`release`."""
         line = self._lines.get(session)
         if seqs and line is not None:
             line.ranges += ranges_of(seqs)
+            if at_once:
+                self._flush(line, WINDOW)
+
+    @property
+    def are_held(self) -> bool:
+        """Whether acceptances wait that could be told."""
+        return any(line.ranges and line.under_way < WINDOW for line in self._lines.values())
+
+    def release(self) -> None:
+        """Tell the acceptances that have waited for outcomes."""
+        self.is_timed = False
+        for line in self._lines.values():
             self._flush(line, WINDOW)
 
     def settled(self, session: int, outcomes: Outcomes) -> None:
@@ -94,19 +108,19 @@ class Answers:
 
     def _flush(self, line: _Line, window: int | None) -> None:
         while (line.ranges or line.outcomes) and (window is None or line.under_way < window):
-            if line.ranges:
-                ranges, line.ranges = tuple(line.ranges), []
-                self._post(line, m.Accepted, ranges)
+            ranges, line.ranges = tuple(line.ranges), []
+            outcomes, line.outcomes = line.outcomes[:MESSAGE_OUTCOMES], line.outcomes[MESSAGE_OUTCOMES:]
+            if outcomes:
+                self._post(line, m.Settled, tuple(outcomes), ranges)
             else:
-                outcomes, line.outcomes = line.outcomes[:MESSAGE_OUTCOMES], line.outcomes[MESSAGE_OUTCOMES:]
-                self._post(line, m.Settled, tuple(outcomes))
+                self._post(line, m.Accepted, ranges)
 
-    def _post(self, line: _Line, kind: type[m.Accepted | m.Settled], what: Any) -> None:
+    def _post(self, line: _Line, kind: type[m.Accepted | m.Settled], *what: Any) -> None:
         line.sent += 1
         line.under_way += 1
         confirm_to = None if line.sent % CONFIRMED_TOGETHER else self._source
         line.to_confirm += confirm_to is not None
-        self._send(line.address, kind(self._plugin_id, what, confirm_to))
+        self._send(line.address, kind(self._plugin_id, what[0], confirm_to, *what[1:]))
 
 
 def ranges_of(seqs: Sequence[int]) -> Ranges:

@@ -16,7 +16,7 @@ from .bridge import Bridge
 from .messages import Extra
 from .pending import Pending
 from .questions import Ask
-from .receipt import Receipt
+from .receipt import Confirm, Receipt
 from .series import Header, Sendable, Series, encoded
 from .session import Session
 from .waiting import Waiter
@@ -54,11 +54,17 @@ class AsyncSession:
         return AsyncReceipt(self._session.offer(frame_type, encoded(header), extra), self._bridge)
 
     async def enter(
-        self, frame_type: int, header: Header, deadline: float, timeout: float, extra: Extra | None = None
+        self,
+        frame_type: int,
+        header: Header,
+        deadline: float,
+        timeout: float,
+        extra: Extra | None = None,
+        confirm: Confirm = "accepted",
     ) -> AsyncReceipt:
         """Send a frame, waiting for room; a task that is cancelled while it waits has sent nothing."""
         try:
-            entry = self._session.enter(frame_type, encoded(header), extra)
+            entry = self._session.enter(frame_type, encoded(header), extra, confirm == "accepted")
         finally:
             self._session.flush()
         if isinstance(entry, Waiter):

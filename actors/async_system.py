@@ -150,7 +150,7 @@ class AsyncPluginSystem(AsyncManagement):
         session, timeout = self._here, self._dispatch_s(timeout)
         deadline = session.deadline(timeout)
         checked_confirm(confirm)
-        receipt = await session.enter(frame_type, header, deadline, timeout, extra(key, ttl))
+        receipt = await session.enter(frame_type, header, deadline, timeout, extra(key, ttl), confirm)
         if confirm == "processed":
             check_processed(receipt.plugin_id, await receipt.outcome(session.left(deadline), asked=timeout))
         else:
@@ -202,7 +202,7 @@ class AsyncPluginSystem(AsyncManagement):
         """
         session, timeout = self._here, self._dispatch_s(timeout)
         deadline = session.deadline(timeout)
-        receipt = await session.enter(frame_type, header, deadline, timeout, extra(key, ttl))
+        receipt = await session.enter(frame_type, header, deadline, timeout, extra(key, ttl), "processed")
         return reply_of(receipt.plugin_id, await receipt.outcome(session.left(deadline), asked=timeout))
 
     async def drain(self, timeout: float | None = None) -> None:

@@ -31,6 +31,8 @@ class Channel:
         self._sent_seq = 0
         """The last that was ever sent."""
         self._dispatched = 0
+        self.is_awaited = False
+        """Whether somebody waits for the acceptance of a frame that is not sent yet."""
         self._unsent: list[NewFrame] = []
         self._unaccepted: dict[int, NewFrame] = {}
         self._extras: dict[int, Extra] = {}
@@ -67,6 +69,7 @@ class Channel:
         return 0 if self._lease is None else self._lease.rejoin()
 
     def _send_again(self) -> None:
+        self.is_awaited = True
         # Frames for an earlier incarnation are not for the present one.
         self._unsent = [sent for seq, sent in self._unaccepted.items() if seq not in self._of_old_lease]
 
@@ -158,8 +161,9 @@ class Channel:
             # What has been accepted since is not sent again.
             taken = [frame for frame in taken if frame[0] in self._unaccepted]
         self._count_sent(taken)
+        is_awaited, self.is_awaited = self.is_awaited, self.is_awaited and bool(self._unsent)
         extras = {seq: self._extras[seq] for seq, *_ in taken if seq in self._extras} if self._extras else {}
-        return Batch(self.plugin_id, self.route.epoch, Frames.of(taken), extras, self.settled_until)
+        return Batch(self.plugin_id, self.route.epoch, Frames.of(taken), extras, self.settled_until, is_awaited)
 
     @property
     def settled_until(self) -> int:

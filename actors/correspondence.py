@@ -177,7 +177,7 @@ class Correspondence:
         target = self._target(frame.plugin, traffic.routes)
         self._check_permission(frame.frame_type, traffic)
         header = PluginHeader(target.plugin_id, frame.flags, frame.data).encode()
-        return traffic.enter(frame.frame_type, header)
+        return traffic.enter(frame.frame_type, header, is_awaited=False)
 
     def _target(self, plugin: str | int, routes: Mapping[int, m.Route]) -> Node:
         """Return the plugin that is meant, if it is one to depend on and there. Raises what is against it."""

@@ -152,7 +152,7 @@ class Dispatcher(ActorProcess):
         if passed:
             self._introduce(session, target)
             self._counts.seen(session, batch.plugin_id, passed.seqs)
-            enqueue = m.Enqueue(session, passed, batch.extras, batch.settled_until, self._epoch)
+            enqueue = m.Enqueue(session, passed, batch.extras, batch.settled_until, self._epoch, batch.is_awaited)
             self.send(target.actor, enqueue)
         if rejected:
             self._reject(session, target, rejected, known_until)

@@ -74,6 +74,11 @@ class Lane(Listener):
         """Whether the worker has not been sent yet what is under way: what keeps frames has to be on the disk first."""
         return self._unsent > 0
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether its worker has all frames that there are, and is likely to be done with them in a moment."""
+        return self.is_ready and not self._unsent and all(tray.is_quick for tray in self.rack.trays)
+
     # The worker's life.
 
     def settle_earlier(self) -> None:

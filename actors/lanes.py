@@ -90,6 +90,11 @@ class Lanes:
         return any(lane.rack.is_under_way for lane in self._lanes)
 
     @property
+    def are_quick(self) -> bool:
+        """Whether all that is in the mailboxes will be done in a moment."""
+        return all(lane.is_quick for lane in self._lanes)
+
+    @property
     def depth(self) -> int:
         """Frames without outcome."""
         return sum(tray.box.depth for tray in self._trays())

@@ -30,6 +30,8 @@ class Outbox:
     def __init__(self, session: int, channels: Mapping[int, Channel]) -> None:
         self.dispatcher: Address = None
         """Where frames go; until it is known they wait."""
+        self.is_awaited = False
+        """Whether somebody waits for a frame that is not sent yet."""
         self._session = session
         self._channels = channels
         self._commands: deque[tuple[Address, Any]] = deque()
@@ -108,8 +110,10 @@ class Outbox:
 
     @property
     def loose_frames(self) -> int:
-        """How many frames wait to be sent, where nothing else does; else 0."""
-        return 0 if self._commands else sum(channel.unsent_count for channel in self._unsent.values())
+        """How many frames wait to be sent, where nobody waits for them and nothing else does; else 0."""
+        if self._commands or self.is_awaited:
+            return 0
+        return sum(channel.unsent_count for channel in self._unsent.values())
 
     @property
     def is_flow(self) -> bool:
@@ -127,6 +131,7 @@ class Outbox:
         if self.dispatcher is None:
             return
         batches = self._take_batches()
+        self.is_awaited = False
         refusals = [attrs.evolve(refusal, count=count) for refusal, count in self._refusals.items()]
         refusals += [m.Refusal(None, cause, -count, was_submitted=True) for cause, count in self._taken_back.items()]
         self._refusals.clear()

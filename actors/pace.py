@@ -4,6 +4,8 @@ from __future__ import annotations
 
 # A worker has two batches in hand; what overtakes them waits for both.
 BATCH_S = 0.005
+# A frame that takes no longer than this is done in a moment.
+QUICK_S = 0.0005
 # As long as nothing is known of the handlers.
 FIRST_FRAMES = 8
 
@@ -24,6 +26,11 @@ class Pace:
         """So many frames took so long."""
         self._frames = self._frames / 2 + frames
         self._seconds = self._seconds / 2 + seconds
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether a frame takes no time to speak of, as far as is known."""
+        return 0 < self._frames and self._seconds <= self._frames * QUICK_S
 
     @property
     def frames(self) -> int:

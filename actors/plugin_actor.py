@@ -343,6 +343,8 @@ class PluginActor(ActorProcess):
                 self.foreman.rescale()
             case swapping.ALARM | retiring.ALARM:
                 self._succession.on_alarm(name)
+            case "answers":
+                self._answers.release()
             case "broker":
                 self._broker.expire()
             case "commit":

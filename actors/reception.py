@@ -19,6 +19,9 @@ from .outcome_keeper import OutcomeKeeper
 from .owner import Owner
 from .scaling import Scaling
 
+# An acceptance that nobody waits for is told after this time at the latest, in seconds.
+HELD_S = 0.025
+
 
 @attrs.frozen(eq=False)
 class Reception:
@@ -59,7 +62,7 @@ class Reception:
         self._keeper.knows(message.session, message.settled_until)
         takes = unkept is None and not self._owner.standing.given_up
         intake = self._lanes.accept(message) if takes else self._lanes.check(message)
-        self._answers.accepted(message.session, intake.known)
+        self._answers.accepted(message.session, intake.known, at_once=message.is_awaited)
         if intake.again:
             lost = RefusalLost(self._owner.plan.plugin_id)
             self._answer_again(message.session, dict.fromkeys(intake.again, lost))
@@ -69,6 +72,17 @@ class Reception:
             self._store.forget(message.session, intake.refused, lambda: self._overflow(message.session, intake.refused))
         self._settle_claims(message)
         self._lanes.pump()
+        self._tell_in_time()
+
+    def _tell_in_time(self) -> None:
+        """An acceptance that nobody waits for comes with the outcome, where that is a matter of a moment."""
+        if not self._answers.are_held:
+            return
+        if not self._lanes.are_quick:
+            self._answers.release()
+        elif not self._answers.is_timed:
+            self._answers.is_timed = True
+            self._owner.alarm("answers", HELD_S)
 
     # What is not accepted, or was before.
 

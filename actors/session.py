@@ -136,14 +136,16 @@ class Session:
             if not self._sending.is_due:
                 self._sending.kick()
 
-    def enter(self, frame_type: int, header: bytes, extra: m.Extra | None = None) -> Receipt | Waiter:
+    def enter(
+        self, frame_type: int, header: bytes, extra: m.Extra | None = None, is_awaited: bool = True
+    ) -> Receipt | Waiter:
         """Queue a frame, or else let it wait for room behind those who do already. Raises what refuses it.
 
-        It goes with the next :meth:`flush`.
+        It goes with the next :meth:`flush`. ``is_awaited``: its acceptance is waited for, and not its outcome alone.
         """
         self._check_process()
         with self._lock:
-            return self._traffic.enter(frame_type, header, extra)
+            return self._traffic.enter(frame_type, header, extra, is_awaited)
 
     def offer_many(self, frames: Iterable[Sendable]) -> list[Entry]:
         """Offer frames one after the other; one receipt or error for each. :meth:`flush` has to follow.
@@ -161,11 +163,17 @@ class Session:
             return self._traffic.enter_many(frames)
 
     def offer_waiting(
-        self, frame_type: int, header: bytes, deadline: float, timeout: float, extra: m.Extra | None = None
+        self,
+        frame_type: int,
+        header: bytes,
+        deadline: float,
+        timeout: float,
+        extra: m.Extra | None = None,
+        is_awaited: bool = True,
     ) -> Receipt:
         """Queue a frame, waiting for room until ``deadline`` (monotonic); raises :class:`DispatchTimeout` then."""
         try:
-            entry = self.enter(frame_type, header, extra)
+            entry = self.enter(frame_type, header, extra, is_awaited)
         finally:
             # A refusal is reported too.
             self._sending.kick()

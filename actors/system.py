@@ -146,7 +146,7 @@ class PluginSystem(Management):
         timeout = checked_seconds(timeout, self._settings.limits.dispatch_timeout_s)
         deadline = time.monotonic() + timeout
         checked_confirm(confirm)
-        receipt = self._offer_waiting(frame_type, header, deadline, timeout, extra(key, ttl))
+        receipt = self._offer_waiting(frame_type, header, deadline, timeout, extra(key, ttl), confirm)
         left = max(0.0, deadline - time.monotonic())
         if confirm == "processed":
             check_processed(receipt.plugin_id, receipt.outcome(left, asked=timeout))
@@ -217,7 +217,7 @@ class PluginSystem(Management):
         """
         timeout = checked_seconds(timeout, self._settings.limits.dispatch_timeout_s)
         deadline = time.monotonic() + timeout
-        receipt = self._offer_waiting(frame_type, header, deadline, timeout, extra(key, ttl))
+        receipt = self._offer_waiting(frame_type, header, deadline, timeout, extra(key, ttl), "processed")
         outcome = receipt.outcome(max(0.0, deadline - time.monotonic()), asked=timeout)
         return reply_of(receipt.plugin_id, outcome)
 
@@ -335,9 +335,16 @@ class PluginSystem(Management):
     # Parts.
 
     def _offer_waiting(
-        self, frame_type: int, header: Header, deadline: float, timeout: float, extra: m.Extra | None
+        self,
+        frame_type: int,
+        header: Header,
+        deadline: float,
+        timeout: float,
+        extra: m.Extra | None,
+        confirm: Confirm = "accepted",
     ) -> Receipt:
-        return self._session.offer_waiting(frame_type, encoded(header), deadline, timeout, extra)
+        is_awaited = confirm == "accepted"
+        return self._session.offer_waiting(frame_type, encoded(header), deadline, timeout, extra, is_awaited)
 
     def _await_room(self, waiter: Waiter, deadline: float, timeout: float) -> None:
         waiter.wait(deadline - time.monotonic())

@@ -65,15 +65,23 @@ class Traffic:
             self.outbox.refuse(full, channel.plugin_id)
             raise
 
-    def enter(self, frame_type: int, header: bytes, extra: m.Extra | None = None) -> Receipt | Waiter:
-        """Queue a frame, or else let it wait for room behind those who do already. Raises what refuses it."""
+    def enter(
+        self, frame_type: int, header: bytes, extra: m.Extra | None = None, is_awaited: bool = True
+    ) -> Receipt | Waiter:
+        """Queue a frame, or else let it wait for room behind those who do already. Raises what refuses it.
+
+        ``is_awaited``: somebody waits for its acceptance, and not for its outcome alone.
+        """
         admitted = self._admit(frame_type, header)
         channel = self._channels[admitted.route.plugin_id]
         if not channel.waiting:
             try:
-                return self._accept(channel, frame_type, header, extra, admitted.agreement, admitted.data_length)
+                receipt = self._accept(channel, frame_type, header, extra, admitted.agreement, admitted.data_length)
             except MailboxFull:
                 pass
+            else:
+                self._await(channel, is_awaited)
+                return receipt
         waiter = Waiter(channel.plugin_id, frame_type, header, extra, admitted.agreement, admitted.data_length)
         channel.waiting.join(waiter)
         return waiter
@@ -158,7 +166,11 @@ class Traffic:
         return found
 
     def _enter_run(self, run: Run) -> list[Receipt]:
-        return [] if self._channels[run.plugin_id].waiting else self._accept_run(run)
+        channel = self._channels[run.plugin_id]
+        if channel.waiting:
+            return []
+        self._await(channel)
+        return self._accept_run(run)
 
     def _accept_run(self, run: Run) -> list[Receipt]:
         """Accept the first ones of a run, as many as there is room for."""
@@ -185,6 +197,11 @@ class Traffic:
         self.outbox.note_frames(channel)
         return receipt
 
+    def _await(self, channel: Channel, acceptance: bool = True) -> None:
+        """Somebody waits for what is being sent to it, or even for its acceptance."""
+        channel.is_awaited = channel.is_awaited or acceptance
+        self.outbox.is_awaited = True
+
     def _ask_for_credit(self, channel: Channel) -> None:
         missing = channel.missing_credit()
         if missing:
@@ -210,6 +227,7 @@ class Traffic:
         return True
 
     def _accept_waiter(self, channel: Channel, waiter: Waiter) -> Receipt:
+        self._await(channel)
         of_frame = waiter.frame_type, waiter.header, waiter.extra
         return self._accept(channel, *of_frame, waiter.agreement, waiter.data_length)
 
@@ -290,6 +308,7 @@ class Traffic:
     def _settled(self, message: m.Settled) -> None:
         channel = self._channel(message.plugin_id)
         settled, owed = channel.settle(message.outcomes)
+        channel.accept(message.accepted)
         if channel.route is not None and channel.route.handshake is not None:
             for receipt in settled:
                 self._note_handshake(channel, receipt)

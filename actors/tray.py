@@ -64,6 +64,11 @@ class Tray:
         """Whether a worker has frames in hand."""
         return bool(self._ends)
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether a worker has all that there is, and takes no time for it to speak of."""
+        return not self.is_waiting and self._pace.is_quick
+
     def accept(
         self,
         session: int,

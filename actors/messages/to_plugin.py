@@ -90,6 +90,8 @@ class Enqueue:
     """Up to this number the session knows what became of its frames."""
     dispatcher_epoch: int = 1
     """What an older dispatcher than the present one has let through does not reach the mailbox any more."""
+    is_awaited: bool = True
+    """Whether somebody waits for acceptance; else it may come with the outcomes."""
 
     __reduce__ = by_position
 

@@ -96,6 +96,8 @@ class Settled:
     outcomes: tuple[tuple[int, Result], ...]
     confirm_to: Address = None
     """As with :class:`Accepted`."""
+    accepted: tuple[tuple[int, int], ...] = ()
+    """What there would be to say with :class:`Accepted` besides."""
 
     __reduce__ = by_position
 

@@ -114,6 +114,8 @@ class Batch:
     """By sequence number, for those that have any."""
     settled_until: int = 0
     """Up to this number the session knows what became of its frames."""
+    is_awaited: bool = True
+    """Whether somebody waits for acceptance; else it may come with the outcomes."""
 
     __reduce__ = by_position
 

@@ -32,7 +32,11 @@ class Session:
     @property
     def accepted(self) -> list[int]:
         """List what was accepted, as it was told."""
-        found = [item for message in self.taken if isinstance(message, m.Accepted) for item in message.ranges]
+        found = [
+            item
+            for message in self.taken
+            for item in (message.ranges if isinstance(message, m.Accepted) else message.accepted)
+        ]
         return [seq for first, last in found for seq in range(first, last + 1)]
 
     @property
@@ -120,3 +124,18 @@ def test_ranges_hold_exactly_the_numbers(seqs: set[int]) -> None:
     ranges = ranges_of(sorted(seqs))
     assert [seq for first, last in ranges for seq in range(first, last + 1)] == sorted(seqs)
     assert all(first > before + 1 for (_, before), (first, _) in pairwise(ranges))
+
+
+def test_an_acceptance_that_nobody_waits_for_comes_with_the_outcome() -> None:
+    """Both are in one message; without an outcome it is told when it is released, and with the next that is awaited."""
+    session = Session()
+    session.answers.accepted(1, [1], at_once=False)
+    assert not session.taken and session.answers.are_held
+    session.answers.settled(1, [(1, None)])
+    assert session.taken == [m.Settled(7, ((1, None),), None, ((1, 1),))]
+    session.answers.accepted(1, [2], at_once=False)
+    session.answers.release()
+    session.answers.accepted(1, [3], at_once=False)
+    session.answers.accepted(1, [4])
+    assert session.taken[1:] == [m.Accepted(7, ((2, 2),)), m.Accepted(7, ((3, 3), (4, 4)))]
+    assert not session.answers.are_held

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nyx_plugins.actors.pace import BATCH_S, FIRST_FRAMES, Pace
+from nyx_plugins.actors.pace import BATCH_S, FIRST_FRAMES, QUICK_S, Pace
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,13 @@ def test_what_was_is_forgotten(rounds: list[tuple[int, float]], frame_s: float) 
     for _ in range(100):
         pace.finished(pace.frames, pace.frames * frame_s)
     assert abs(pace.frames - BATCH_S / frame_s) <= 1
+
+
+def test_quick_is_what_is_known_to_be() -> None:
+    """A worker that has done nothing yet is not, nor one whose frames take half a millisecond or more."""
+    pace = Pace(256)
+    assert not pace.is_quick
+    pace.finished(8, 8 * QUICK_S / 2)
+    assert pace.is_quick
+    pace.finished(8, 8 * QUICK_S * 2)
+    assert not pace.is_quick

@@ -303,3 +303,36 @@ def test_room_is_neither_lost_nor_overtaken(steps: list[str], data: st.DataObjec
 
 def _is_in(entry: Receipt | Waiter) -> bool:
     return isinstance(entry, Receipt) or entry.done
+
+
+def test_a_message_tells_whether_somebody_waits_for_acceptance(traffic: Traffic) -> None:
+    """One frame is enough; who waits for the outcome alone, or for nothing, is told of acceptance with the outcome."""
+    for enter, is_awaited in (
+        (lambda: [traffic.offer(DATA, HEADER)], False),
+        (lambda: [traffic.enter(DATA, HEADER, is_awaited=False)], False),
+        (lambda: traffic.enter_many([(DATA, HEADER, None)]), True),
+        (lambda: [traffic.enter(DATA, HEADER), traffic.offer(DATA, HEADER)], True),
+    ):
+        receipts = enter()
+        [submit] = sent(traffic)
+        assert [batch.is_awaited for batch in submit.batches] == [is_awaited]
+        traffic.note(m.Settled(7, tuple((receipt.seq, None) for receipt in receipts)))
+        sent(traffic)
+
+
+def test_an_acceptance_may_come_with_outcomes_of_others(traffic: Traffic) -> None:
+    """Then it is heard as well."""
+    first, second = fill(traffic)
+    sent(traffic)
+    traffic.note(m.Settled(7, ((1, None),), None, ((1, 2),)))
+    assert (first.done, second.accepted, second.done) == (True, True, False)
+
+
+def test_frames_that_somebody_waits_for_are_not_gathered(traffic: Traffic) -> None:
+    """They go as soon as they can; those of a flow may wait for others."""
+    traffic.offer(DATA, HEADER)
+    assert traffic.outbox.loose_frames == 1
+    traffic.enter(DATA, HEADER, is_awaited=False)
+    assert traffic.outbox.loose_frames == 0
+    sent(traffic)
+    assert not traffic.outbox.is_awaited
