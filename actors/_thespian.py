@@ -73,9 +73,13 @@ class Wakeups:
 class ActorProcess(Actor):
     """Base of all our actors: override :meth:`receive` and, where needed, the ``on_*`` methods."""
 
+    catches_all = True
+    """For a system base that has a short way for actors that raise nothing."""
+
     def __init__(self) -> None:
         super().__init__()
         self._epoll: select.epoll | None = None
+        self._watch: ThespianWatch | None = None
         self._watchers: dict[int, Watcher] = {}
         self._wakeups = Wakeups()
         self._broken = False
@@ -114,6 +118,7 @@ class ActorProcess(Actor):
         """Call ``watcher(events)`` whenever ``fd`` is ready for ``events``; again to change the events."""
         if self._epoll is None:
             self._epoll = select.epoll()
+            self._watch = ThespianWatch([self._epoll.fileno()])
         if fd in self._watchers:
             self._epoll.modify(fd, events)
         else:
@@ -179,7 +184,7 @@ class ActorProcess(Actor):
                 self._route(message, sender)
             except Exception:
                 self._give_up()
-        return None if self._epoll is None or self._broken else ThespianWatch([self._epoll.fileno()])
+        return None if self._broken else self._watch
 
     def _route(self, message: Any, sender: Address) -> None:
         match message:

@@ -294,6 +294,8 @@ class Lane(Listener):
             worker.send_batch(batch.first, batch.frames)
 
     def _next_batch(self) -> HandOut | None:
+        if not self.rack.is_waiting:
+            return None
         now_ms = int(time.time() * 1000)
         self._expire(now_ms)
         if not self.is_ready or self.is_stopping or self.is_held or self._home.standing.is_paused:

@@ -30,7 +30,7 @@ class Pace:
     @property
     def is_quick(self) -> bool:
         """Whether a frame takes no time to speak of, as far as is known."""
-        return 0 < self._frames and self._seconds <= self._frames * QUICK_S
+        return self._frames > 0 and self._seconds <= self._frames * QUICK_S
 
     @property
     def frames(self) -> int:

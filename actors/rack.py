@@ -33,6 +33,11 @@ class Rack:
         return sum(tray.box.depth for tray in self.trays)
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether there are frames that the worker was not given."""
+        return any(tray.is_waiting for tray in self.trays)
+
+    @property
     def is_under_way(self) -> bool:
         """Whether the worker has frames in hand."""
         return any(tray.is_under_way for tray in self.trays)

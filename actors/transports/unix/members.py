@@ -3,7 +3,8 @@
 * Thespian holds an actor back that sends more than some 3,000 messages a second, to spare a network of 100 Mbit/s.
   There is no network here.
 * It restarts a logger that died with an attribute that it never set, and under another address, which nobody is told.
-* It writes each message out for a log line that is hardly ever written.
+* It writes each message out for a log line that is hardly ever written, and asks of each at length whether it is for
+  somebody else than the actor.
 * It looks at so many objects before a child runs, each in a page that has to be copied, that a hundred children take
   twice as long as they need.
 """
@@ -28,8 +29,12 @@ from thespian.actors import (
     ActorAddress,
     ActorExitRequest,
     ActorSystemFailure,
+    ActorSystemMessage,
     NoCompatibleSystemForActor,
     PoisonMessage,
+    ThespianWatch,
+    WakeupMessage,
+    WatchMessage,
 )
 from thespian.system import multiprocCommon
 from thespian.system.addressManager import CannotPickleAddress
@@ -48,6 +53,8 @@ from .forked import ForkedProcess, start_process
 from .signals import catch_signals
 from .transport import UnixTransport
 
+CATCHES_ALL = "catches_all"
+"""Attribute of an actor that raises nothing, and returns the same watch again as long as it watches the same."""
 # How long an admin waits for its logger to end, in seconds.
 _LOGGER_S = 3.0
 # How long actors may take to end by themselves once the system's lifeline has, in seconds; then they are killed.
@@ -89,6 +96,7 @@ class _Member:
     _addrManager: Any
     _child_procs: list[Any]
     _receiveQueue: list[ReceiveEnvelope]
+    _handleOneMessage: Callable[[ReceiveEnvelope], bool]
     _retryPendingChildOperations: Callable[[int, ActorAddress | None], None]
     _sCBStats: Any
     _sourceHash: str | None
@@ -253,6 +261,32 @@ class UnixAdmin(_Member, multiprocCommon.MultiProcAdmin):
 class UnixManager(_Member, multiprocCommon.MultiProcManager):
     """Thespian's manager of one actor."""
 
+    def init_replicator(self, transport: UnixTransport, context: Any) -> None:
+        """Thespian's: called as the object is made."""
+        super().init_replicator(transport, context)
+        self._watch: ThespianWatch | None = None
+
+    def handleMessages(self, envelope: ReceiveEnvelope) -> Any:
+        """Thespian's: hand a message to the actor; it asks of each, at length, whether it is for somebody else."""
+        message, actor = envelope.message, self.actorInst
+        kind: Any = type(message)
+        if not (_is_for_actor(kind) and getattr(actor, CATCHES_ALL, False)) or self._is_at_an_end():
+            self._watch = None
+            return super().handleMessages(envelope)
+        self._addrManager.importAddr(envelope.sender)
+        watch = actor.receiveMessage(message, envelope.sender)
+        if watch is not self._watch or isinstance(message, WatchMessage):
+            self.transport.set_watch([] if watch is None else watch.filenos)
+            self._watch = watch
+        goes_on = True
+        while goes_on and self._receiveQueue:
+            goes_on = self._handleOneMessage(self._receiveQueue.pop(0))
+        return goes_on
+
+    def _is_at_an_end(self) -> bool:
+        """Whether it has just begun, or is about to end: then not everything reaches the actor."""
+        return self.asLogger is None or getattr(self, "_exiting", False)
+
     def _createInstance(self) -> None:
         """Make the actor; Thespian's own takes long to find out which arguments its constructor has."""
         load = partial(loadModuleFromHashSource, self._sourceHash, self._sources) if self._sourceHash else None
@@ -284,6 +318,12 @@ class UnixManager(_Member, multiprocCommon.MultiProcManager):
             super().run()
         finally:
             self._leave()
+
+
+@lru_cache
+def _is_for_actor(kind: type) -> bool:
+    """Whether messages of this class concern nobody but the actor."""
+    return kind in (WakeupMessage, WatchMessage) or not issubclass(kind, (ActorSystemMessage, logging.LogRecord))
 
 
 def _qualified(actor: Any) -> str:
