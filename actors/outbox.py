@@ -130,7 +130,7 @@ class Outbox:
         """Turn what has gathered into a command; a question that follows it then sees all that came before."""
         if self.dispatcher is None:
             return
-        batches = self._take_batches()
+        batches = self._take_batches() if self._unsent else ()
         self.is_awaited = False
         refusals = [attrs.evolve(refusal, count=count) for refusal, count in self._refusals.items()]
         refusals += [m.Refusal(None, cause, -count, was_submitted=True) for cause, count in self._taken_back.items()]

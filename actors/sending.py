@@ -93,6 +93,7 @@ class Sending:
 
     def _take(self) -> tuple[Address, Any] | None:
         with self._lock:
-            work = self._traffic.outbox.next()
-            self.is_due = work is not None
+            outbox = self._traffic.outbox
+            work = outbox.next()
+            self.is_due = work is not None and not outbox.is_empty
             return work
