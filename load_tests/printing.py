@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .amounts import figure
 from .result import Metric, Result
 from .summary import notes
 
@@ -49,7 +50,7 @@ def print_result(result: Result, console: Console) -> None:
             console.print(_LEGEND, highlight=False, soft_wrap=True)
     for check in result.checks:
         verdict = "met" if check.met else "[red]NOT MET[/]"
-        measured = "not measured" if check.measured is None else f"{check.measured:,.4g} {check.unit}".rstrip()
+        measured = "not measured" if check.measured is None else figure(check.measured, check.unit)
         text = escape(f"{check.what}: {measured} ({check.limit})")
         console.print(f"{text} {verdict}", highlight=False, soft_wrap=True)
     for text in notes(result):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
+from .amounts import figure
 from .result import Check, Metric, Round
 from .scenario import Limit
 
@@ -42,6 +43,8 @@ def _is_met(limit: Limit, measured: float) -> bool:
 
 def _limit(limit: Limit, unit: str) -> str:
     sign, value = (">=", limit.at_least) if limit.at_least is not None else ("<=", limit.at_most)
+    if unit == "bytes" and value is not None:
+        return f"{sign} {figure(value, unit)}"
     return f"{sign} {value:,g}{unit}" if unit == "x" else f"{sign} {value:,g} {unit}".rstrip()
 
 

@@ -25,10 +25,11 @@ MEMORY_OF = "plugins"
 def draw(metrics: Mapping[str, Metric], sweeps: Sequence[Sweep], folder: Path) -> list[Path]:
     """Draw a picture of each sweep that has figures, and one of memory; return the PNGs, beside which are SVGs."""
     with style():
-        return [_saved(figure, folder / name) for name, figure in _figures(metrics, sweeps)]
+        return [_saved(figure, folder / name) for name, figure in figures(metrics, sweeps)]
 
 
-def _figures(metrics: Mapping[str, Metric], sweeps: Sequence[Sweep]) -> Iterator[tuple[str, Figure]]:
+def figures(metrics: Mapping[str, Metric], sweeps: Sequence[Sweep]) -> Iterator[tuple[str, Figure]]:
+    """Yield each picture with its name."""
     for sweep in sweeps:
         if _curve(metrics, sweep, RATE)[0]:
             yield sweep.name, _speed(metrics, sweep)
@@ -80,11 +81,11 @@ def _cost(cost: Any, metrics: Mapping[str, Metric], sweep: Sweep) -> None:
     if not values:
         return
     heights = [[dict(zip(*layer, strict=True))[value] for value in values] for layer in layers.values()]
+    if sweep.name != "frame":
+        cost.stackplot(values, heights, labels=list(layers), colors=COLOURS[: len(layers)], alpha=0.85)
     _axes(cost, sweep, "microseconds of a processor per frame", thousands)
     if sweep.name == "frame":
         _lines(cost, values, list(layers), heights)
-    else:
-        cost.stackplot(values, heights, labels=list(layers), colors=COLOURS[: len(layers)], alpha=0.85)
     cost.legend(*_topmost_first(cost), loc="best")
 
 
@@ -121,7 +122,7 @@ def _memory(metrics: Mapping[str, Metric], sweep: Sweep) -> Figure:
 
 
 def _axes(axes: Any, sweep: Sweep, label: str, form: Callable[[float, int], str]) -> None:
-    """Scale and label both axes; the values that were measured are what is marked below."""
+    """Scale and label both axes of what is drawn; the values that were measured are what is marked below."""
     axes.set_xscale("log")
     axes.set_xlabel(sweep.axis)
     axes.xaxis.set_major_locator(FixedLocator(list(sweep.values)))

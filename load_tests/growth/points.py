@@ -34,7 +34,8 @@ def measure(directory: Path, changes: Mapping[str, Any]) -> dict[str, tuple[floa
         raise RuntimeError(result.ended)
     found = result.rounds[0].metrics
     if missing := [name for name in KEPT if name not in found]:
-        raise RuntimeError(f"{SCENARIO} has not measured {', '.join(missing)}")
+        idle = "no frame was processed in the measured time; " if not found[RATE].value else ""
+        raise RuntimeError(f"{idle}{SCENARIO} has not measured {', '.join(missing)}")
     return {name: (found[name].value, found[name].unit, str(found[name].better)) for name in KEPT}
 
 

@@ -8,12 +8,13 @@ import pytest
 from click.testing import CliRunner
 
 from nyx_plugins.load_tests.__main__ import main
-from nyx_plugins.load_tests.growth import points
+from nyx_plugins.load_tests.growth import plots, points
 from nyx_plugins.load_tests.growth.points import CPU, KEPT, MEMORY, PLUGIN_MEMORY, RATE
 from nyx_plugins.load_tests.growth.sweeps import SWEEPS, Sweep
 from nyx_plugins.load_tests.keeper import Work, WorkFailed
 from nyx_plugins.load_tests.library import load
 from nyx_plugins.load_tests.reading import read
+from nyx_plugins.load_tests.result import Better, Metric
 
 POINTS = [(sweep, value) for sweep in SWEEPS.values() for value in sweep.values]
 
@@ -53,6 +54,24 @@ def test_curves_are_measured_kept_and_drawn_again(monkeypatch: pytest.MonkeyPatc
         picture.unlink()
     assert CliRunner().invoke(main, [*arguments, "--again"]).exit_code == 0
     assert (tmp_path / "batch.png").exists()
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_everything_measured_is_within_its_axes(name: str) -> None:
+    """Throughput, and on top of each other what a frame costs each role, reach to where their axes do."""
+    sweep = SWEEPS[name]
+    metrics = {
+        f"{metric} [{sweep.point(value)}]": Metric(value + 10.0, "x", Better.LOWER)
+        for metric in KEPT
+        for value in sweep.values
+    }
+    for _, figure in plots.figures(metrics, [sweep]):
+        for axes in figure.axes:
+            assert (axes.get_ylabel() and axes.get_xlabel()) or "MiB" in axes.get_ylabel()
+            drawn = [line.get_ydata() for line in axes.lines] + [
+                path.vertices[:, 1] for area in axes.collections for path in area.get_paths()
+            ]
+            assert max(map(max, drawn)) <= axes.get_ylim()[1] <= 2 * max(map(max, drawn)) + 1
 
 
 def test_memory_is_drawn_against_plugins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
