@@ -185,9 +185,14 @@ class Registrations:
         return row
 
     def changed_at(self, plugin_id: int, permission: str) -> float:
-        """When the permission was changed last in this run, or the plugin loaded (monotonic, in seconds); 0: never."""
-        query = "SELECT max(at) FROM changes WHERE plugin_id = ? AND permission IN (?, '')"
-        return float(self._db.execute(query, (plugin_id, permission)).fetchone()[0] or 0.0)
+        """When the permission was changed last in this run (monotonic, in seconds); 0: never."""
+        query = "SELECT at FROM changes WHERE plugin_id = ? AND permission = ?"
+        found = self._db.execute(query, (plugin_id, permission)).fetchone()
+        return float(found[0]) if found else 0.0
+
+    def loaded_at(self, plugin_id: int) -> float:
+        """When the plugin was registered by a load of this run; 0: it was not."""
+        return self.changed_at(plugin_id, "")
 
     def _note_change(self, plugin_id: int, permission: str) -> None:
         values = (plugin_id, permission, time.monotonic())

@@ -144,7 +144,12 @@ class Registry(ActorProcess):
 
 
 def _changed(rows: Registrations, message: m.ChangePermission) -> m.Registration:
-    """Change the row; a copy that comes too late changes nothing: what others have done since stands."""
+    """Change the row; a copy that comes too late changes nothing: what others have done since stands.
+
+    What was asked of an earlier plugin of this id, and may never have been done, must not seem to be done to this one.
+    """
+    if is_overtaken(message.asked_at, rows.loaded_at(message.plugin_id)):
+        raise PluginNotRegistered(message.plugin_id)
     if is_overtaken(message.asked_at, rows.changed_at(message.plugin_id, message.permission)):
         return rows.get(message.plugin_id)
     return rows.change(message.plugin_id, message.permission, message.granted)
