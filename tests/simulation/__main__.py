@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from .program import OFTEN, Op, make_program
+from .program import THEMES, Op, make_program
 from .run import Failure, make_bundles, run
 
 
-def program_of(seed: int, names: Sequence[str] = OFTEN) -> list[Op]:
-    """Return the program that belongs to a seed."""
-    return make_program(Random(seed ^ 0x5EED).randint, names=names)
+def program_of(seed: int, names: Sequence[str] = ()) -> list[Op]:
+    """Return the program that belongs to a seed, of these operations or of those of one theme."""
+    return make_program(Random(seed ^ 0x5EED).randint, names=names or THEMES[seed % len(THEMES)])
 
 
-def attempt(seed: int, bundles: Path, names: Sequence[str] = OFTEN) -> str | None:
+def attempt(seed: int, bundles: Path, names: Sequence[str] = ()) -> str | None:
     """Run one seed; returns what went wrong."""
     try:
         run(seed, program_of(seed, names), bundles)

@@ -126,7 +126,8 @@ class Client:
 
     def _has_receipt(self, frame: Frame, receipt: Receipt) -> None:
         frame.receipt = receipt
-        self._truth.sent(self.key(frame), frame.data, frame.extra or m.Extra())
+        if frame.extra is not None:
+            self._truth.extras[frame.plugin_id, self.session.id, receipt.seq] = frame.extra
 
     def key(self, frame: Frame) -> Key | None:
         """What the frame is called, if it has got so far."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from nyx_plugins.actors.admission import ACCEPTING
 from nyx_plugins.actors.receipt import OutcomeKind
 from nyx_plugins.actors.stages import GIVEN_UP, Stage
+from nyx_plugins.config.errors import NyxPluginError
+from nyx_plugins.plugins.errors import MailboxFull, PermissionDenied, PluginNotLoaded, PluginNotRegistered
 
 from .client import Client, Frame
 from .truth import IDEMPOTENT, MAX_DELIVERIES
@@ -50,6 +52,7 @@ def check_settled(run: Run) -> None:
         if entry.outcome in ("processed", "failed") and not 1 <= times <= most:
             raise Violation(f"frame {entry.key} is {entry.outcome}, and was run {times} times")
     _check_letters(run)
+    _check_answers(run)
 
 
 def _check_letters(run: Run) -> None:
@@ -59,6 +62,17 @@ def _check_letters(run: Run) -> None:
         expected = run.truth.is_listed(data)
         if listed[data] > 1 or (expected is not None and listed[data] != expected and not run.stopped):
             raise Violation(f"frame {entries[-1]} is {listed[data]} times among the dead letters")
+
+
+def _check_answers(run: Run) -> None:
+    """What plugins were told of the frames that they have sent to others is what happened."""
+    for data, answer in run.truth.answers.items():
+        entries = run.truth.entries.get(data, [])
+        if not isinstance(answer, NyxPluginError) and not entries:
+            raise Violation(f"a plugin was told that {data!r} is accepted, and it was never in a mailbox")
+        is_refusal = isinstance(answer, (MailboxFull, PermissionDenied, PluginNotLoaded, PluginNotRegistered))
+        if is_refusal and entries and not run.stopped and not run.truth.is_given_up(entries[-1]):
+            raise Violation(f"a plugin was told {answer!r} of {data!r}, and it is in a mailbox: {entries}")
 
 
 def _check_frame(run: Run, client: Client, frame: Frame) -> None:

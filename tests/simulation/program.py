@@ -10,6 +10,8 @@ import attrs
 from nyx_plugins.actors import messages as m
 from nyx_plugins.actors import questions
 
+from .truth import DEPENDENT
+
 if TYPE_CHECKING:
     from .run import Run
 
@@ -18,6 +20,8 @@ Draw = Callable[[int, int], int]
 
 KINDS = (b".", b".", b".", b".", b"r", b"r", b"f", b"c", b"h")
 """What workers do with a frame: nothing, reply, fail, crash, hang."""
+SEND = b"s"
+"""It sends a frame to another plugin."""
 TYPES = (0x52, 0x52, 0x52, 0x53, 0x54)
 PERMISSIONS = ("data_access", "control")
 CAPACITIES = (1, 2, 3, 8)
@@ -69,7 +73,8 @@ def _offer(run: Run, op: Op, wait: bool) -> None:
     for place in range(1 + op.a % 7):
         if client is not None and client.usable:
             number = op.b + 7 * place
-            kind = KINDS[number * 5 % len(KINDS)]
+            sends = op.plugin_id in DEPENDENT and number % 3 == 0
+            kind = SEND if sends else KINDS[number * 5 % len(KINDS)]
             client.dispatch(op.plugin_id, TYPES[number % len(TYPES)], kind, wait, _extra(run, number))
 
 
@@ -100,10 +105,10 @@ def drop(run: Run, op: Op) -> None:
         return
 
     def done(inquiry: Any) -> None:
-        # Without an answer it may still come.
-        run.truth.may_be_dropped(op.plugin_id, still=inquiry._error is not None)
+        if inquiry._error is None:
+            run.truth.dropped(op.plugin_id)
 
-    run.truth.may_be_dropped(op.plugin_id)
+    run.truth.drop_asked(op.plugin_id)
     client.ask(questions.drop_dead_letters(op.plugin_id, None), done)
 
 
@@ -244,6 +249,25 @@ OFTEN = (
     "drop",
     *["revoke", "grant", "join", "join", "leave", "stall", "stall"],
 )
+
+LETTERS = (
+    *["load"] * 3,
+    *["dispatch"] * 6,
+    *["enter"] * 3,
+    *["redeliver"] * 6,
+    *["kill"] * 4,
+    *["unload", "reset", "swap", "join", "pause", "drop"],
+)
+"""What is about dead letters, most often."""
+SENDS = (
+    *["load"] * 5,
+    *["dispatch"] * 8,
+    *["enter"] * 4,
+    *["kill"] * 4,
+    *["unload", "scale", "swap", "revoke", "grant", "join"],
+)
+"""What is about frames between plugins."""
+THEMES = (OFTEN, LETTERS, OFTEN, SENDS)
 
 
 def make_op(draw: Draw, names: Sequence[str]) -> Op:

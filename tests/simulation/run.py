@@ -24,8 +24,8 @@ from . import invariants
 from .client import Asked, Client
 from .door import kernel_of, start_actor
 from .program import Do, Op
-from .truth import BY_KEY, IDEMPOTENT, MAX_DELIVERIES, Truth, watched
-from .worker import Link
+from .truth import BY_KEY, DEPENDENT, IDEMPOTENT, MAX_DELIVERIES, Truth, watched
+from .worker import PROVIDER, Link
 from .world import Violation, World
 
 SETTLE_STEPS = 40_000
@@ -221,9 +221,10 @@ def make_bundles(folder: Path) -> Path:
         (bundle / "plugin.py").write_text(f"# {version}")
         (bundle / "plugin.toml").write_text(
             f'id = {plugin_id}\nname = "p{plugin_id}"\nversion = "1.{plugin_id}.{len(version)}"\napi_version = 1\n'
-            'entry_point = "plugin:P"\npermissions = ["data_access", "control", "error_reporting"]\n'
+            'entry_point = "plugin:P"\npermissions = ["data_access", "control", "error_reporting", "inter_plugin"]\n'
             + (f"idempotent = true\nmax_deliveries = {MAX_DELIVERIES}\n" if plugin_id in IDEMPOTENT else "")
             + ('instances = 2\nbalance = "by_key"\n' if plugin_id in BY_KEY else "")
+            + (f'[optional]\n{PROVIDER} = ">=1"\n' if plugin_id in DEPENDENT else "")
         )
     return folder
 

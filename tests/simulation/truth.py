@@ -18,6 +18,8 @@ from nyx_plugins.actors import mailbox_file
 from nyx_plugins.actors import messages as m
 from nyx_plugins.actors.mailbox import Mailbox
 from nyx_plugins.actors.results import DEAD_LETTER, FAILED, NONE, REPLY, REPLY_LOST
+from nyx_plugins.config.errors import NyxPluginError
+from nyx_plugins.plugins.header import split_header
 from nyx_plugins.plugins.permissions import PERMISSION_OF_FRAME_TYPE
 
 from .world import Process, Violation, World
@@ -32,6 +34,8 @@ OUTCOMES = {
 CONTROL = 0x53
 IDEMPOTENT = frozenset({2})
 MAX_DELIVERIES = 3
+DEPENDENT = frozenset({3})
+"""Plugins that send frames to another."""
 BY_KEY = frozenset({3})
 """Plugins with two workers: order holds for each key."""
 
@@ -70,16 +74,16 @@ class Truth:
         self.rings: dict[str, Ring] = {}
         self.accepted: dict[Key, Entry] = {}
         self.runs: dict[Key, int] = defaultdict(int)
-        self.datas: dict[Key, bytes] = {}
-        """Which frame carries which data, told by the clients."""
+        self.answers: dict[bytes, bytes | NyxPluginError | None] = {}
+        """What plugins were told of the frames that they have sent to others, by data."""
         self.entries: dict[bytes, list[Entry]] = defaultdict(list)
         """All that were accepted with the same data, in order: those after the first deliver a dead letter again."""
         self.given_up: set[str] = set()
         """Directories of plugins whose plugin actors ended too often: nobody tells of what is in their mailboxes."""
         self._droppable: set[bytes] = set()
         """Data of dead letters that somebody may have dropped."""
-        self._dropping: set[int] = set()
-        """Plugins whose dead letters somebody may drop at any time from now on."""
+        self._dropping: dict[int, int] = defaultdict(int)
+        """By plugin, how many questions may drop its dead letters at any time from now on."""
         self.revoked: set[tuple[int, str]] = set()
         """Permissions that nobody has any more: their revoke has returned, and no grant was asked for since."""
         self.unordered: set[int] = set()
@@ -88,9 +92,11 @@ class Truth:
         """Keys, and ends of their time."""
         self._last_run: dict[tuple[int, int, bool, int | None], int] = {}
 
-    def sent(self, key: Key, data: bytes, extra: m.Extra) -> None:
-        """A client has sent a frame."""
-        self.datas[key], self.extras[key] = data, extra
+    def answered(self, data: bytes, answer: bytes | NyxPluginError | None) -> None:
+        """A plugin is told what became of a frame of its own."""
+        if data in self.answers:
+            raise Violation(f"a plugin is told twice of {data!r}: {self.answers[data]!r}, and {answer!r}")
+        self.answers[data] = answer
 
     # Mailboxes.
 
@@ -109,7 +115,9 @@ class Truth:
             raise Violation(f"mailboxes of plugin {ring.plugin_id} hold more than {ring.capacity}: {beside}")
         for index in range(len(ring.entries), state.accepted):
             session, seq, _, frame_type = box._file.frames.get(index, 1)[:4]
-            self._accept(ring, Entry((ring.plugin_id, session, seq), ring.path, index, frame_type & 0xFF))
+            [(_, header)] = box.read(index, 1, 1 << 32)
+            entry = Entry((ring.plugin_id, session, seq), ring.path, index, frame_type & 0xFF)
+            self._accept(ring, entry, split_header(header, 1 << 32)[2])
         for index in range(ring.finished, state.finished):
             ring.entries[index].outcome = OUTCOMES[box._file.results.get(index, 1)[0]]
         ring.finished = state.finished
@@ -120,7 +128,7 @@ class Truth:
             self.rings[path] = Ring(path, box.plugin_id, box.capacity)
         return self.rings[path]
 
-    def _accept(self, ring: Ring, entry: Entry) -> None:
+    def _accept(self, ring: Ring, entry: Entry, data: bytes) -> None:
         if entry.key in self.accepted:
             raise Violation(f"frame {entry.key} is accepted twice")
         permission = PERMISSION_OF_FRAME_TYPE.get(entry.frame_type, "")
@@ -128,11 +136,11 @@ class Truth:
             raise Violation(f"frame {entry.key} is accepted after {permission} was revoked")
         self.accepted[entry.key] = entry
         ring.entries.append(entry)
-        self._check_again(entry)
+        self._check_again(entry, data)
 
-    def _check_again(self, entry: Entry) -> None:
+    def _check_again(self, entry: Entry, data: bytes) -> None:
         """Only a dead letter is delivered again, and each only once."""
-        before = self.entries[self.datas[entry.key]]
+        before = self.entries[data]
         for other in before:
             if other.outcome != "dead_lettered" and not self.is_given_up(other):
                 raise Violation(f"frame {entry.key} delivers {other} again")
@@ -150,11 +158,15 @@ class Truth:
         return last.outcome == "dead_lettered"
 
     def _is_droppable(self, data: bytes, entry: Entry) -> bool:
-        return data in self._droppable or entry.key[0] in self._dropping
+        return data in self._droppable or self._dropping[entry.key[0]] > 0
 
-    def may_be_dropped(self, plugin_id: int, still: bool = False) -> None:
-        """Somebody drops dead letters, or has, or may ``still``."""
-        self._dropping.update({plugin_id} if still else ())
+    def drop_asked(self, plugin_id: int) -> None:
+        """Somebody wants to drop dead letters: until there is an answer, that may come at any time."""
+        self._dropping[plugin_id] += 1
+
+    def dropped(self, plugin_id: int) -> None:
+        """Somebody has dropped dead letters."""
+        self._dropping[plugin_id] -= 1
         self._droppable.update(
             data
             for data, entries in self.entries.items()
@@ -175,7 +187,7 @@ class Truth:
             raise Violation(f"frame {key} is run after it was {entry.outcome}")
         if self.runs[key] > (MAX_DELIVERIES if plugin_id in IDEMPOTENT else 1):
             raise Violation(f"frame {key} is run {self.runs[key]} times")
-        extra = self.extras[key]
+        extra = self.extras.get(key, m.Extra())
         if extra.key is None if plugin_id in BY_KEY else plugin_id in self.unordered:
             return
         line = (key[0], key[1], frame_type == CONTROL, extra.key if plugin_id in BY_KEY else None)

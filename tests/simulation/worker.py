@@ -13,12 +13,14 @@ import attrs
 from nyx_plugins.actors.deaths import Cause, Death
 from nyx_plugins.actors.mark_page import MarkPage
 from nyx_plugins.actors.worker import WorkerPlan
+from nyx_plugins.config.errors import NyxPluginError
 from nyx_plugins.plugins.header import split_header
 from nyx_plugins.plugins.worker.answers import (
     Answer,
     Done,
     Ready,
     Restored,
+    Send,
     SnapshotDone,
     SnapshotPart,
     StartFailed,
@@ -29,6 +31,7 @@ from nyx_plugins.plugins.worker.batch import Batch
 
 from .world import Address, Process, World
 
+PROVIDER = "p1"
 _MARK = struct.Struct("<QQ")
 
 
@@ -53,6 +56,7 @@ class Link:
         self._page: MarkPage | None = MarkPage(page)
         self._process: Process | None = None
         self.actor.held.append(self.owner_killed)
+        self._asked: dict[int, bytes] = {}
         self.said: deque[Answer | Gone] = deque()
         """What the worker wrote and nobody has read."""
 
@@ -97,6 +101,15 @@ class Link:
     def mark(self) -> tuple[int, int]:
         """Return what the worker says it has started."""
         return (0, 0) if self._page is None else self._page.read()
+
+    def answer(self, request_id: int, answer: bytes | NyxPluginError | None) -> None:
+        """Answer the plugin about a frame of its own."""
+        self.runs.answered(self._asked.pop(request_id), answer)
+        self._send(("answer", request_id))
+
+    def asks(self, request_id: int, data: bytes) -> None:
+        """Remember which frame a request is about."""
+        self._asked[request_id] = data
 
     def exceeded(self) -> None:
         """Nothing is limited here."""
@@ -151,6 +164,9 @@ class _Worker:
         self._first = 0
         self._results: list[Any] = []
         self._hangs = False
+        self._requests = 0
+        self._waits = False
+        """Whether it waits for the answer to its last request."""
         self._is_gone = False
 
     def take(self, message: Any, sender: Address) -> None:
@@ -160,6 +176,10 @@ class _Worker:
                 self._say(StartFailed("ValueError", "no") if self._plan.config.get("broken") else Ready())
             case ("batch", int(first), list(frames)):
                 self._todo.extend((index, *frame) for index, frame in enumerate(frames, first))
+            case ("answer", int(number)):
+                assert self._waits and number == self._requests
+                self._waits = False
+                self._finish(None)
             case ("snapshot",):
                 self._snapshot()
             case ("restore", int(), _):
@@ -191,7 +211,7 @@ class _Worker:
 
     def is_busy(self) -> bool:
         """Whether it has frames in hand and gets on with them."""
-        return bool(self._todo) and not self._hangs
+        return bool(self._todo) and not self._hangs and not self._waits
 
     def work(self) -> None:
         """Run one frame; its result is sent now or with later ones."""
@@ -208,12 +228,25 @@ class _Worker:
             case b"h":
                 self._hangs = True
                 return
+            case b"s":
+                self._send_frame(data)
             case b"f":
-                self._results.append(["ValueError", "as it was told"])
+                self._finish(["ValueError", "as it was told"])
             case b"r":
-                self._results.append(data)
+                self._finish(data)
             case _:
-                self._results.append(None)
+                self._finish(None)
+
+    def _send_frame(self, data: bytes) -> None:
+        """Send a frame to the plugin that it may depend on, and wait for what becomes of it."""
+        self._requests, self._waits = self._requests + 1, True
+        sent = b"%s from %s %d" % (self._world.random.choice((b".", b"r", b"f", b"c")), data, self.process.pid)
+        self._link.asks(self._requests, sent)
+        wants_reply = self._world.random.random() < 0.5
+        self._say(Send(self._requests, PROVIDER, 0x52, 0, sent, None, wants_reply))
+
+    def _finish(self, result: Any) -> None:
+        self._results.append(result)
         if not self._todo or self._world.random.random() < 0.5:
             results, self._results = self._results, []
             self._say(Done(self._first, results))
