@@ -1,15 +1,19 @@
-"""Results of runs that never were: for readers, reports and comparisons."""
+"""Results of runs that never were, for readers, reports and comparisons; and a check that nobody is left."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
-from collections.abc import Callable, Mapping
+import select
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
 import pytest
 from hdrh.histogram import HdrHistogram
 
+from nyx_plugins.actors.processes import descendants, reap
 from nyx_plugins.load_tests.result import (
     Better,
     Check,
@@ -26,6 +30,7 @@ from nyx_plugins.load_tests.result import (
 )
 
 MIB = 1024 * 1024
+PATIENCE_S = 10.0
 PERCENTILES = ("50", "90", "99", "99.9", "99.99")
 MACHINE = Machine("Example CPU 3.0 GHz", 2, 8 * 1024 * MIB, "6.1.0", "CPython 3.11.7", 0.31)
 
@@ -155,3 +160,17 @@ def forge() -> Callable[..., Result]:
         return Forge(**how).result(**(changes or {}))
 
     return make
+
+
+@pytest.fixture
+def nobody_left() -> Iterator[None]:
+    """Fail if a process that the test has started is left; those that are just ending are waited for."""
+    before = set(descendants(os.getpid()))
+    yield
+    for pid in set(descendants(os.getpid())) - before:
+        with contextlib.suppress(ProcessLookupError):
+            ended = os.pidfd_open(pid)
+            select.select([ended], [], [], PATIENCE_S)
+            os.close(ended)
+    reap()
+    assert set(descendants(os.getpid())) <= before
