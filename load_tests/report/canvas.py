@@ -65,8 +65,8 @@ def style() -> Iterator[None]:
 
 
 def new_figure(height_in: float) -> Figure:
-    """Return an empty figure as wide as the page."""
-    return Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+    """Return an empty figure as wide as the page; its places are found at the resolution at which it is saved."""
+    return Figure(figsize=(WIDTH_IN, height_in), dpi=PNG_DPI, layout="constrained")
 
 
 def legible(label: str) -> str:

@@ -26,6 +26,8 @@ with needed():
 MAX_METRICS = 30
 MAX_LATENCIES = 12
 MAX_VARIANTS = 5
+LEGEND_LETTERS = 150
+"""So many have room beside each other."""
 MAX_ROUNDS = 20
 """That are drawn as lines of their own, or have their numbers."""
 FARTHEST = 1e6
@@ -72,7 +74,8 @@ def latency_plot(rounds: Sequence[Round]) -> Figure | None:
     latency_axis(axes)
     axes.set_xlabel("percentile: the share of frames that took no longer")
     axes.set_ylabel("latency")
-    figure.legend(loc="outside upper left", ncols=3, frameon=False)
+    longest = max(len(_times(name, len(lines))) for name, lines in curves.items())
+    figure.legend(loc="outside upper left", ncols=max(1, min(3, LEGEND_LETTERS // (longest + 6))), frameon=False)
     return figure
 
 
@@ -154,7 +157,7 @@ def rounds_plot(rounds: Sequence[Round]) -> Figure | None:
     axes.axvline(0, color=MUTED, linewidth=1)
     axes.set_yticks(range(len(metrics)), [f"{metric.name}  ({_middle(metric)})" for metric in reversed(metrics)])
     axes.set_ylim(-0.6, len(metrics) - 0.4)
-    axes.set_xlabel("difference from the median of all rounds, in %; the number is that of the round")
+    figure.supxlabel("difference from the median of all rounds, in %; the number is that of the round", size=10)
     return figure
 
 

@@ -16,6 +16,7 @@ from nyx_plugins.load_tests import extra
 from nyx_plugins.load_tests.__main__ import main
 from nyx_plugins.load_tests.errors import MissingExtra
 from nyx_plugins.load_tests.report import write_report
+from nyx_plugins.load_tests.report.canvas import PNG_DPI, lay_out, style
 from nyx_plugins.load_tests.report.command import report
 from nyx_plugins.load_tests.report.curve import curve
 from nyx_plugins.load_tests.report.lines import growth_lines, memory_lines, series_lines
@@ -94,6 +95,25 @@ def test_a_run_that_measured_nothing_has_a_page(forge: Forging, tmp_path: Path) 
     assert "did not go to its end: interrupted" in text and "nothing was measured" in text
     assert "Example CPU" in text and "<svg" not in text
     assert list(tmp_path.rglob("*.png")) == []
+
+
+def test_labels_are_within_the_picture(forge: Forging) -> None:
+    """However long names are: places are found for letters as large as they are drawn."""
+    result = forge(rounds=2, frames=50)
+    long = [
+        attrs.evolve(
+            one,
+            metrics={f"cpu_us_per_frame.{name} [80 % of it]": each for name, each in one.metrics.items()},
+            latencies={f"{name} [80 % of the maximum]": each for name, each in one.latencies.items()},
+        )
+        for one in result.rounds
+    ]
+    with style():
+        for plot in plots(attrs.evolve(result, rounds=tuple(long))):
+            lay_out(plot.figure)
+            assert plot.figure.dpi == PNG_DPI
+            box = plot.figure.get_tightbbox()
+            assert box.x0 >= 0 and box.x1 <= plot.figure.get_figwidth(), plot.name
 
 
 def test_thousands_of_events_are_not_all_drawn(forge: Forging, tmp_path: Path) -> None:
