@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
+from ..plugins.errors import FateUnknown
 from .bridge import Bridge, Signal
 from .receipt import Outcome, Receipt
 
@@ -63,7 +65,8 @@ class AsyncReceipt:
         Raises the refusal, :class:`DispatchTimeout` (the frame may still be accepted then), or :class:`FateUnknown`.
         """
         await self._wait(lambda: self._receipt.decided, "acceptance", timeout, asked)
-        self._receipt.raise_refusal()
+        with self._as_its_own():
+            self._receipt.raise_refusal()
 
     async def outcome(self, timeout: float | None = None, *, asked: float | None = None) -> Outcome:
         """Wait up to ``timeout`` seconds (``None``: for ever) for the outcome; ``asked`` as above.
@@ -71,7 +74,16 @@ class AsyncReceipt:
         Raises the refusal, :class:`FateUnknown` or :class:`DispatchTimeout`.
         """
         await self._wait(lambda: self._receipt.done, "an outcome", timeout, asked)
-        return self._receipt.result()
+        with self._as_its_own():
+            return self._receipt.result()
+
+    @contextlib.contextmanager
+    def _as_its_own(self) -> Iterator[None]:
+        try:
+            yield
+        except FateUnknown as unknown:
+            unknown.receipt = self
+            raise
 
     async def _wait(self, ready: Callable[[], bool], what: str, timeout: float | None, asked: float | None) -> None:
         if ready():

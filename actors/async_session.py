@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from ..config.errors import NyxPluginError
-from ..plugins.errors import DispatchTimeout, SystemStopped
+from ..plugins.errors import DispatchTimeout
 from . import questions
 from .async_receipt import AsyncReceipt
 from .async_subscription import AsyncSubscription
@@ -17,7 +17,7 @@ from .messages import Extra
 from .pending import Pending
 from .questions import Ask
 from .receipt import Confirm, Receipt
-from .series import Header, Sendable, Series, encoded
+from .series import Header, Sendable, Series, checked_entries, encoded
 from .session import Session
 from .waiting import Waiter
 
@@ -85,7 +85,9 @@ class AsyncSession:
                 while (waiter := series.in_the_way()) is not None:
                     await self._wait_for_room(waiter, deadline, timeout)
                 sent = await self._take_turns(sent + len(go))
-            return [await self._accepted_or_error(entry, deadline, timeout) for entry in series.entries]
+            return checked_entries(
+                [await self._accepted_or_error(entry, deadline, timeout) for entry in series.entries]
+            )
         finally:
             for waiter in series.waiting:
                 self._session.give_up(waiter)
@@ -121,8 +123,6 @@ class AsyncSession:
                 entry = await self.result(entry, self.left(deadline), timeout)
             receipt = AsyncReceipt(entry, self._bridge)
             await receipt.wait_accepted(self.left(deadline), asked=timeout)
-        except SystemStopped:
-            raise
         except NyxPluginError as error:
             return error
         return receipt

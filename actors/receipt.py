@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, get_args
 
 import attrs
 
-from ..plugins.errors import DispatchTimeout, PluginFailed
+from ..plugins.errors import DispatchTimeout, FateUnknown, PluginFailed
 from ..plugins.negotiation import Agreement
 from .results import DeadLetter, Failed, ReplyLost, Result
 
@@ -161,17 +161,22 @@ class Receipt:
     def raise_refusal(self) -> None:
         """Raise what refused the frame; nothing happens as long as nothing has."""
         if self._error is not None and not self.accepted:
-            # One instance may end many: its traceback would grow with each raise.
-            raise self._error.with_traceback(None)
+            raise self._why(self._error)
 
     def result(self) -> Outcome:
         """Return the outcome of a frame that is done, or raise why there is none."""
         if not self._is_settled:
             assert self._error is not None
-            raise self._error.with_traceback(None)
+            raise self._why(self._error)
         if self._outcome is None:
             self._outcome = outcome_of(self._result)
         return self._outcome
+
+    def _why(self, error: BaseException) -> BaseException:
+        if isinstance(error, FateUnknown):
+            return error.of(self, self.accepted)
+        # One instance may end many: its traceback would grow with each raise.
+        return error.with_traceback(None)
 
     def late(self, what: str, timeout: float | None) -> DispatchTimeout:
         """Make the error of one who has waited in vain; it carries the receipt."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from ..config.checks import shown
 from ..config.errors import NyxPluginError
@@ -15,6 +15,8 @@ from .extras import Key, with_key
 from .messages import Extra
 from .receipt import Receipt
 from .waiting import Waiter
+
+T = TypeVar("T")
 
 # A caller that has so many frames in line adds no others.
 MOST_WAITING = 256
@@ -80,16 +82,23 @@ def encoded(header: Header) -> bytes:
 
 
 def results(send: Callable[[int, bytes, Extra | None], Receipt | Waiter], frames: Iterable[Sendable]) -> list[Entry]:
-    """Send frames one after the other: what came of each, errors included, but for :class:`SystemStopped`."""
+    """Send frames one after the other: what came of each, errors included."""
     found: list[Entry] = []
     for frame_type, header, extra in frames:
         try:
             found.append(send(frame_type, encoded(header), extra))
-        except SystemStopped:
-            raise
         except NyxPluginError as error:
             found.append(error)
     return found
+
+
+def checked_entries(entries: list[T]) -> list[T]:
+    """Return them; raises :class:`SystemStopped` if the system had stopped before the first of them was sent."""
+    if entries and all(type(entry) is SystemStopped for entry in entries):
+        first = entries[0]
+        assert isinstance(first, SystemStopped)
+        raise first.with_traceback(None)
+    return entries
 
 
 class Series:
@@ -104,8 +113,10 @@ class Series:
         self._line: deque[Waiter] = deque()
 
     def send(self, frames: Iterable[Sendable]) -> None:
-        """Send more; of what the system raises only :class:`SystemStopped` is raised here."""
+        """Send more. Raises :class:`SystemStopped` if these are the first, and none of them could be sent."""
         entries = self._send(frames)
+        if not self.entries:
+            checked_entries(entries)
         self.entries += entries
         self._line.extend(entry for entry in entries if isinstance(entry, Waiter))
 

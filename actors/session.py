@@ -148,10 +148,7 @@ class Session:
             return self._traffic.enter(frame_type, header, extra, is_awaited)
 
     def offer_many(self, frames: Iterable[Sendable]) -> list[Entry]:
-        """Offer frames one after the other; one receipt or error for each. :meth:`flush` has to follow.
-
-        Raises :class:`SystemStopped`.
-        """
+        """Offer frames one after the other; one receipt or error for each. :meth:`flush` has to follow."""
         self._check_process()
         with self._lock:
             return self._traffic.offer_many(frames)

@@ -31,7 +31,7 @@ from .management import Management
 from .plugin_info import PluginInfo as PluginInfo
 from .questions import Ask
 from .receipt import Confirm, Receipt, check_processed, checked_confirm, reply_of
-from .series import Frame, Header, Sendable, Series, checked_frames, encoded, goes
+from .series import Frame, Header, Sendable, Series, checked_entries, checked_frames, encoded, goes
 from .service_file import Claim, service_dir
 from .session import Session
 from .subscription import Subscription
@@ -177,7 +177,10 @@ class PluginSystem(Management):
 
         ``key`` and ``ttl`` as with :meth:`dispatch`, the former for frames without a key of their own. Waits for room
         and acceptance up to ``timeout`` seconds in all; with ``wait`` false what finds no room is refused with
-        :class:`MailboxFull`, and acceptance arrives on the receipts.
+        :class:`MailboxFull`, and acceptance arrives on the receipts. A system that ends meanwhile ends the wait: what
+        was accepted has its receipt, others :class:`FateUnknown` or, if they were never sent, :class:`SystemStopped`.
+
+        Raises :class:`SystemStopped` if none was sent.
         """
         timeout = checked_seconds(timeout, self._settings.limits.dispatch_timeout_s)
         checked = checked_frames(frames, extra(key, ttl))
@@ -196,7 +199,7 @@ class PluginSystem(Management):
                     self._await_room(waiter, deadline, timeout)
             if not wait:
                 return [item for item in series.entries if not isinstance(item, Waiter)]
-            return [self._accepted_or_error(item, deadline, timeout) for item in series.entries]
+            return checked_entries([self._accepted_or_error(item, deadline, timeout) for item in series.entries])
         finally:
             for waiter in series.waiting:
                 self._session.give_up(waiter)
@@ -359,8 +362,6 @@ class PluginSystem(Management):
             if isinstance(item, Waiter):
                 item = self._session.result(item, deadline - time.monotonic(), timeout)
             item.wait_accepted(max(0.0, deadline - time.monotonic()), asked=timeout)
-        except SystemStopped:
-            raise
         except NyxPluginError as error:
             return error
         return item

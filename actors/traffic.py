@@ -87,7 +87,7 @@ class Traffic:
         return waiter
 
     def offer_many(self, frames: Iterable[Sendable]) -> list[Entry]:
-        """Offer frames one after the other; one receipt or error for each. Raises :class:`SystemStopped`."""
+        """Offer frames one after the other; one receipt or error for each."""
         return self._send_many(frames, self.offer, self._accept_run)
 
     def enter_many(self, frames: Iterable[Sendable]) -> list[Entry]:

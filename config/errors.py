@@ -25,6 +25,17 @@ def _restore(cls: type[NyxPluginError], args: tuple[Any, ...], state: dict[str, 
     return error
 
 
+class ReceiptError(NyxPluginError):
+    """Tells of one frame. Its ``receipt``, if it has one, stays in the process of the sender."""
+
+    receipt: object = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        restore, (kind, args, state) = super().__reduce__()
+        state.pop("receipt", None)
+        return restore, (kind, args, state)
+
+
 class Fault(tuple[str, str]):
     """One fault of a document: the dotted ``key`` it is at (empty for the whole document), and the ``reason``."""
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from nyx_plugins import DispatchTimeout, NyxPluginError, OutcomeKind, Receipt
+from nyx_plugins import DispatchTimeout, FateUnknown, NyxPluginError, OutcomeKind, Receipt
 
 from .phase import Phase
 from .recorder import Spans, Tally
@@ -56,7 +56,7 @@ class Underway:
         receipts: list[Receipt] = []
         times: list[int] = []
         for entry, intended in zip(entries, due, strict=True):
-            receipt = entry.receipt if isinstance(entry, DispatchTimeout) else entry
+            receipt = entry.receipt if isinstance(entry, DispatchTimeout | FateUnknown) else entry
             if isinstance(receipt, Receipt):
                 receipts.append(receipt)
                 times.append(intended)

@@ -5,7 +5,7 @@ Each carries the culprit as attributes and says in its text what was found, what
 
 from __future__ import annotations
 
-from ..config.errors import DocumentError, NyxPluginError
+from ..config.errors import DocumentError, NyxPluginError, ReceiptError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -200,14 +200,13 @@ class RefusalLost(NyxPluginError, ConnectionError):
         )
 
 
-class DispatchTimeout(NyxPluginError, TimeoutError):
+class DispatchTimeout(ReceiptError, TimeoutError):
     """``what`` did not happen within ``timeout`` seconds. ``receipt`` is set when the frame is already on its way."""
 
     def __init__(self, plugin_id: int | None, what: str, timeout: float) -> None:
         self.plugin_id = plugin_id
         self.what = what
         self.timeout = timeout
-        self.receipt: object = None
         culprit = "" if plugin_id is None else f"plugin {plugin_id}: "
         super().__init__(f"{culprit}{what} not within {timeout:g} s")
 
@@ -241,22 +240,31 @@ class SystemStopped(NyxPluginError, RuntimeError):
         super().__init__(f"the plugin system has stopped: {reason}")
 
 
-class FateUnknown(SystemStopped):
+class FateUnknown(ReceiptError, SystemStopped):
     """The system has stopped (``reason`` says why) with this frame for plugin ``plugin_id`` on its way.
 
-    It was sent, and nobody is left who could say what became of it; its receipt still says whether it is known to be
-    accepted. With ``durability = "disk"`` the next system that loads the plugin handles it then: send it again only if
-    it may be handled twice. Frames that were never sent are refused with :class:`SystemStopped` itself.
+    It was sent, and nobody is left who could say what became of it; ``receipt`` is its receipt, and ``accepted`` true
+    if it is known to be accepted, else ``None``. With ``durability = "disk"`` the next system that loads the plugin
+    handles an accepted one: send it again only if it may be handled twice. Frames that were never sent are refused with
+    :class:`SystemStopped` itself.
     """
 
-    def __init__(self, plugin_id: int, reason: str) -> None:
+    def __init__(self, plugin_id: int, reason: str, accepted: bool | None = None) -> None:
         super().__init__(reason)
         self.plugin_id = plugin_id
+        self.accepted = accepted
+        known = "was accepted, and may or may not have been handled"
+        unknown = "was on its way, and may or may not have been accepted and handled"
         self.args = (
-            f"{self}; a frame for plugin {plugin_id} was on its way, and may or may not have been accepted and handled"
-            ' (with durability = "disk", an accepted one is handled by the next system): send it again only if it may'
-            " be handled twice",
+            f'{self}; a frame for plugin {plugin_id} {known if accepted else unknown} (with durability = "disk", an'
+            " accepted one is handled by the next system): send it again only if it may be handled twice",
         )
+
+    def of(self, receipt: object, accepted: bool | None) -> FateUnknown:
+        """The same, of a single frame."""
+        found = FateUnknown(self.plugin_id, self.reason, accepted)
+        found.receipt = receipt
+        return found
 
 
 class ServiceNotRunning(NyxPluginError, ConnectionError):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import attrs
 
-from nyx_plugins import DispatchTimeout, NyxPluginError, PluginHeader, PluginSystem, Receipt
+from nyx_plugins import DispatchTimeout, FateUnknown, NyxPluginError, PluginHeader, PluginSystem, Receipt
 from nyx_plugins.actors.channel import Channel
 from nyx_plugins.config.errors import StartupError
 
@@ -137,7 +137,7 @@ class Client:
     # What comes back.
 
     def _note(self, frame: Line, entry: Receipt | NyxPluginError) -> None:
-        receipt = getattr(entry, "receipt", None) if isinstance(entry, DispatchTimeout) else entry
+        receipt = entry.receipt if isinstance(entry, DispatchTimeout | FateUnknown) else entry
         if not isinstance(receipt, Receipt):
             self._write([_told(frame, Told.REFUSED, type(entry).__name__)])
             return

@@ -42,14 +42,23 @@ def test_results_stand_in_order() -> None:
     assert series.in_the_way() is None
 
 
-def test_a_system_that_stops_ends_the_series() -> None:
-    """There is no point in going on."""
+def test_a_system_that_has_stopped_ends_the_series() -> None:
+    """There is no point in beginning; but what was sent before it stopped is not forgotten."""
+    stopped = SystemStopped("it was closed")
+    going = [Waiter(7, 0x52, b"")]
 
     def send(frame_type: int, header: bytes, extra: Extra | None) -> Receipt | Waiter:
-        raise SystemStopped("it was closed")
+        if going:
+            return going.pop()
+        raise stopped
 
+    series, frame = Series(partial(results, send)), (0x52, b"", None)
+    series.send([frame, frame])
+    series.send([frame])
+    waiter, *others = series.entries
+    assert isinstance(waiter, Waiter) and others == [stopped, stopped]
     with pytest.raises(SystemStopped):
-        Series(partial(results, send)).send([(0x52, b"", None)])
+        Series(partial(results, send)).send([frame, frame])
 
 
 def test_the_line_is_bounded() -> None:

@@ -257,8 +257,14 @@ def test_of_frames_that_were_sent_the_end_claims_nothing(traffic: Traffic) -> No
     assert [type(receipt.error) for receipt in (*receipts, never_sent)] == [FateUnknown, FateUnknown, SystemStopped]
     assert all(receipt.done and receipt.decided for receipt in receipts)
     assert "#2 of unknown fate: the plugin system has stopped" in repr(receipts[1])
-    with pytest.raises(FateUnknown):
+    with pytest.raises(FateUnknown, match="was accepted, and may or may not have been handled") as of_accepted:
+        receipts[0].result()
+    with pytest.raises(FateUnknown, match="may or may not have been accepted") as of_sent:
         receipts[1].wait_accepted(0.0)
+    assert [(each.value.receipt, each.value.accepted) for each in (of_accepted, of_sent)] == [
+        (receipts[0], True),
+        (receipts[1], None),
+    ]
 
 
 def test_who_has_waited_in_vain_is_counted(traffic: Traffic) -> None:

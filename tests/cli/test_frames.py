@@ -134,6 +134,7 @@ def test_programs_are_told_what_became_of_frames(driven: PluginSystem, answer: A
         "frame_type": 0x52,
         "accepted": 3,
         "refused": {},
+        "unknown": 0,
         "outcomes": {"processed": 0, "failed": 3, "dead_lettered": 0},
         "last_outcome": {
             "kind": "failed",

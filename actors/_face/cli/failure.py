@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..config.errors import NyxPluginError, StartupError
-from ..plugins.errors import AlreadyLoaded, ServiceRunning, SystemStopped
+from ..plugins.errors import AlreadyLoaded, PluginNotFailed, ServiceRunning, SystemStopped
 
 EXIT_REFUSED = 1
 EXIT_FAILED = 2
@@ -85,7 +85,7 @@ def _failure_class(error: NyxPluginError) -> type[Failure]:
             return Late
         case SystemStopped() | ServiceRunning() | StartupError() | ConnectionError():
             return Stopped
-        case ValueError() if not isinstance(error, AlreadyLoaded):
+        case ValueError() if not isinstance(error, AlreadyLoaded | PluginNotFailed):
             return Failure
     return Refused
 

@@ -12,7 +12,7 @@ import click
 from ..actors.receipt import Outcome, OutcomeKind, Receipt
 from ..actors.system import PluginSystem
 from ..config.errors import NyxPluginError
-from ..plugins.errors import DispatchTimeout, SystemStopped
+from ..plugins.errors import DispatchTimeout, FateUnknown, SystemStopped
 from ..plugins.wire import PluginHeader
 from .data import cbor_value, readable
 from .failure import EXIT_REFUSED, Failure, exit_code_of, failure_of, one_line
@@ -59,6 +59,8 @@ class Sending:
 
     def __init__(self, system: PluginSystem, frame: Frame, wait: bool, timeout: float | None) -> None:
         self.accepted = 0
+        self.unknown = 0
+        """Those of which nobody can say whether they were accepted."""
         self.refused: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.error: NyxPluginError | None = None
@@ -70,20 +72,35 @@ class Sending:
         self._open: deque[Receipt] = deque()
 
     def run(self, count: int) -> None:
-        """Send the frame ``count`` times; the first refusal for want of time ends it."""
-        while count and not isinstance(self.error, DispatchTimeout):
+        """Send the frame ``count`` times; the first refusal for want of time, or of a system, ends it.
+
+        Raises :class:`SystemStopped` if none was sent.
+        """
+        while count and not isinstance(self.error, DispatchTimeout | SystemStopped):
             chunk = min(count, CHUNK_FRAMES)
-            for result in self._system.dispatch_many([self._item] * chunk, timeout=self._limit):
-                self._take(result)
+            self._send(chunk)
             count -= chunk
             self._settle(MAX_OPEN)
         self._settle(0)
+
+    def _send(self, count: int) -> None:
+        try:
+            results = self._system.dispatch_many([self._item] * count, timeout=self._limit)
+        except SystemStopped as stopped:
+            if not self.accepted and self.error is None:
+                raise
+            results = [stopped] * count
+        for result in results:
+            self._take(result)
 
     def _take(self, result: Receipt | NyxPluginError) -> None:
         if isinstance(result, Receipt):
             self.accepted += 1
             if self._wait:
                 self._open.append(result)
+        elif isinstance(result, FateUnknown):
+            self.unknown += 1
+            self._note(result)
         else:
             self.refused[type(result).__name__] += 1
             self._note(result)
@@ -93,8 +110,6 @@ class Sending:
         while self._open and (self._open[0].done or len(self._open) > most):
             try:
                 self.outcome = self._open.popleft().outcome(self._limit)
-            except SystemStopped:
-                raise
             except NyxPluginError as error:
                 self.outcomes["unknown"] += 1
                 self._note(error)
@@ -145,6 +160,7 @@ def _sent_fields(frame: Frame, sending: Sending, wait: bool) -> dict[str, Any]:
         "frame_type": frame.frame_type,
         "accepted": sending.accepted,
         "refused": dict(sending.refused),
+        "unknown": sending.unknown,
         "outcomes": {str(kind): sending.outcomes[str(kind)] for kind in OutcomeKind} if wait else None,
         "last_outcome": _outcome_fields(sending.outcome),
         "error": error_fields(sending.error),
@@ -161,6 +177,7 @@ def _outcome_fields(outcome: Outcome | None) -> dict[str, Any] | None:
 def _print_sent(frame: Frame, sending: Sending, count: int, wait: bool) -> None:
     if count > 1:
         parts = [(sending.accepted, "accepted"), (sum(sending.refused.values()), "refused")]
+        parts.append((sending.unknown, "of unknown fate"))
         parts += sorted((number, kind) for kind, number in sending.outcomes.items())
         shown = [f"{number:,} {word.replace('_', '-')}" for number, word in parts if number or word == "accepted"]
         click.echo(f"{count:,} frames for plugin {frame.plugin_id}: " + ", ".join(shown))

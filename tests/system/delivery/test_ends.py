@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ import pytest
 from nyx_plugins import (
     Event,
     EventKind,
+    FateUnknown,
     PluginFailed,
     PluginHeader,
     PluginNotLoaded,
     PluginNotRegistered,
     PluginSystem,
+    Receipt,
     SystemStopped,
 )
 
@@ -170,6 +172,31 @@ def test_drain_tells_when_the_system_took_the_outcomes_with_it(make_system: Call
     with pytest.raises(SystemStopped, match="its host process ended"):
         receipt.outcome(LONG_S)
     assert receipt.accepted
+
+
+@pytest.mark.needs_worker(reason="on inline there is no host process")
+def test_many_frames_at_the_end_of_their_system(make_system: Callable[..., PluginSystem]) -> None:
+    """Who sends them when the host process is killed still gets a receipt or an error for each, and each is true."""
+    system = make_system()
+    system.load("builtin:echo", plugin_id=P, capacity=5)
+    system.pause(P)
+
+    def frames() -> Iterator[tuple[int, bytes]]:
+        yield from data_frames(*[b"accepted"] * 5)
+        while system.plugin_stats(P).in_mailbox < 5:
+            pass
+        yield from data_frames(*[b"waits for room"] * 15)
+        os.kill(system.host_pid, signal.SIGKILL)
+
+    entries = system.dispatch_many(frames(), timeout=LONG_S)
+    accepted, others = entries[:5], entries[5:]
+    for entry in accepted:
+        receipt = entry.receipt if isinstance(entry, FateUnknown) else entry
+        assert isinstance(receipt, Receipt)
+        with pytest.raises(FateUnknown) as unknown:
+            receipt.outcome(0)
+        assert unknown.value.receipt is receipt
+    assert [type(entry) for entry in others] == [SystemStopped] * 15
 
 
 def test_a_closed_system_says_so(make_system: Callable[..., PluginSystem]) -> None:

@@ -142,11 +142,12 @@ def test_fate_unknown(make_system: Callable[..., PluginSystem]) -> None:
         receipt.outcome(10.0)
     assert receipt.accepted
     text = (
-        "the plugin system has stopped: its host process ended; a frame for plugin 1002 was on its way, and may or may"
-        ' not have been accepted and handled (with durability = "disk", an accepted one is handled by the next system):'
+        "the plugin system has stopped: its host process ended; a frame for plugin 1002 was accepted, and may or may"
+        ' not have been handled (with durability = "disk", an accepted one is handled by the next system):'
         " send it again only if it may be handled twice"
     )
-    check(caught.value, FateUnknown, text, plugin_id=1002, reason="its host process ended")
+    check(caught.value, FateUnknown, text, plugin_id=1002, reason="its host process ended", accepted=True)
+    assert caught.value.receipt is receipt
 
 
 @provokes(SystemStopped, RuntimeError)
