@@ -98,6 +98,7 @@ class _Member:
     _receiveQueue: list[ReceiveEnvelope]
     _handleOneMessage: Callable[[ReceiveEnvelope], bool]
     _retryPendingChildOperations: Callable[[int, ActorAddress | None], None]
+    _registerChild: Callable[[ActorAddress], None]
     _sCBStats: Any
     _sourceHash: str | None
 
@@ -164,14 +165,15 @@ class _Member:
 
     def _fork(
         self, local: ActorAddress, actor: Any, endpoint: UnixEndpoint, arguments: tuple[Any, ...], name: str
-    ) -> None:
-        """Fork the child; its socket, which its parent makes, goes with it."""
-        self.transport.prepare_fork(endpoint)
+    ) -> ActorAddress:
+        """Fork the child; its socket, which its parent makes, goes with it. Returns its address."""
+        known = self.transport.prepare_fork(endpoint)
         try:
             process = ForkedProcess(start_actor, (endpoint, *arguments), name)
         finally:
             endpoint.leave_to_child()
         self._child_procs.append(multiprocCommon.ChildInfo(local, actor, process, endpoint.addrInst))
+        return known
 
     def childDied(self) -> bool:
         """Thespian's: some child has ended. It does not know what to say of one that had not come up."""
@@ -265,6 +267,7 @@ class UnixManager(_Member, multiprocCommon.MultiProcManager):
         """Thespian's: called as the object is made."""
         super().init_replicator(transport, context)
         self._watch: ThespianWatch | None = None
+        self._forked: set[int | None] = set()
 
     def handleMessages(self, envelope: ReceiveEnvelope) -> Any:
         """Thespian's: hand a message to the actor; it asks of each, at length, whether it is for somebody else."""
@@ -282,6 +285,22 @@ class UnixManager(_Member, multiprocCommon.MultiProcManager):
         while goes_on and self._receiveQueue:
             goes_on = self._handleOneMessage(self._receiveQueue.pop(0))
         return goes_on
+
+    def _fork(
+        self, local: ActorAddress, actor: Any, endpoint: UnixEndpoint, arguments: tuple[Any, ...], name: str
+    ) -> ActorAddress:
+        """Fork a child, which is known from then on: messages to it, or that tell of it, wait for nothing.
+
+        One that waited until another child is up would be overtaken by what is sent after it, and lost if that child
+        died before.
+        """
+        known = super()._fork(local, actor, endpoint, arguments, name)
+        self._addrManager.associateUseableAddress(self.transport.myAddress, endpoint.addrInst, known)
+        self._registerChild(known)
+        self._forked.add(endpoint.addrInst)
+        if getattr(self, "_exiting", False):
+            self._send_intent(TransmitIntent(known, ActorExitRequest(recursive=True)))
+        return known
 
     def _is_at_an_end(self) -> bool:
         """Whether it has just begun, or is about to end: then not everything reaches the actor."""
@@ -307,9 +326,11 @@ class UnixManager(_Member, multiprocCommon.MultiProcManager):
         instance._myRef = self
 
     def _pendingActorReady(self, childInstance: int, actualAddress: ActorAddress, isMyChild: bool = True) -> None:
-        """A child is up; if this actor is about to end, the child has not been told yet."""
-        super()._pendingActorReady(childInstance, actualAddress, isMyChild)
-        if getattr(self, "_exiting", False):
+        """A child is up. One that was forked is known; another has not been told yet if this actor is about to end."""
+        is_known = childInstance in self._forked
+        self._forked.discard(childInstance)
+        super()._pendingActorReady(childInstance, actualAddress, isMyChild and not is_known)
+        if getattr(self, "_exiting", False) and not is_known:
             self._send_intent(TransmitIntent(actualAddress, ActorExitRequest(recursive=True)))
 
     def run(self) -> None:

@@ -173,8 +173,11 @@ class UnixTransport:
             return -1
         return self._offered if is_local else int(capabilities.get(LIFELINE_CAPABILITY, -1))
 
-    def prepare_fork(self, endpoint: UnixEndpoint) -> None:
-        """Make the socket of a process that is about to be forked, and a way for it to say that it is up."""
+    def prepare_fork(self, endpoint: UnixEndpoint) -> ActorAddress:
+        """Make the socket of a process that is about to be forked, and a way for it to say that it is up.
+
+        Returns its address, which takes messages already.
+        """
         assert endpoint.addrInst is not None
         endpoint.name = directory.new_name()
         path = os.path.join(self.directory, endpoint.name)
@@ -184,7 +187,8 @@ class UnixTransport:
         except BaseException:
             os.close(endpoint.birth)
             raise
-        self._loop.unborn[endpoint.addrInst] = address(path)
+        known = self._loop.unborn[endpoint.addrInst] = address(path)
+        return known
 
     def never_up(self, number: int) -> None:
         """The child with this number has ended before it was up: its socket is still to be removed."""

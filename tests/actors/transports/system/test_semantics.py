@@ -18,6 +18,7 @@ import pytest
 from thespian.actors import Actor, ActorSystem, ChildActorExited, DeadEnvelope, PoisonMessage
 
 from nyx_plugins.actors.transports import unix
+from nyx_plugins.actors.transports.unix import members
 
 PATIENCE_S = 20.0
 MIB = 1 << 20
@@ -140,6 +141,40 @@ class Parent(Actor):
                 self.send(self._requester, message.childAddress)
 
 
+class Introducer(Actor):
+    """Tells one child of another that never comes up, and then something else."""
+
+    def receiveMessage(self, message: Any, sender: Any) -> None:  # Thespian's name
+        """Create both; pass on what the one has got."""
+        match message:
+            case "introduce":
+                self._requester = sender
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr(members, "start_actor", lambda *_: os._exit(0))
+                    stillborn = self.createActor(Echo)
+                listener = self.createActor(Listener)
+                self.send(listener, ("of another", stillborn))
+                self.send(listener, ("of nobody", None))
+            case ("heard", heard):
+                self.send(self._requester, heard)
+
+
+class Listener(Actor):
+    """Tells what it has heard, and in which order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._heard: list[str] = []
+
+    def receiveMessage(self, message: Any, sender: Any) -> None:  # Thespian's name
+        """Note what comes."""
+        match message:
+            case (str(about), _):
+                self._heard.append(about)
+                if about == "of nobody":
+                    self.send(sender, ("heard", self._heard))
+
+
 # Sizes.
 
 
@@ -182,6 +217,13 @@ def test_an_actor_gets_its_too_large_message_back(start: Callable[..., ActorSyst
 
 
 # Order and number.
+
+
+def test_a_message_about_a_child_that_is_not_up_keeps_its_place(start: Callable[..., ActorSystem]) -> None:
+    """It comes before what is sent after it, and although that child never does."""
+    system = start()
+    introducer = system.createActor(Introducer)
+    assert system.ask(introducer, "introduce", PATIENCE_S) == ["of another", "of nobody"]
 
 
 def test_every_message_comes_once_and_in_order(
