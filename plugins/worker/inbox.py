@@ -147,7 +147,8 @@ class Inbox:
         if flags & MSG_CTRUNC:
             self._descriptors.append(NO_DESCRIPTOR)
         for message in self._reader.feed(data):
-            if message[0] in _REPLIES:
+            # A kind that is no number is for the worker's own thread to refuse.
+            if message[0].__class__ is int and message[0] in _REPLIES:
                 self._take_reply(message)
             else:
                 self._messages.append(message)

@@ -73,6 +73,12 @@ def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+def test_a_kind_that_is_no_number_is_for_the_workers_own_thread(host: Host) -> None:
+    """It is no reply; whoever takes it refuses it, as any other message that there is not."""
+    host.say([{}, 24], [STOP])
+    assert [host.inbox.next(), host.inbox.next()] == [[{}, 24], [STOP]]
+
+
 def test_messages_come_in_order(host: Host) -> None:
     """What is no reply is for the worker's own thread, in the order in which it came."""
     host.say([BATCH, 0, []], [BATCH, 1, []])
