@@ -13,9 +13,10 @@ import pytest
 
 from nyx_plugins import PluginSystem
 from nyx_plugins.actors import runtime_dir
-from nyx_plugins.actors.processes import reap
+from nyx_plugins.actors.processes import await_ends, descendants, reap, watch_ends
 
 HOUR_S = 3600.0
+PATIENCE_S = 20.0
 
 
 def aged(path: Path) -> Path:
@@ -115,8 +116,11 @@ def test_a_system_removes_what_a_killed_one_left(
 
 def _kill_without_cleaning(system: PluginSystem, monkeypatch: pytest.MonkeyPatch) -> Any:
     """End a system as if the application had been killed together with its host."""
+    below = watch_ends(descendants(system.host_pid))
     with monkeypatch.context() as patch:
         patch.setattr("nyx_plugins.actors.launch.remove", lambda _: None)
         os.kill(system.host_pid, signal.SIGKILL)
         system.close(timeout=0.0)
+    # What ends by itself still writes to the directory, which would be young again.
+    assert await_ends(below, PATIENCE_S) == []
     reap()
