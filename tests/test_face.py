@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -22,9 +24,11 @@ def test_every_public_name_is_there_and_every_error_is_public() -> None:
     values = {name: getattr(nyx_plugins, name) for name in nyx_plugins.__all__}
     from nyx_plugins.plugins import errors
 
-    for name, value in vars(errors).items():
-        if isinstance(value, type) and value.__module__ == errors.__name__:
-            assert values[name] is value
+    for found in pkgutil.iter_modules(errors.__path__):
+        module = importlib.import_module(f"{errors.__name__}.{found.name}")
+        for name, value in vars(module).items():
+            if isinstance(value, type) and value.__module__ == module.__name__:
+                assert values[name] is getattr(errors, name) is value
 
 
 def test_importing_the_face_loads_neither_thespian_nor_actors() -> None:

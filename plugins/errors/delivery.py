@@ -1,0 +1,50 @@
+"""Errors about the delivery of a frame: where it does not arrive, or nobody can say whether it did."""
+
+from __future__ import annotations
+
+from ...config.errors import NyxPluginError, ReceiptError
+
+
+class MailboxFull(NyxPluginError):
+    """The plugin's mailbox has no room: ``depth`` of ``capacity`` (``unit``: frames or bytes) are taken.
+
+    Wait (``dispatch`` does), slow down, or load the plugin with a larger capacity.
+    """
+
+    def __init__(self, plugin_id: int, depth: int, capacity: int, unit: str = "frames") -> None:
+        self.plugin_id = plugin_id
+        self.depth = depth
+        self.capacity = capacity
+        self.unit = unit
+        super().__init__(f"mailbox of plugin {plugin_id} is full: {depth} of {capacity} {unit} taken")
+
+
+class RefusalLost(NyxPluginError, ConnectionError):
+    """The frame was refused, and who had refused it ended before it could say why: dispatch the frame again."""
+
+    def __init__(self, plugin_id: int) -> None:
+        self.plugin_id = plugin_id
+        super().__init__(
+            f"plugin {plugin_id} has not accepted the frame; why is not known any more, because an actor ended before"
+            " it could say so: dispatch the frame again"
+        )
+
+
+class DispatchTimeout(ReceiptError, TimeoutError):
+    """``what`` did not happen within ``timeout`` seconds. ``receipt`` is set when the frame is already on its way."""
+
+    def __init__(self, plugin_id: int | None, what: str, timeout: float) -> None:
+        self.plugin_id = plugin_id
+        self.what = what
+        self.timeout = timeout
+        culprit = "" if plugin_id is None else f"plugin {plugin_id}: "
+        super().__init__(f"{culprit}{what} not within {timeout:g} s")
+
+
+class DeadLetterUnknown(NyxPluginError, LookupError):
+    """The plugin has no dead letter with this number (any more). List them to see which there are."""
+
+    def __init__(self, plugin_id: int, letter_id: int) -> None:
+        self.plugin_id = plugin_id
+        self.letter_id = letter_id
+        super().__init__(f"plugin {plugin_id} has no dead letter {letter_id}: it was redelivered, dropped or displaced")
