@@ -93,7 +93,17 @@ def test_some_are_dropped(letters: PluginSystem, invoke: Invoke, answer: Answer)
     assert "plugin 1002 has no dead letter 2" in result.stderr
     assert invoke("dead-letters", "drop", str(ECHO), "1").stdout == "dropped 1 dead letter of plugin 1002\n"
     assert invoke("dead-letters", "drop", str(ECHO), "--all").stdout == "dropped 1 dead letter of plugin 1002\n"
-    assert invoke("dead-letters", "drop", str(ECHO), "--all").stdout == "dropped 0 dead letters of plugin 1002\n"
+
+
+@pytest.mark.parametrize("command", ["redeliver", "drop"])
+def test_a_plugin_without_any_has_to_be_there(command: str, driven: PluginSystem, invoke: Invoke) -> None:
+    """All of none is nothing where the plugin is registered, and a mistake where it is not."""
+    missing = invoke("dead-letters", command, str(ECHO), "--all")
+    assert (missing.exit_code, missing.stdout) == (1, "")
+    assert missing.stderr.startswith("Error: plugin 1002 is not registered")
+    driven.load("builtin:echo")
+    found = invoke("dead-letters", command, "echo", "--all")
+    assert (found.exit_code, f"0 dead letters of plugin {ECHO}" in found.stdout) == (0, True)
 
 
 @pytest.mark.parametrize("command", ["redeliver", "drop"])

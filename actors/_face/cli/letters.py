@@ -11,7 +11,7 @@ import click
 
 from ..actors.dead_letter_info import DeadLetterContent, DeadLetterInfo
 from ..actors.system import PluginSystem
-from ..plugins.errors import FrameError
+from ..plugins.errors import FrameError, PluginNotRegistered
 from . import tables
 from .data import cbor_value, readable
 from .failure import one_line
@@ -53,6 +53,8 @@ def redeliver_some(
     """Print how many were accepted, and why the others stay."""
     plugin_id = resolve(system, plugin)
     result = system.redeliver(plugin_id, ids, timeout)
+    if not result.accepted and not result.left:
+        _check_registered(system, plugin_id)
     if json_wanted:
         left = [{"letter_id": letter_id, "error": error_fields(error)} for letter_id, error in result.left.items()]
         print_json({"plugin_id": plugin_id, "accepted": list(result.accepted), "left": left})
@@ -69,10 +71,18 @@ def drop_some(system: PluginSystem, plugin: int | str, ids: Sequence[int] | None
     """Print how many were removed."""
     plugin_id = resolve(system, plugin)
     dropped = system.drop_dead_letters(plugin_id, ids)
+    if not dropped:
+        _check_registered(system, plugin_id)
     if json_wanted:
         print_json({"plugin_id": plugin_id, "dropped": dropped})
     else:
         click.echo(f"dropped {_letters(dropped)} of plugin {plugin_id}")
+
+
+def _check_registered(system: PluginSystem, plugin_id: int) -> None:
+    """Raise :class:`PluginNotRegistered` where there is no such plugin: one without dead letters may be misspelt."""
+    if all(info.plugin_id != plugin_id for info in system.plugins()):
+        raise PluginNotRegistered(plugin_id)
 
 
 def _letters(count: int) -> str:
