@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
+from zlib import crc32
 
 import attrs
 import cbor2
@@ -16,6 +17,8 @@ VERSION = 1
 HEAD, ACCEPT, SENT, DONE = range(1, 5)
 
 Operation: TypeAlias = list[Any]
+# Where the key is among the values of a frame.
+_KEY = 5
 FrameName: TypeAlias = tuple[int, int]
 """Session and sequence number."""
 
@@ -62,7 +65,7 @@ class Backlog:
     """Those of them that were handed out: ring, and index in there."""
 
     def take(self, payload: bytes) -> None:
-        """Apply one record."""
+        """Apply one record; raises :class:`ValueError` for one of another version."""
         for kind, *values in cbor2.loads(payload):
             match kind:
                 case 1:
@@ -75,6 +78,8 @@ class Backlog:
                     self._settle(*values)
 
     def _begin(self, version: int, *values: Any) -> None:
+        if version != VERSION:
+            raise ValueError(f"its version is {version}, not {VERSION}")
         found = Holder(*values)
         if self.holder is not None and found.incarnation != self.holder.incarnation:
             # Whoever wrote this has taken over what was before.
@@ -83,8 +88,8 @@ class Backlog:
         self.holder = found
 
     def _accept(self, session: int, frames: Iterable[Sequence[Any]]) -> None:
-        for frame in frames:
-            self.frames[session, frame[0]] = KeptFrame(session, *frame)
+        for values in frames:
+            self.frames[session, values[0]] = KeptFrame(session, *_summed(values))
 
     def _send(self, ring: int, first: int, names: Iterable[Sequence[int]]) -> None:
         for index, (session, seq) in enumerate(names, first):
@@ -95,6 +100,12 @@ class Backlog:
         for seq in seqs:
             self.frames.pop((session, seq), None)
             self.in_hand.pop((session, seq), None)
+
+
+def _summed(values: Sequence[Any]) -> Sequence[Any]:
+    """The same with the check sum of the key, in whose place the first files of this version hold the key itself."""
+    key = values[_KEY]
+    return [*values[:_KEY], crc32(key), *values[_KEY + 1 :]] if isinstance(key, bytes) else values
 
 
 def head(holder: Holder) -> Operation:
@@ -122,9 +133,9 @@ def encoded(operations: Sequence[Operation]) -> bytes:
     return cbor2.dumps(operations)
 
 
-def read(payloads: Iterable[bytes]) -> Backlog:
-    """Return what records come to."""
-    backlog = Backlog()
+def read(payloads: Iterable[bytes], before: Backlog | None = None) -> Backlog:
+    """Return what records come to, after those ``before`` them; raises :class:`ValueError` for another version."""
+    backlog = before or Backlog()
     for payload in payloads:
         backlog.take(payload)
     return backlog

@@ -206,23 +206,30 @@ class DeadLetters:
 
     def _open(self) -> None:
         self._book = LetterBook()
-        payloads: list[bytes] = []
         try:
             if self._path.exists():
-                self._journal, payloads = Journal.open(self._path, durable=self._durable)
+                self._read()
         except JournalCorrupt as corrupt:
             if self._tell is None:
                 raise
             self._tell(
                 f"{corrupt}; it is kept as {set_aside(self._path)}, and its dead letters are not listed any more"
             )
-            self._book.next_id = time.time_ns() // 1_000_000
+            self._book = LetterBook(next_id=time.time_ns() // 1_000_000)
         if self._journal is None:
             self._journal = Journal.create(self._path, self._book.everything(), durable=self._durable)
-        for payload in payloads:
-            self._book.take(payload)
         if self._incarnation and self._book.incarnation != self._incarnation:
             self._take_over()
+
+    def _read(self) -> None:
+        journal, payloads = Journal.open(self._path, durable=self._durable)
+        try:
+            for payload in payloads:
+                self._book.take(payload)
+        except ValueError as fault:
+            journal.close()
+            raise JournalCorrupt(str(self._path), str(fault)) from None
+        self._journal = journal
 
     def _take_over(self) -> None:
         """Another mailbox is in use from now on: what is known of the rings of the last one means nothing."""

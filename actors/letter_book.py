@@ -78,7 +78,7 @@ class LetterBook:
     """By letter, the session and the sequence number of the frame that it is to be delivered with again."""
 
     def take(self, payload: bytes) -> None:
-        """Apply one record."""
+        """Apply one record; raises :class:`ValueError` for one of another version."""
         for operation in cbor2.loads(payload):
             self.apply(operation)
 
@@ -115,7 +115,10 @@ class LetterBook:
         """Those of ``frames`` that no record is about yet."""
         return [frame for frame in frames if frame.index >= self.marks.get(frame.ring, 0)]
 
-    def _begin(self, version: int, next_id: int, lost: int, incarnation: int, marks: dict[int, int]) -> None:
+    def _begin(self, version: int, *values: Any) -> None:
+        if version != VERSION:
+            raise ValueError(f"its version is {version}, not {VERSION}")
+        next_id, lost, incarnation, marks = values
         self.next_id, self.lost = max(self.next_id, next_id), lost
         if incarnation != self.incarnation:
             self.claims.clear()

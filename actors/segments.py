@@ -41,13 +41,16 @@ class Segments:
         self._places: dict[FrameName, int] = {}
 
     def read(self) -> Backlog:
-        """Return what all files come to; raises :class:`JournalCorrupt` where one is damaged."""
-        payloads: list[bytes] = []
-        for number in self._numbers:
-            journal, found = Journal.open(self._path(number))
+        """Return what all files come to; raises :class:`JournalCorrupt` where one is damaged, or of another version."""
+        found = Backlog()
+        for path in map(self._path, self._numbers):
+            journal, payloads = Journal.open(path)
             journal.close()
-            payloads += found
-        return backlog.read(payloads)
+            try:
+                found = backlog.read(payloads, found)
+            except ValueError as fault:
+                raise JournalCorrupt(str(path), str(fault)) from None
+        return found
 
     def set_aside(self) -> list[str]:
         """Keep all files under other names; return these."""

@@ -6,10 +6,12 @@ import random
 from pathlib import Path
 
 import attrs
+import cbor2
 import pytest
 
 from nyx_plugins.actors import backlog, segments
 from nyx_plugins.actors.backlog import Backlog, Holder, KeptFrame, judge
+from nyx_plugins.actors.extras import checked_key
 from nyx_plugins.actors.journal import HEAD_BYTES, Journal
 from nyx_plugins.actors.segments import Segments
 from nyx_plugins.plugins.errors import JournalCorrupt, JournalFailed
@@ -19,7 +21,7 @@ HOLDER = Holder(7, "echo", "boot", 1)
 
 def frame(seq: int, session: int = 11) -> KeptFrame:
     """A frame that is known by its number."""
-    return KeptFrame(session, seq, 0x52, b"header %d" % seq, 3, 99, b"key")
+    return KeptFrame(session, seq, 0x52, b"header %d" % seq, 3, 99, 5)
 
 
 def record(*operations: backlog.Operation) -> bytes:
@@ -52,6 +54,30 @@ def test_who_takes_over_makes_what_was_before_unnecessary() -> None:
     other = attrs.evolve(frame(1), session=2)
     taken = backlog.read([*records, record(backlog.head(HOLDER._replace(incarnation=2)), backlog.accept(2, [other]))])
     assert (list(taken.frames), list(taken.in_hand)) == ([(2, 1)], [])
+
+
+def test_files_of_earlier_programs_are_read(tmp_path: Path) -> None:
+    """The first files hold keys, not check sums: their frames come back with what stands for the key now."""
+    old = frame(1).values()
+    old[5] = b"tkey"
+    folder = tmp_path / "7"
+    folder.mkdir()
+    records = [[[backlog.HEAD, 1, 7, "echo", "boot", 1]], [[backlog.ACCEPT, 11, [old]]]]
+    Journal.create(folder / f"{1:012}.journal", map(cbor2.dumps, records)).close()
+    found = Segments(folder).read()
+    assert found.holder == HOLDER
+    assert list(found.frames.values()) == [attrs.evolve(frame(1), key=checked_key("key"))]
+
+
+def test_a_file_of_another_version_is_not_guessed_at(tmp_path: Path) -> None:
+    """It is said which version it has; whoever reads it sets it aside like one that is damaged."""
+    folder = tmp_path / "7"
+    folder.mkdir()
+    path = folder / f"{1:012}.journal"
+    Journal.create(path, [cbor2.dumps([[backlog.HEAD, 9, "something else"]])]).close()
+    with pytest.raises(JournalCorrupt, match="its version is 9, not 1") as caught:
+        Segments(folder).read()
+    assert caught.value.path == str(path)
 
 
 HANDED_OUT = (

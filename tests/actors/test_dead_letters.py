@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from nyx_plugins.actors import dead_letters as module
 from nyx_plugins.actors.dead_letters import Bounds, DeadLetters
-from nyx_plugins.actors.letter_book import OVERHEAD_BYTES, DeadFrame
-from nyx_plugins.plugins.errors import DeadLetterUnknown, JournalFailed
+from nyx_plugins.actors.journal import Journal
+from nyx_plugins.actors.letter_book import HEAD, LETTER, OVERHEAD_BYTES, DeadFrame, encoded
+from nyx_plugins.plugins.errors import DeadLetterUnknown, JournalCorrupt, JournalFailed
 
 ID, AT = 7, 1000.5
 MANY = Bounds(1000, 1 << 20)
@@ -227,6 +228,28 @@ def test_a_corrupt_file_is_set_aside_and_said(opening: Opening, tmp_path: Path) 
         " letters are not listed any more"
     ]
     assert Path(f"{path}.corrupt").read_bytes() == b"nonsense"
+
+
+def test_a_file_of_another_version_is_set_aside_and_said(opening: Opening, tmp_path: Path) -> None:
+    """It is not guessed at either; who only looks is told, and leaves it where it is."""
+    opening().add(frames(0), "crash", AT, "echo")
+    path = tmp_path / "letters" / f"{ID}.journal"
+    Journal.create(path, [encoded([[HEAD, 9, "something else"]])]).close()
+    with pytest.raises(JournalCorrupt, match="its version is 9, not 1"):
+        opening().listed()
+    told: list[str] = []
+    assert opening(tell=told.append).listed() == []
+    assert len(told) == 1 and f"its version is 9, not 1; it is kept as {path}.corrupt" in told[0]
+
+
+def test_letters_without_keys_are_read(opening: Opening, tmp_path: Path) -> None:
+    """Files of earlier programs do not say what key a frame had: it has none."""
+    opening().add(frames(0), "crash", AT, "echo")
+    path = tmp_path / "letters" / f"{ID}.journal"
+    letter = [LETTER, 1, 0, 0, 0x52, b"header", 1, "crash", AT, "echo"]
+    Journal.create(path, [encoded([[HEAD, 1, 1, 0, 0, {}]]), encoded([letter])]).close()
+    [found] = opening().listed()
+    assert (found.frame.key, found.frame.deliveries, found.reason) == (None, 1, "crash")
 
 
 def test_somebody_else_has_it(opening: Opening, tmp_path: Path) -> None:
