@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,7 @@ from nyx_plugins import (
     AsyncPluginSystem,
     AsyncReceipt,
     DispatchTimeout,
+    FateUnknown,
     FrameError,
     InvalidFrameType,
     MailboxFull,
@@ -263,6 +266,29 @@ def test_dispatch_many_gives_up_together(run: Callable[..., Any], load: Callable
         await system.resume(P)
         await system.drain(LONG_S)
         assert (await system.plugin_stats(P)).accepted == 2
+
+    run(main)
+
+
+@pytest.mark.needs_worker(reason="on inline there is no host process")
+def test_many_frames_at_the_end_of_their_system(run: Callable[..., Any], load: Callable[..., Any]) -> None:
+    """Who sends them when the host process is killed still gets a receipt or an error for each, and each is true."""
+
+    async def main(system: AsyncPluginSystem) -> None:
+        await load(system, capacity=5)
+        await system.pause(P)
+        sending = asyncio.ensure_future(system.dispatch_many(data_frames(*[b"x"] * 20), timeout=LONG_S))
+        while (await system.plugin_stats(P)).in_mailbox < 5:
+            pass
+        os.kill(system.host_pid, signal.SIGKILL)
+        entries = await sending
+        for entry in entries[:5]:
+            receipt = entry.receipt if isinstance(entry, FateUnknown) else entry
+            assert isinstance(receipt, AsyncReceipt)
+            with pytest.raises(FateUnknown) as unknown:
+                await receipt.outcome(0)
+            assert unknown.value.receipt is receipt
+        assert [type(entry) for entry in entries[5:]] == [SystemStopped] * 15
 
     run(main)
 
