@@ -16,6 +16,7 @@ from .summary import notes
 
 # The figures that are printed, where there are any of them: name, heading, by what they are divided.
 _COLUMNS = (
+    ("rate_per_s", "rate", 1.0),
     ("processed_per_s", "frames/s", 1.0),
     ("p50_us", "p50", 1e3),
     ("p99_us", "p99", 1e3),
@@ -26,7 +27,7 @@ _COLUMNS = (
     ("system_cpu_us_per_frame", "CPU", 1.0),
 )
 _LEGEND = (
-    "frames/s: processed; p50 to max: latency in ms; refused: % of those offered; "
+    "rate: frames/s that were to be sent; frames/s: processed; p50 to max: latency in ms; refused: % of those offered; "
     "client: cores that the busiest client used; CPU: us of the whole system for each frame"
 )
 
@@ -43,7 +44,7 @@ def print_result(result: Result, console: Console) -> None:
     """Print the figures, and what was asked of them."""
     if result.rounds:
         names = list(dict.fromkeys(name for each in result.rounds for name in each.metrics))
-        by_variant = any(name.partition(" [")[0] == _COLUMNS[0][0] and " [" in name for name in names)
+        by_variant = any(name.partition(" [")[0] == "processed_per_s" and " [" in name for name in names)
         has_traffic = "p50_us" in names or by_variant
         console.print(_by_variant(result, names) if has_traffic else _all(result, names))
         if has_traffic:
@@ -62,9 +63,10 @@ def print_result(result: Result, console: Console) -> None:
 def _by_variant(result: Result, names: Sequence[str]) -> Table:
     tags = list(dict.fromkeys(name.partition(" [")[1] + name.partition(" [")[2] for name in names))
     columns = [column for column in _COLUMNS if any(name.partition(" [")[0] == column[0] for name in names)]
-    table = Table("variant" if len(tags) > 1 else "scenario", box=SIMPLE_HEAD, show_edge=False)
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    table.add_column("variant" if len(tags) > 1 else "scenario", overflow="fold")
     for _, heading, _ in columns:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for tag in tags:
         cells = [_cell(_median(result, name + tag), divided) for name, _, divided in columns]
         table.add_row(escape(tag.strip(" []") or result.scenario), *cells)

@@ -20,7 +20,7 @@ from nyx_plugins.config.errors import Fault
 
 from . import library
 from .errors import ScenarioError
-from .printing import print_result
+from .printing import full_width_console, print_result
 
 if TYPE_CHECKING:
     from .result import Result
@@ -90,7 +90,7 @@ def run(
     with _stoppable() as stop, display(not no_progress) as shown:
         result = run_all(plan, connect=connect, stop=stop, show=shown)
     write(result, folder / RESULT)
-    print_result(result, Console())
+    print_result(result, full_width_console())
     click.echo(f"result: {folder / RESULT}")
     if not no_report:
         click.echo(f"report: {write_report(result, folder)}")

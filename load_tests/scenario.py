@@ -25,6 +25,7 @@ Mode = Literal["open", "closed", "none"]
 Arrivals = Literal["poisson", "constant"]
 Call = Literal["many", "one", "request"]
 WhenFull = Literal["refuse", "wait"]
+ShareOf = Literal["one plugin", "all plugins"]
 Work = Literal["none", "sleep", "spin"]
 Deed = Literal["stall", "spin", "flood", "kill", "swap", "load", "unload", "pause", "resume", "scale", "reset"]
 
@@ -194,8 +195,10 @@ class Scenario:
     arrivals: Arrivals = field(default="poisson", validator=checks.one_of(*get_args(Arrivals)))
     """``open`` only: whether the time between two frames is random (exponentially distributed) or always the same."""
     rate: Any = field(default=0.0, validator=checks.check(_rate_reason))
-    """``open`` only: frames per second of all clients together; or ``"80%"`` of what one plugin of the first group
-    processes at the most, which is measured before."""
+    """``open`` only: frames per second of all clients together; or ``"80%"`` of what is processed at the most, which is
+    measured before, on the same system, in a closed loop with this ``call``, ``batch`` and ``window``."""
+    share_of: ShareOf = field(default="one plugin", validator=checks.one_of(*get_args(ShareOf)))
+    """Whose maximum that is: of one plugin of the first group, or of all plugins, each of which gets its share."""
     calibrate_s: float = field(default=3.0, validator=checks.positive_seconds)
     """How long that takes."""
     clients: int = field(default=1, validator=checks.whole(1, 256))
@@ -207,7 +210,7 @@ class Scenario:
     """Frames in one call of ``dispatch_many``: always so many with ``closed``, and at most with ``open``, of those that
     are due."""
     window: int = field(default=4096, validator=checks.whole(1, 1_000_000))
-    """``closed`` only: how many frames of each client may be without outcome."""
+    """Of a closed loop, and while a maximum is measured: how many frames of each client may be without outcome."""
     when_full: WhenFull = field(default="refuse", validator=checks.one_of(*get_args(WhenFull)))
     """What is done with frames for which there is no room: they are refused, and counted, or the client waits."""
     frame_bytes: int = field(default=200, validator=checks.whole(8, 16 * checks.MIB))

@@ -49,6 +49,8 @@ class _Traffic:
     def round(self) -> Round:
         scenario = self._scenario
         rate = self._rate() if scenario.mode == "open" else 0.0
+        if rate:
+            self._metrics["rate_per_s"] = Metric(rate, "frames/s", Better.HIGHER)
         began = time.monotonic() + LEAD_S
         phases = [self._phase(number, began, rate) for number in range(scenario.clients)]
         measured = phases[0].measured / NS
@@ -108,13 +110,14 @@ class _Traffic:
         return most * share
 
     def _calibrate(self) -> float:
-        """Return how many frames one plugin processes in a second at the most."""
+        """Return how many frames one plugin, or all together, process in a second at the most."""
         scenario = self._scenario
         warm_up_s = scenario.calibrate_s * CALIBRATION_WARM_UP
-        self._scene.show.phase("measuring what one plugin processes at the most", warm_up_s + scenario.calibrate_s)
+        self._scene.show.phase(f"measuring the maximum of {scenario.share_of}", warm_up_s + scenario.calibrate_s)
         began = time.monotonic() + LEAD_S
-        alone = self._first
-        window = max(1, min(scenario.window, scenario.plugins[alone.group].capacity // scenario.clients))
+        measured = self._receivers[:1] if scenario.share_of == "one plugin" else self._receivers
+        capacity = min(scenario.plugins[place.group].capacity for place in measured)
+        window = max(1, min(scenario.window, capacity // scenario.clients))
         changed = attrs.evolve(
             scenario,
             mode="closed",
@@ -124,6 +127,7 @@ class _Traffic:
             warm_up_s=warm_up_s,
             duration_s=scenario.calibrate_s,
         )
+        alone = measured[0] if len(measured) == 1 else None
         phases = [self._phase(number, began, 0.0, changed, alone) for number in range(scenario.clients)]
         heard = self._clients.run(phases, self._scene.stop)
         if heard.lost:
@@ -132,13 +136,13 @@ class _Traffic:
         span = Window(warm_up_s, tally.until / NS - began)
         landed = figures.landed_within(tally, span, INTERVAL_S)
         if not landed and not self._scene.stop.is_set():
-            raise StartupError("no frame was processed while one plugin's maximum was measured")
+            raise StartupError(f"no frame was processed while the maximum of {scenario.share_of} was measured")
         return max(1.0, landed / span.seconds)
 
     @property
-    def _first(self) -> Place:
-        """The plugin whose maximum is the measure of the others."""
-        return next(place for place in self._stage.places if self._scenario.plugins[place.group].weight)
+    def _receivers(self) -> list[Place]:
+        """The plugins that get frames; the first one's maximum is the measure of the others."""
+        return [place for place in self._stage.places if self._scenario.plugins[place.group].weight]
 
     # Who does what.
 

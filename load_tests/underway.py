@@ -62,9 +62,10 @@ class Underway:
                 times.append(intended)
             else:
                 self._refused(intended, entry)
+        refused = len(entries) - len(receipts)
         if receipts:
             self._under_way(receipts, times, sent)
-        return len(entries) - len(receipts)
+        return refused
 
     def answered(self, sent: int, error: NyxPluginError | None) -> None:
         """Take note of a request that has come to its end."""

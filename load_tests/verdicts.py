@@ -43,7 +43,7 @@ def _is_met(limit: Limit, measured: float) -> bool:
 
 def _limit(limit: Limit, unit: str) -> str:
     sign, value = (">=", limit.at_least) if limit.at_least is not None else ("<=", limit.at_most)
-    if unit == "bytes" and value is not None:
+    if unit in ("bytes", "us") and value is not None:
         return f"{sign} {figure(value, unit)}"
     return f"{sign} {value:,g}{unit}" if unit == "x" else f"{sign} {value:,g} {unit}".rstrip()
 

@@ -97,9 +97,10 @@ def crash(directory: Path) -> dict[str, float]:
 
 
 def spin(directory: Path) -> dict[str, float]:
-    """The harness' scenario of noisy neighbours: what one that spins adds to the others' p99."""
+    """The harness' scenario of noisy neighbours: what one that spins adds to the others' p99, and at which rate."""
     metrics = scenario("noisy_neighbour")
-    return {"spin_added": (metrics["p99_us [spins]"] - metrics["p99_us [quiet]"]) / 1000}
+    added_us = metrics["p99_us [spins]"] - metrics["p99_us [quiet]"]
+    return {"spin_added": added_us / 1000, "spin_rate": metrics["rate_per_s [spins]"]}
 
 
 def flood(directory: Path) -> dict[str, float]:

@@ -19,7 +19,7 @@ def cells(row: Row) -> tuple[str, ...]:
     """Return the texts of one row."""
     target = row.target
     stretch = "" if target.stretch is None else target.text(target.stretch)
-    measured = "-" if row.value is None else target.value_text(row.value)
+    measured = "-" if row.value is None else target.value_text(row.value, row.load)
     ratio = "" if row.ratio is None else f"{row.ratio:.2f}x"
     return target.what, target.text(target.limit), stretch, measured, ratio, verdict_text(row)
 

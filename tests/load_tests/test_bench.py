@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import attrs
 import pytest
 from click.testing import CliRunner
 
@@ -39,6 +40,7 @@ FIGURES = {
     "total_100": 70_000.0,
     "total_1": 100_000.0,
     "spin_added": 10.0,
+    "spin_rate": 1200.0,
     "crash": 150.0,
 }
 
@@ -84,7 +86,7 @@ def test_every_figure_of_a_target_is_measured() -> None:
     """By a peer that takes part, or by a part."""
     of_peers = {f"{peer} {key}" for peer in COMPARED for key in QUANTITIES}
     measured = of_peers.union(*(part.figures for part in PARTS_TO_DO))
-    assert {name for target in TARGETS for name in (target.figure, target.over) if name} <= measured
+    assert {name for target in TARGETS for name in (target.figure, target.over, target.load) if name} <= measured
     assert all(callable(getattr(parts, part.function)) for part in PARTS_TO_DO)
 
 
@@ -96,6 +98,8 @@ def test_rows_are_read_by_people() -> None:
     assert table.cells(judge(AT_MOST, {"ours time": 1.0}, {})) == (
         "time", "<= 10 ms", "<= 2 ms", "1 ms", "", "met, stretch too",
     )  # fmt: skip
+    loaded = attrs.evolve(AT_MOST, load="rate")
+    assert table.cells(judge(loaded, {"ours time": 1.0, "rate": 1234.5}, {}))[3] == "1 ms at 1,234 frames/s"
     assert table.cells(judge(AT_MOST, {}, {"ours": "it hung"}))[3:] == ("-", "", "not met: it hung")
 
 

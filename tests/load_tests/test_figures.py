@@ -118,10 +118,10 @@ def test_what_happened_between_two_looks_is_divided() -> None:
 @pytest.mark.parametrize(
     ("limit", "text", "measured", "met"),
     [
-        (Limit("a", at_least=20), ">= 20 us", 20, True),
-        (Limit("a", at_most=19), "<= 19 us", 20, False),
+        (Limit("a", at_least=20), ">= 20 \N{MICRO SIGN}s", 20, True),
+        (Limit("a", at_most=19), "<= 19 \N{MICRO SIGN}s", 20, False),
         (Limit("a", at_least=0.5, over="b"), ">= 0.5x", 0.5, True),
-        (Limit("a", at_most=-21, minus="b"), "<= -21 us", -20, False),
+        (Limit("a", at_most=-21, minus="b"), "<= -21 \N{MICRO SIGN}s", -20, False),
     ],
 )
 def test_limits_are_judged_by_the_median(limit: Limit, text: str, measured: float, met: bool) -> None:
