@@ -13,7 +13,7 @@ import attrs
 
 from . import messages as m
 from ._thespian import Address
-from .results import Result
+from .results import NoReplies, Outcomes, Result
 
 ANSWERS = "answers"
 WINDOW = 64
@@ -22,7 +22,6 @@ CONFIRMED_TOGETHER = 16
 MESSAGE_OUTCOMES = 1024
 
 Ranges = tuple[tuple[int, int], ...]
-Outcomes = list[tuple[int, Result]]
 
 
 @attrs.define(eq=False)
@@ -31,11 +30,34 @@ class _Line:
 
     address: Address
     ranges: list[tuple[int, int]] = attrs.field(factory=list)
-    outcomes: Outcomes = attrs.field(factory=list)
+    outcomes: list[tuple[int, Result]] = attrs.field(factory=list)
+    silent: NoReplies | None = None
+    """Frames that have outcomes before all of these, none of which has a reply."""
     sent: int = 0
     under_way: int = 0
     to_confirm: int = 0
     """How many of its messages ask for a confirmation that has not come."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits."""
+        return not (self.ranges or self.silent or self.outcomes)
+
+    def add(self, outcomes: Outcomes) -> None:
+        """Put outcomes behind those that wait."""
+        joined = joined_silence(self.silent, outcomes) if not self.outcomes else None
+        if joined is None:
+            self.outcomes += outcomes
+        else:
+            self.silent = joined
+
+    def next_outcomes(self) -> Outcomes:
+        """Take as many as go with one message."""
+        if self.silent is not None:
+            taken, self.silent = self.silent, None
+            return taken
+        some, self.outcomes = self.outcomes[:MESSAGE_OUTCOMES], self.outcomes[MESSAGE_OUTCOMES:]
+        return tuple(some)
 
 
 class Answers:
@@ -82,7 +104,7 @@ class Answers:
         """These frames have their outcomes."""
         line = self._lines.get(session)
         if outcomes and line is not None:
-            line.outcomes += outcomes
+            line.add(outcomes)
             self._flush(line, WINDOW)
 
     def acknowledge(self, session: int) -> None:
@@ -107,11 +129,10 @@ class Answers:
         return [session for session, line in self._lines.items() if line.to_confirm]
 
     def _flush(self, line: _Line, window: int | None) -> None:
-        while (line.ranges or line.outcomes) and (window is None or line.under_way < window):
+        while not line.is_empty and (window is None or line.under_way < window):
             ranges, line.ranges = tuple(line.ranges), []
-            outcomes, line.outcomes = line.outcomes[:MESSAGE_OUTCOMES], line.outcomes[MESSAGE_OUTCOMES:]
-            if outcomes:
-                self._post(line, m.Settled, tuple(outcomes), ranges)
+            if outcomes := line.next_outcomes():
+                self._post(line, m.Settled, outcomes, ranges)
             else:
                 self._post(line, m.Accepted, ranges)
 
@@ -121,6 +142,15 @@ class Answers:
         confirm_to = None if line.sent % CONFIRMED_TOGETHER else self._source
         line.to_confirm += confirm_to is not None
         self._send(line.address, kind(self._plugin_id, what[0], confirm_to, *what[1:]))
+
+
+def joined_silence(before: NoReplies | None, outcomes: Outcomes) -> NoReplies | None:
+    """Put outcomes behind others without replies, if they have none either and follow in number; else ``None``."""
+    if not isinstance(outcomes, NoReplies):
+        return None
+    if before is None:
+        return outcomes
+    return NoReplies(before.seqs.start, outcomes.seqs.stop) if outcomes.seqs.start == before.seqs.stop else None
 
 
 def ranges_of(seqs: Sequence[int]) -> Ranges:

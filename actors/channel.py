@@ -11,7 +11,7 @@ from .credit import Lease
 from .frames import Frames, NewFrame
 from .messages import Batch, Extra, Route
 from .receipt import Receipt
-from .results import Result
+from .results import Outcomes
 from .runs import Run
 from .waiting import WaitingLine
 
@@ -210,7 +210,7 @@ class Channel:
             count += len(known)
         return count
 
-    def settle(self, outcomes: Iterable[tuple[int, Result]]) -> tuple[list[Receipt], int]:
+    def settle(self, outcomes: Outcomes) -> tuple[list[Receipt], int]:
         """Record outcomes; returns the receipts of those that were not known yet, and the credit to give back."""
         settled: list[Receipt] = []
         pop, pop_unaccepted = self._receipts.pop, self._unaccepted.pop

@@ -29,6 +29,8 @@ from .trees import remove
 # What the host may know of the application's environment: enough to find Python and the temporary directory.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", "VIRTUAL_ENV")
 INHERITED_PREFIX = "PYTHON"
+# Of glibc's malloc: what it gives back to the kernel after each list of frames, the next list faults in again.
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(8 << 20)}
 # How long a host may take to end, besides what its actors are given, in seconds.
 PATIENCE_S = 5.0
 # How long the actors may take to notice that their host was killed, and to end, in seconds.
@@ -225,4 +227,5 @@ def _is_open(fd: int) -> bool:
 
 def _environment(settings: Settings) -> dict[str, str]:
     allowed = {*INHERITED, *settings.ceiling.environment}
-    return {k: v for k, v in os.environ.items() if k in allowed or k.startswith(INHERITED_PREFIX)}
+    inherited = {k: v for k, v in os.environ.items() if k in allowed or k.startswith(INHERITED_PREFIX)}
+    return MALLOC | inherited

@@ -71,6 +71,8 @@ def _page(contents: Iterable[DeadLetterContent]) -> list[DeadLetterContent]:
 def dead_frames(box: Mailbox, ring: int, results: Sequence[Result]) -> list[tuple[str, list[DeadFrame]]]:
     """What is to be kept of the oldest frames of a mailbox, if they get these results: by reason, in order."""
     found: list[tuple[str, list[DeadFrame]]] = []
+    if results.count(None) == len(results):
+        return found
     for place, result in enumerate(results):
         if isinstance(result, DeadLetter):
             if not found or found[-1][0] != result.reason:

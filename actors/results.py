@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias, overload
 
 import attrs
 
@@ -42,8 +42,57 @@ KINDS: dict[type, int] = {
 }
 
 
+class NoReplies(Sequence[tuple[int, None]]):
+    """Outcomes of frames with sequence numbers in a row, all processed and without a reply: as pairs of both."""
+
+    __slots__ = ("seqs",)
+
+    def __init__(self, first: int, stop: int) -> None:
+        self.seqs = range(first, stop)
+
+    def __reduce__(self) -> tuple[type[NoReplies], tuple[int, int]]:
+        return NoReplies, (self.seqs.start, self.seqs.stop)
+
+    def __repr__(self) -> str:
+        return f"NoReplies({self.seqs.start}, {self.seqs.stop})"
+
+    def __len__(self) -> int:
+        return len(self.seqs)
+
+    def __iter__(self) -> Iterator[tuple[int, None]]:
+        return ((seq, None) for seq in self.seqs)
+
+    @overload
+    def __getitem__(self, place: int) -> tuple[int, None]: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[tuple[int, None]]: ...
+    def __getitem__(self, place: int | slice) -> tuple[int, None] | Sequence[tuple[int, None]]:
+        return list(self)[place] if isinstance(place, slice) else (self.seqs[place], None)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, (NoReplies, tuple, list)):
+            return NotImplemented
+        return list(self) == list(other)
+
+    def __hash__(self) -> int:
+        return hash(self.seqs)
+
+
+Outcomes: TypeAlias = Sequence[tuple[int, Result]]
+"""The outcomes of frames of one session, each with its sequence number."""
+
+
+def outcomes_of(seqs: Sequence[int], results: Sequence[Result]) -> Outcomes:
+    """Put sequence numbers, which ascend, and results together."""
+    if results and results.count(None) == len(results) and seqs[-1] - seqs[0] == len(seqs) - 1:
+        return NoReplies(seqs[0], seqs[-1] + 1)
+    return list(zip(seqs, results, strict=True))
+
+
 def kinds_of(results: Sequence[Result]) -> bytes:
     """The kind of each result; TypeError if one is no `Result`."""
+    if results.count(None) == len(results):
+        return bytes((NONE,)) * len(results)
     try:
         return bytes([KINDS[type(result)] for result in results])
     except KeyError as unknown:
@@ -52,13 +101,15 @@ def kinds_of(results: Sequence[Result]) -> bytes:
 
 def encode_results(kinds: bytes, results: Sequence[Result]) -> list[bytes]:
     """What is to be stored of results of these kinds."""
+    if not kinds.strip(_NOTHING):
+        return [b""] * len(results)
     if kinds.strip(_PLAIN):
         return list(map(encode_result, results))
     return [result or b"" for result in results]  # type: ignore[misc]  # what is not None is bytes, as the kinds say
 
 
 # Kinds of results that are bytes, or nothing.
-_PLAIN = bytes((NONE, REPLY))
+_PLAIN, _NOTHING = bytes((NONE, REPLY)), bytes((NONE,))
 
 
 def encode_result(result: Result) -> bytes:

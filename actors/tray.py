@@ -12,7 +12,7 @@ from .latency import LatencyMeter
 from .mailbox import NO_EXTRAS, NOTHING_HELD, Held, Mailbox, NewFrame
 from .messages.values import Extra
 from .pace import Pace
-from .results import DeadLetter, ReplyLost, Result
+from .results import DeadLetter, Outcomes, ReplyLost, Result, outcomes_of
 
 # Frames and bytes of one batch for the worker; while one is under way the next is already in its socket.
 BATCH_FRAMES = 1024
@@ -21,8 +21,8 @@ BATCHES_UNDER_WAY = 2
 # Set in the ring indices that a worker is told, where a lane has two trays: it tells of which one they are.
 FLAG = 1 << 63
 
-Settled: TypeAlias = dict[int, list[tuple[int, Result]]]
-"""Outcomes by session, each with its sequence number."""
+Settled: TypeAlias = dict[int, Outcomes]
+"""Outcomes by session."""
 
 
 class HandOut(NamedTuple):
@@ -169,8 +169,8 @@ class Tray:
 
 def _by_session(sessions: Sequence[int], seqs: Sequence[int], results: Sequence[Result]) -> Settled:
     if sessions and sessions.count(sessions[0]) == len(sessions):
-        return {sessions[0]: list(zip(seqs, results, strict=True))}
-    settled: Settled = defaultdict(list)
+        return {sessions[0]: outcomes_of(seqs, results)}
+    settled: dict[int, list[tuple[int, Result]]] = defaultdict(list)
     for session, seq, result in zip(sessions, seqs, results, strict=True):
         settled[session].append((seq, result))
-    return settled
+    return dict(settled)

@@ -9,7 +9,7 @@ import attrs
 
 from ...plugins.worker.jail.level import Enforcement
 from .._thespian import Address
-from ..results import Result
+from ..results import Outcomes
 from ..word_book import Words
 from .pickling import by_position
 from .values import Introduce, Route
@@ -93,7 +93,7 @@ class Settled:
     """Plugin actor to session: outcomes, each (sequence number, result)."""
 
     plugin_id: int
-    outcomes: tuple[tuple[int, Result], ...]
+    outcomes: Outcomes
     confirm_to: Address = None
     """As with :class:`Accepted`."""
     accepted: tuple[tuple[int, int], ...] = ()

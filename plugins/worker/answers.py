@@ -141,6 +141,11 @@ def check_from_worker(message: list[Any], *, max_reply_bytes: int, max_results: 
             _check_results(results, max_reply_bytes)
             _check_range(spent_us, _MAX_INDEX, "time")
             return Done(first_index, results, spent_us)
+        case [protocol.DONE, first_index, int() as count, spent_us]:
+            _check_range(first_index, _MAX_INDEX, "index")
+            _check_range(count, max_results, "number of results")
+            _check_range(spent_us, _MAX_INDEX, "time")
+            return Done(first_index, [None] * count, spent_us)
         case [protocol.EMIT, list() as frames]:
             _check_count(frames, protocol.MAX_ITEMS, "emitted frames")
             return Emit(tuple(_emitted(frame, max_reply_bytes) for frame in frames))

@@ -79,9 +79,11 @@ class Outbox:
             pieces.append(encode([EMIT, self._emits]))
             self._emits = []
         if self._results:
-            pieces.append(encode([DONE, self._first_index, self._results, int((now - self._since) * 1e6)]))
+            count = len(self._results)
+            results = count if self._results.count(None) == count else self._results
+            pieces.append(encode([DONE, self._first_index, results, int((now - self._since) * 1e6)]))
             self._since = now
-            self._first_index += len(self._results)
+            self._first_index += count
             self._results = []
         self._held_bytes = 0
         if pieces:

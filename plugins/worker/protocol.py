@@ -16,7 +16,8 @@ UNDELIVERED    ``[9, request_id, error_class, text, {attribute: value}]``
 READY          ``[11]``
 START_FAILED   ``[12, error_type, text]``: the worker ends
 DONE           ``[13, first_index, [result, ...], spent_us]``: a result is null, reply bytes, or ``[error_type,
-               text]``; ``spent_us`` is how long they took, in microseconds
+               text]``; where all are null, their number stands for them; ``spent_us`` is how long they took, in
+               microseconds
 EMIT           ``[14, [[frame_type, flags, data], ...]]``
 LOG            ``[15, [[level, text], ...]]``
 STOPPED        ``[16, text | null]``: ``on_unload`` has run, and raised ``text``; the worker ends

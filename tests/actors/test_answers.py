@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from nyx_plugins.actors import messages as m
 from nyx_plugins.actors.answers import CONFIRMED_TOGETHER, MESSAGE_OUTCOMES, WINDOW, Answers, ranges_of
+from nyx_plugins.actors.results import NoReplies, outcomes_of
 
 
 class Session:
@@ -55,7 +57,8 @@ def test_every_answer_goes_out_once_and_in_order(steps: list[tuple[int, bool, bo
         sent += seqs
         session.answers.accepted(1, seqs)
         if settle:
-            session.answers.settled(1, [(seq, None) for seq in seqs])
+            # With and without replies.
+            session.answers.settled(1, outcomes_of(seqs, [b"reply" if count == 2 else None] * count))
         while confirm and confirmed < session.owed:
             confirmed += 1
             session.answers.acknowledge(1)
@@ -78,6 +81,22 @@ def test_what_waited_travels_together() -> None:
     session.answers.acknowledge(1)
     assert [len(message.outcomes) for message in session.taken[WINDOW:]] == [MESSAGE_OUTCOMES, 1]
     assert session.settled == list(range(1, count + 1))
+
+
+def test_outcomes_without_replies_travel_as_one_run() -> None:
+    """As long as their numbers follow each other, and nothing with a reply is before them."""
+    session = Session()
+    for seq in range(1, WINDOW + 1):
+        session.answers.settled(1, [(seq, b"reply")])
+    for first, reply in ((1, None), (3, None), (6, None), (8, b"reply"), (10, None)):
+        seqs = range(WINDOW + first, WINDOW + first + 2)
+        session.answers.settled(1, outcomes_of(seqs, [reply] * 2))
+    session.answers.acknowledge(1)
+    told = [message.outcomes for message in session.taken[WINDOW:] if isinstance(message, m.Settled)]
+    assert isinstance(told[0], NoReplies)
+    assert told[0] == [(WINDOW + number, None) for number in (1, 2, 3, 4)]
+    assert [seq - WINDOW for seq, _ in told[1]] == [6, 7, 8, 9, 10, 11]
+    assert pickle.loads(pickle.dumps(told[0])) == told[0]
 
 
 def test_the_end_does_not_wait_for_confirmation() -> None:

@@ -84,6 +84,7 @@ class Writer:
             lambda: [protocol.READY],
             lambda: [protocol.START_FAILED, text(), text()],
             lambda: [protocol.DONE, number(), self._several(self._result), number()],
+            lambda: [protocol.DONE, number(), self._random.choice([0, 1, 7, number()]), number()],
             lambda: [protocol.EMIT, self._several(lambda: [number(), number(), self.octets()])],
             lambda: [protocol.LOG, self._several(lambda: [number(), text()])],
             lambda: [protocol.STOPPED, self._random.choice([None, text()])],

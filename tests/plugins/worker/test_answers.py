@@ -50,6 +50,7 @@ def check(message: list[Any]) -> Answer:
         ([12, "ValueError", "no"], StartFailed("ValueError", "no")),
         ([13, 2**64 - 1, [], 0], Done(2**64 - 1, [], 0)),
         ([13, 5, [None, b"x" * 10, ["KeyError", "k"]], 7], Done(5, [None, b"x" * 10, ["KeyError", "k"]], 7)),
+        ([13, 5, 3, 7], Done(5, [None, None, None], 7)),
         ([14, [[0x52, 255, b"x"]]], Emit((Emitted(0x52, 255, b"x"),))),
         ([15, [[20, "hello"], [40, ""]]], Log((LogLine(20, "hello"), LogLine(40, "")))),
         ([16, None], Stopped(None)),
@@ -76,6 +77,9 @@ def test_good_answers_get_a_type(message: list[Any], answer: Answer) -> None:
     [
         ([99], "begins with 99"),
         ([19], "1 items that begins with 19"),
+        ([13, 5, 4, 7], "number of results 4 is not in 0 to 3"),
+        ([13, 5, -1, 7], "number of results -1 is not in 0 to 3"),
+        ([13, 5, True, 7], "number of results is bool"),
         ([19, "text"], "piece of state is str"),
         ([19, b""], "piece of state of 0 bytes"),
         ([19, b"x" * 262_145], "piece of state of 262,145 bytes: it must have 1 to 262,144"),
