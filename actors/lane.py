@@ -262,9 +262,9 @@ class Lane(Listener):
             self.worker_misbehaved(f"results for frames {message.first_index}.., which were not due")
             self.end_worker(Death(Cause.PROTOCOL, "answered frames that it was not given"))
             return
-        results: list[Result] = message.results
-        if results.count(None) < len(results):
-            results = [Failed(*item) if isinstance(item, (list, tuple)) else item for item in results]
+        results: list[Result] = [None] * len(message.results)
+        if message.results.count(None) < len(results):
+            results = [Failed(*item) if isinstance(item, (list, tuple)) else item for item in message.results]
         self._finish(tray, results, message.spent_us / 1e6)
         self._home.foreman.lane_went_on()
         self.pump()
