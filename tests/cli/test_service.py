@@ -176,7 +176,7 @@ def test_stop_from_another_terminal_reports_the_end(
     assert stopped.stdout == (
         f"Process {served.process.pid} has stopped; plugins unloaded: 1002; killed: nothing; left: nothing.\n"
     )
-    assert served.process.wait(10.0) == 0
+    assert served.process.wait(30.0) == 0
     assert shell("stop", code=3).stderr.startswith("Error: no service is running in ")
 
 
@@ -229,7 +229,7 @@ def test_a_killed_service_makes_room_for_the_next(
     first = serve("--config", echo_config)
     first.wait_for("READY")
     first.process.kill()
-    first.process.wait(10.0)
+    first.process.wait(30.0)
     assert shell("status", code=3).stderr.startswith("Error: no service is running in ")
     second = serve("--config", echo_config)
     second.wait_for("READY")

@@ -145,7 +145,7 @@ def test_a_plugin_that_has_failed_is_brought_back(
     folder = write("1.0", source=failing)
     (folder / "plugin.toml").write_text((folder / "plugin.toml").read_text() + '[restart]\npolicy = "temporary"\n')
     driven.load(folder)
-    driven.dispatch(0x52, PluginHeader(7, 0, b"")).outcome(10.0)
+    driven.dispatch(0x52, PluginHeader(7, 0, b"")).outcome(30.0)
     assert driven.plugin_info(7).state == "failed"
     now = iter(range(1000))
     monkeypatch.setattr(swapping, "Watch", lambda bundle: Watch(bundle, clock=lambda: float(next(now))))

@@ -30,7 +30,7 @@ from nyx_plugins.load_tests.result import (
 )
 
 MIB = 1024 * 1024
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 PERCENTILES = ("50", "90", "99", "99.9", "99.99")
 MACHINE = Machine("Example CPU 3.0 GHz", 2, 8 * 1024 * MIB, "6.1.0", "CPython 3.11.7", 0.31)
 

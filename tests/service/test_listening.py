@@ -88,7 +88,7 @@ def test_a_place_has_its_url(address: str) -> None:
         place = place_of(listener, address)
         assert place.url.endswith(f":{listener.getsockname()[1]}") and place.port != 0
         host = place.url.removeprefix("http://").rpartition(":")[0].strip("[]")
-        socket.create_connection((host, place.port), timeout=10).close()
+        socket.create_connection((host, place.port), timeout=30).close()
 
 
 def test_an_ipv6_url_has_brackets() -> None:

@@ -17,7 +17,7 @@ def systemd(tmp_path: Path) -> Iterator[socket.socket]:
     """Return the socket on which systemd listens."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))
-        listener.settimeout(5.0)
+        listener.settimeout(30.0)
         yield listener
 
 
@@ -40,7 +40,7 @@ def test_abstract_names_are_understood() -> None:
     """A name that begins with "@" is one in the abstract namespace."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(f"\0nyx-plugins-test-{os.getpid()}")
-        listener.settimeout(5.0)
+        listener.settimeout(30.0)
         Notifier({"NOTIFY_SOCKET": f"@nyx-plugins-test-{os.getpid()}"}).alive()
         assert listener.recv(99) == b"WATCHDOG=1"
 

@@ -76,7 +76,7 @@ def workers_of(plugin_actor: int) -> list[int]:
 
 def _nursery_of(supervisor: int) -> int:
     """Find it; one that has been exec'ed a moment ago has no arguments yet."""
-    deadline = time.monotonic() + 10.0
+    deadline = time.monotonic() + 30.0
     while time.monotonic() < deadline:
         if found := [pid for pid in children(supervisor) if _is_nursery(pid)]:
             return found[0]
@@ -153,7 +153,7 @@ class PluginLog(logging.Handler):
         """Keep a line."""
         self._lines.put(f"[plugin {getattr(record, 'plugin_id', None)}] {record.getMessage()}")
 
-    def wait_for(self, text: str, timeout: float = 10.0) -> list[str]:
+    def wait_for(self, text: str, timeout: float = 30.0) -> list[str]:
         """Return the lines up to the first that holds ``text``."""
         deadline = time.monotonic() + timeout
         lines: list[str] = []
@@ -220,7 +220,7 @@ def wait_event() -> Callable[..., list[object]]:
     It returns the plugin's events, without those of a load that was before the first of interest.
     """
 
-    def wait(subscription: Subscription, kind: str, plugin_id: int, timeout: float = 10.0) -> list[object]:
+    def wait(subscription: Subscription, kind: str, plugin_id: int, timeout: float = 30.0) -> list[object]:
         deadline = time.monotonic() + timeout
         seen: list[object] = []
         while (notice := subscription.get(max(0.0, deadline - time.monotonic()))) is not None:

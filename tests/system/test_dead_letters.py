@@ -34,8 +34,8 @@ def frame(text: bytes) -> tuple[int, bytes]:
 
 def send(system: PluginSystem, *texts: bytes) -> list[Any]:
     """Send data frames and wait for their outcomes."""
-    receipts: list[Any] = system.dispatch_many(list(map(frame, texts)), timeout=10.0)
-    return [receipt.outcome(10.0) for receipt in receipts]
+    receipts: list[Any] = system.dispatch_many(list(map(frame, texts)), timeout=30.0)
+    return [receipt.outcome(30.0) for receipt in receipts]
 
 
 @pytest.fixture
@@ -71,12 +71,12 @@ def test_redelivery(make_system: Callable[..., PluginSystem], fault: Callable[..
     send(system, b"crash", b"crash", b"crash")
     with pytest.raises(DeadLetterUnknown, match="plugin 1 has no dead letter 9"):
         system.redeliver(ID, [2, 9])
-    result = system.redeliver(ID, [2], timeout=10.0)
+    result = system.redeliver(ID, [2], timeout=30.0)
     assert (result.accepted, result.left) == ((2,), {})
-    system.drain(10.0)
+    system.drain(30.0)
     assert [info.letter_id for info in system.dead_letters(ID)] == [1, 3, 4]
-    assert system.redeliver(ID, timeout=10.0).accepted == (1, 3, 4)
-    system.drain(10.0)
+    assert system.redeliver(ID, timeout=30.0).accepted == (1, 3, 4)
+    system.drain(30.0)
     assert [info.letter_id for info in system.dead_letters(ID, after=5)] == [6, 7]
     stats = system.plugin_stats(ID)
     assert (stats.accepted, stats.dead_lettered, stats.in_mailbox) == (7, 7, 0)
@@ -123,8 +123,8 @@ def test_those_of_a_plugin_that_is_not_loaded(
     assert system.dead_letter(ID, 3).data == b"crash"
     system.load(bundle, capacity=100)
     assert system.plugin_stats(ID).dead_letters == 2
-    assert system.redeliver(ID, timeout=10.0).accepted == (1, 3)
-    system.drain(10.0)
+    assert system.redeliver(ID, timeout=30.0).accepted == (1, 3)
+    system.drain(30.0)
     assert [info.letter_id for info in system.dead_letters(ID)] == [4, 5]
     assert system.drop_dead_letters(ID) == 2
     assert system.drop_dead_letters(ID) == 0
@@ -150,11 +150,11 @@ def test_everything_that_is_given_up_is_kept(
     system = make_system(Settings(supervision=SUPERVISION))
     system.load(fault("crashing_plugin", "[restart]\nmax_restarts = 0\n"), capacity=1000)
     system.pause(ID)
-    receipts = system.dispatch_many([frame(b"crash"), *[frame(b"x")] * 600], timeout=10.0)
+    receipts = system.dispatch_many([frame(b"crash"), *[frame(b"x")] * 600], timeout=30.0)
     with system.subscribe() as events:
         system.resume(ID)
         wait_event(events, "failed", ID)
-    assert {receipt.outcome(10.0).kind for receipt in receipts} == {"dead_lettered"}
+    assert {receipt.outcome(30.0).kind for receipt in receipts} == {"dead_lettered"}
     letters = system.dead_letters(ID, limit=1000)
     assert [info.cause for info in letters] == ["crash", *["failed plugin"] * 600]
 
@@ -172,7 +172,7 @@ def test_the_plugin_actor_is_killed(
         wait_event(events, "restarted", ID)
     send(system, b"crash")
     assert [info.letter_id for info in system.dead_letters(ID)] == [1, 2]
-    assert system.redeliver(ID, [1], timeout=10.0).accepted == (1,)
+    assert system.redeliver(ID, [1], timeout=30.0).accepted == (1,)
 
 
 @needs_worker

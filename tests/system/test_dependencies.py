@@ -125,7 +125,7 @@ def test_what_was_given_up_meets_no_requirement(
 ) -> None:
     """A plugin that is loaded and has failed is not there for those that are loaded now."""
     system.load(fault("crashing_plugin", '[restart]\npolicy = "temporary"\n'))
-    system.dispatch(0x52, PluginHeader(1, 0, b"crash")).outcome(timeout=10.0)
+    system.dispatch(0x52, PluginHeader(1, 0, b"crash")).outcome(timeout=30.0)
     [error] = system.load_many([bundle("b", 2, requires="crashing_plugin")])
     assert isinstance(error, DependencyMissing)
     assert error.missing == ("crashing_plugin >=1 (loaded: 1.0.0, but failed)",)

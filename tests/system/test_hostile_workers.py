@@ -24,12 +24,12 @@ def data(plugin_id: int, *texts: bytes) -> list[tuple[int, bytes]]:
 
 def send(system: PluginSystem, plugin_id: int, *texts: bytes) -> list[Any]:
     """Send data frames; returns their receipts."""
-    return system.dispatch_many(data(plugin_id, *texts), timeout=10.0)
+    return system.dispatch_many(data(plugin_id, *texts), timeout=30.0)
 
 
 def outcomes(receipts: list[Any]) -> list[tuple[str, bytes | None]]:
     """Wait for the outcomes; a kind and a reply for each."""
-    return [(str(outcome.kind), outcome.reply) for outcome in (receipt.outcome(15.0) for receipt in receipts)]
+    return [(str(outcome.kind), outcome.reply) for outcome in (receipt.outcome(30.0) for receipt in receipts)]
 
 
 def processed(*texts: bytes) -> list[tuple[str, bytes | None]]:
@@ -70,7 +70,7 @@ def test_garbage_on_its_socket_ends_the_worker_and_is_a_violation(
         seen = wait_event(events, "restarted", plugin_id)
         if not any(event.kind == "violation" for event in seen):
             wait_event(events, "violation", plugin_id)
-    first, second = [receipt.outcome(10.0) for receipt in receipts]
+    first, second = [receipt.outcome(30.0) for receipt in receipts]
     assert (str(second.kind), second.reply) == ("processed", b"next") or second.kind == "dead_lettered"
     assert first.kind == "dead_lettered" or first.reply_lost
     assert shared.plugin_stats(plugin_id).dead_lettered <= 1
@@ -85,7 +85,7 @@ def test_results_for_frames_that_are_not_due_end_the_worker(
     assert outcomes(send(shared, plugin_id, b"honest")) == processed(b"honest")
     with shared.subscribe() as events:
         [receipt] = send(shared, plugin_id, lie)
-        assert receipt.outcome(10.0).reply in (None, b"forged")
+        assert receipt.outcome(30.0).reply in (None, b"forged")
         wait_event(events, "restarted", plugin_id)
     assert outcomes(send(shared, plugin_id, b"honest")) == processed(b"honest")
     stats = shared.plugin_stats(plugin_id)
@@ -104,7 +104,7 @@ def test_a_false_mark_costs_only_frames_of_its_own_plugin(
     assert outcomes(send(shared, plugin_id, b"0")) == processed(b"0")
     # Where it hides that it was this frame, the frame is handed to it again, within the intensity.
     receipts = send(shared, plugin_id, b"1", b"exit %d %d" % (index, count), b"3", b"4")
-    seen = [receipt.outcome(10.0).kind for receipt in receipts]
+    seen = [receipt.outcome(30.0).kind for receipt in receipts]
     assert set(seen) <= {"processed", "dead_lettered"}
     stats = shared.plugin_stats(plugin_id)
     assert (stats.accepted, stats.in_mailbox, stats.processed + stats.dead_lettered) == (5, 0, 5)
@@ -118,9 +118,9 @@ def test_a_plugin_that_keeps_changing_its_mark_still_meets_its_deadline(
     shared.load(fault("plugin_that_scribbles_on_its_page", manifest, plugin_id))
     with shared.subscribe() as events:
         [receipt] = send(shared, plugin_id, b"spin")
-        crashed = wait_event(events, "crashed", plugin_id, timeout=8.0)[-1]
+        crashed = wait_event(events, "crashed", plugin_id, timeout=30.0)[-1]
     assert "wall time" in crashed.reason
-    assert receipt.outcome(10.0).kind in ("processed", "dead_lettered")
+    assert receipt.outcome(30.0).kind in ("processed", "dead_lettered")
 
 
 # Floods.
@@ -136,7 +136,7 @@ def test_a_flood_of_emits_is_bounded_and_every_loss_is_counted(
         assert outcomes(send(shared, plugin_id, b"20000")) == processed(b"done")
         numbers: list[int] = []
         while not numbers or numbers[-1] != 19_999:
-            notice = frames.get(10.0)
+            notice = frames.get(30.0)
             assert notice is not None
             if isinstance(notice, Emitted):
                 numbers.append(int(notice.data))
@@ -197,10 +197,10 @@ def test_neighbours_do_not_notice(
     bad = b"1000" if name == "plugin_that_floods_emits" else b"crash"
     numbers = [b"%d" % number for number in range(1000)]
     frames = data(NEIGHBOUR, *numbers)
-    receipts = shared.dispatch_many([*frames[:500], *data(plugin_id, bad), *frames[500:]], timeout=10.0)
+    receipts = shared.dispatch_many([*frames[:500], *data(plugin_id, bad), *frames[500:]], timeout=30.0)
     neighbours = receipts[:500] + receipts[501:]
     assert outcomes(neighbours) == processed(*numbers)
-    receipts[500].outcome(10.0)
+    receipts[500].outcome(30.0)
     after = shared.plugin_stats(NEIGHBOUR)
     assert (after.processed - before.processed, after.restarts, after.state) == (1000, 0, "ready")
 
@@ -216,4 +216,4 @@ def test_a_spinning_plugin_does_not_delay_the_answers_of_its_actor(
     stats = shared.plugin_stats(plugin_id)
     assert (stats.accepted, stats.in_mailbox, stats.state) == (51, 51, "ready")
     shared.unload(plugin_id, timeout=0.0)
-    assert {str(receipt.outcome(10.0).kind) for receipt in spinning + waiting} == {"dead_lettered"}
+    assert {str(receipt.outcome(30.0).kind) for receipt in spinning + waiting} == {"dead_lettered"}

@@ -76,12 +76,12 @@ def signed(bundle: Path) -> Path:
 
 def version(system: PluginSystem) -> bytes | None:
     """Ask the plugin for its version."""
-    return system.request(DATA, PluginHeader(7, 0, b"?"), timeout=10.0)
+    return system.request(DATA, PluginHeader(7, 0, b"?"), timeout=30.0)
 
 
 def end_worker(system: PluginSystem) -> None:
     """Let the plugin end its worker."""
-    assert system.dispatch(DATA, PluginHeader(7, 0, b"end")).outcome(10.0).kind == "dead_lettered"
+    assert system.dispatch(DATA, PluginHeader(7, 0, b"end")).outcome(30.0).kind == "dead_lettered"
 
 
 def test_the_copy_is_read_only_and_private(system: PluginSystem, bundle: Path, copy: Callable[[], Path]) -> None:
@@ -142,7 +142,7 @@ def test_a_changed_copy_is_not_started_again(
     stats = system.plugin_stats(7)
     assert (stats.state, stats.processed, stats.worker_pid) == ("failed", 0, None)
     with pytest.raises(PluginFailed):
-        system.request(DATA, PluginHeader(7, 0, b"?"), timeout=10.0)
+        system.request(DATA, PluginHeader(7, 0, b"?"), timeout=30.0)
     system.unload(7)
     system.load(bundle)
     assert version(system) == b"1"

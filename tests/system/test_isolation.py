@@ -44,7 +44,7 @@ def running(base: Path, census: Callable[..., Any]) -> Iterator[PluginSystem]:
         system.load("builtin:echo")
         with system.subscribe() as events:
             os.kill(census(system).worker(1003), signal.SIGKILL)
-            assert any(str(event.kind) == "restarted" for event in iter(lambda: events.get(10.0), None))
+            assert any(str(event.kind) == "restarted" for event in iter(lambda: events.get(30.0), None))
         yield system
 
 

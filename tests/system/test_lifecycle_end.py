@@ -21,7 +21,7 @@ from nyx_plugins.actors.processes import children, descendants, reap
 from nyx_plugins.config.settings import Settings, SystemSettings
 from nyx_plugins.plugins.errors import SystemStopped
 
-LIMIT_S = 5.0
+LIMIT_S = 30.0
 
 APPLICATION = """
 import os, select, signal, sys
@@ -42,7 +42,7 @@ def send(plugin_id, data):
 if bundles:
     send(1, b"crash")
     for verb in (b"fork", b"escape"):
-        send(2, verb).outcome(10.0)
+        send(2, verb).outcome(30.0)
 if how == "fork":
     pid = os.fork()
     if pid == 0:

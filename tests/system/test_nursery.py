@@ -39,11 +39,11 @@ def test_a_killed_nursery_costs_no_accepted_frame(
         os.kill(census(system).nursery, signal.SIGKILL)
         kinds = {"actor_ended", "actor_restarted", "crashed", "restarted", "ready"}
         while kinds:
-            event = events.get(10.0)
+            event = events.get(30.0)
             assert event is not None, kinds
             kinds.discard(str(event.kind))  # type: ignore[union-attr]  # no frames are emitted
         system.resume(ECHO)
-        assert [receipt.outcome(10.0).reply for receipt in receipts] == [b"%d" % number for number in range(20)]
+        assert [receipt.outcome(30.0).reply for receipt in receipts] == [b"%d" % number for number in range(20)]
     stats = system.plugin_stats(ECHO)
     assert stats.worker_pid != worker
     assert parent(stats.worker_pid) == census(system).nursery

@@ -84,7 +84,7 @@ Plugin = tuple[PluginSystem, Path]
 def send(system: PluginSystem, *texts: str) -> list[Any]:
     """Send data frames; returns their receipts."""
     frames = [(DATA, PluginHeader(PLUGIN, 0, text.encode()).encode()) for text in texts]
-    return list(system.dispatch_many(frames, timeout=10.0))
+    return list(system.dispatch_many(frames, timeout=30.0))
 
 
 def do(system: PluginSystem, text: str) -> Any:

@@ -31,7 +31,7 @@ def test_the_entry_of_a_plugin_is_in_its_policy_and_in_force(
     assert (policy.network, policy.origins["network"]) == (("*.example.com:443",), "plugin entry")
     assert policy.origins["deny_network"] == "ceiling"
     allowed = system.dispatch(CONTROL, PluginHeader(1, 0, b"SBX:CONNECT b.example.com:443"))
-    assert allowed.outcome(10.0).kind == "processed"
+    assert allowed.outcome(30.0).kind == "processed"
     for denied in (b"evil.example.com:443", b"a.example.com:80", b"127.0.0.1:443"):
         with pytest.raises(SandboxViolation):
             system.dispatch(CONTROL, PluginHeader(1, 0, b"SBX:CONNECT " + denied))

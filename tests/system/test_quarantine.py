@@ -34,7 +34,7 @@ WAITING = 1000
 
 def send(system: PluginSystem, plugin_id: int, *texts: bytes) -> list[Any]:
     """Send data frames; returns their receipts."""
-    return system.dispatch_many([(DATA, PluginHeader(plugin_id, 0, text).encode()) for text in texts], timeout=10.0)
+    return system.dispatch_many([(DATA, PluginHeader(plugin_id, 0, text).encode()) for text in texts], timeout=30.0)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def quarantined(
         system.resume(BAD)
         reason = wait_event(events, "quarantined", BAD)[-1].reason
     assert reason.startswith(f"more than {MOST} violations within 60 s, the last being 'worker protocol: message of 0")
-    outcomes = [receipt.outcome(10.0) for receipt in receipts]
+    outcomes = [receipt.outcome(30.0) for receipt in receipts]
     assert (outcomes[-1].kind, outcomes[-1].reason) == ("dead_lettered", "quarantined")
     return system
 
@@ -77,14 +77,14 @@ def test_a_quarantined_plugin_takes_no_frames_and_harms_nobody(quarantined: Plug
     assert caught.value.plugin_id == BAD
     with pytest.raises(PluginNotLoaded, match="'quarantined'"):
         quarantined.resume(BAD)
-    assert send(quarantined, NEIGHBOUR, b"fine")[0].outcome(10.0).reply == b"fine"
+    assert send(quarantined, NEIGHBOUR, b"fine")[0].outcome(30.0).reply == b"fine"
 
 
 def test_a_quarantined_plugin_can_be_unloaded_and_loaded_again(quarantined: PluginSystem, tmp_path: Path) -> None:
     """A new load begins with a clean record."""
     quarantined.unload(BAD)
     quarantined.load(tmp_path / f"plugin_that_scribbles_on_its_socket-{BAD}")
-    assert send(quarantined, BAD, b"again")[0].outcome(10.0).reply == b"again"
+    assert send(quarantined, BAD, b"again")[0].outcome(30.0).reply == b"again"
     assert quarantined.plugin_stats(BAD).violations == 0
 
 
@@ -95,7 +95,7 @@ def test_frames_that_the_policy_denies_never_quarantine_the_plugin(make_system: 
     for _ in range(5 * MOST):
         with pytest.raises(SandboxViolation):
             system.dispatch(CONTROL, PluginHeader(NEIGHBOUR, 0, b"SBX:OPEN /etc/passwd"))
-    assert send(system, NEIGHBOUR, b"fine")[0].outcome(10.0).reply == b"fine"
+    assert send(system, NEIGHBOUR, b"fine")[0].outcome(30.0).reply == b"fine"
     stats = system.plugin_stats(NEIGHBOUR)
     assert (stats.state, stats.permission_violations, stats.violations) == ("ready", 5 * MOST, 0)
 
@@ -104,7 +104,7 @@ def test_a_quarantined_plugin_can_be_reset(quarantined: PluginSystem) -> None:
     """It begins with a clean record and a worker that may be restarted, and its counters go on."""
     before = quarantined.plugin_stats(BAD)
     quarantined.reset(BAD)
-    assert send(quarantined, BAD, b"again")[0].outcome(10.0).reply == b"again"
+    assert send(quarantined, BAD, b"again")[0].outcome(30.0).reply == b"again"
     after = quarantined.plugin_stats(BAD)
     assert (after.state, after.accepted, after.dead_lettered) == ("ready", before.accepted + 1, before.dead_lettered)
     assert quarantined.plugin_info(BAD).state == "ready"

@@ -57,12 +57,12 @@ def data(plugin_id: int, *texts: bytes) -> list[tuple[int, bytes]]:
 
 def send(system: PluginSystem, plugin_id: int, *texts: bytes) -> list[Any]:
     """Send data frames; returns their receipts."""
-    return system.dispatch_many(data(plugin_id, *texts), timeout=10.0)
+    return system.dispatch_many(data(plugin_id, *texts), timeout=30.0)
 
 
 def outcomes(receipts: list[Any]) -> list[tuple[str, bytes | None]]:
     """Wait for the outcomes; a kind and a reply for each."""
-    return [(str(outcome.kind), outcome.reply) for outcome in (receipt.outcome(15.0) for receipt in receipts)]
+    return [(str(outcome.kind), outcome.reply) for outcome in (receipt.outcome(30.0) for receipt in receipts)]
 
 
 def processed(*texts: bytes) -> list[tuple[str, bytes | None]]:

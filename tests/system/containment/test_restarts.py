@@ -39,7 +39,7 @@ def test_the_restart_policy_decides_who_is_started_again(
     """Permanent plugins are always restarted, transient ones after an abnormal end, temporary ones never."""
     shared.load(fault(name, f'[restart]\npolicy = "{policy}"\n', plugin_id))
     with shared.subscribe() as events:
-        send(shared, plugin_id, b"crash")[0].outcome(10.0)
+        send(shared, plugin_id, b"crash")[0].outcome(30.0)
         last = wait_event(events, "restarted" if restarted else "failed", plugin_id)[-1]
     if restarted:
         assert outcomes(send(shared, plugin_id, b"on")) == processed(b"on")
@@ -64,7 +64,7 @@ def test_restarts_back_off_and_end_at_the_intensity(
             assert time.monotonic() - sent >= least
         waiting = send(system, 1, b"crash", b"never")
         assert [event.kind for event in wait_event(events, "failed", 1)] == ["crashed", "failed"]
-    assert [receipt.outcome(10.0).kind for receipt in waiting] == ["dead_lettered"] * 2
+    assert [receipt.outcome(30.0).kind for receipt in waiting] == ["dead_lettered"] * 2
     assert waiting[1].outcome(0).reason == "failed plugin"
     stats = system.plugin_stats(1)
     assert (stats.state, stats.restarts, stats.accepted, stats.dead_lettered) == ("failed", 3, 5, 5)

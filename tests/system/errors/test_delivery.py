@@ -76,7 +76,7 @@ def test_dispatch_timeout(live: PluginSystem, plugin_id: int) -> None:
     text = f"outcomes of 1 frames (by plugin: {{{plugin_id}: 1}}) not within 0.05 s"
     check(caught.value, DispatchTimeout, text, plugin_id=None, timeout=0.05)
     live.resume(plugin_id)
-    assert receipt.outcome(10.0).reply == b""
+    assert receipt.outcome(30.0).reply == b""
 
 
 @provokes(PluginFailed, RuntimeError)
@@ -97,7 +97,7 @@ def test_plugin_failed_because_it_was_given_up(
     """Once a plugin is failed for good, frames for it are refused with PluginFailed in every way of sending."""
     live.load(fault("plugin_that_exits_cleanly", '[restart]\npolicy = "temporary"\n', plugin_id))
     with live.subscribe() as events:
-        assert live.dispatch(DATA, header(plugin_id, b"crash")).outcome(10.0).kind == "dead_lettered"
+        assert live.dispatch(DATA, header(plugin_id, b"crash")).outcome(30.0).kind == "dead_lettered"
         wait_event(events, "failed", plugin_id)
     # The session's routes may be told a moment later than its events.
     with pytest.raises(PluginFailed):
@@ -139,7 +139,7 @@ def test_fate_unknown(make_system: Callable[..., PluginSystem]) -> None:
     receipt = system.dispatch(DATA, header(1002))
     os.kill(system.host_pid, signal.SIGKILL)
     with pytest.raises(FateUnknown) as caught:
-        receipt.outcome(10.0)
+        receipt.outcome(30.0)
     assert receipt.accepted
     text = (
         "the plugin system has stopped: its host process ended; a frame for plugin 1002 was accepted, and may or may"

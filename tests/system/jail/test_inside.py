@@ -193,7 +193,7 @@ def test_the_scratch_directory_is_empty_at_each_start(prisoner: Callable[..., An
     plugin.run(deep)
     with plugin.system.subscribe() as events:
         plugin.send("import os; os._exit(9)")
-        wait_event(events, "restarted", 1, timeout=10.0)
+        wait_event(events, "restarted", 1, timeout=30.0)
     assert plugin.run("import os; result = os.listdir(ctx.scratch)") == "[]"
     plugin.run(deep)
     plugin.system.unload(1)

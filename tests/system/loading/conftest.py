@@ -38,7 +38,7 @@ def no_trace(traces: Callable[..., Any], ends: Callable[..., Any]) -> Iterator[C
             return
         processes, files = traces(system)
         # Loaders have nothing more to do, but may be about to end.
-        assert ends(processes - before[0][0]).still_there(5.0) == []
+        assert ends(processes - before[0][0]).still_there(30.0) == []
         assert files == before[0][1]
 
     return check

@@ -102,7 +102,7 @@ def test_kill_9_of_the_loader_fails_the_bundle_that_it_was_reading_only(
         system.unload(plugin_id)
     processes, files = traces(system)
     assert files == set()
-    assert ends(processes - set(census(system).permanent)).still_there(5.0) == []
+    assert ends(processes - set(census(system).permanent)).still_there(30.0) == []
 
 
 @pytest.mark.needs_worker(reason="the loader is a process of its own only where transports have processes")
@@ -116,7 +116,7 @@ def test_a_loader_that_hangs_is_given_up_in_time(
     first, second = future.result(30.0)
     assert isinstance(first, NyxPluginError)
     assert second.plugin_id == 1002
-    assert gone.still_there(5.0) == []
+    assert gone.still_there(30.0) == []
     assert system.loaded_plugins() == [1002, 1003]
 
 

@@ -52,7 +52,7 @@ def _outcome(function: Any, *numbers: int) -> tuple[int | None, str]:
     process = ForkedProcess(function, (writing, *numbers), "actor")
     os.close(writing)
     with open(reading) as file:
-        process.join(5.0)
+        process.join(30.0)
         if process.is_alive():
             os.kill(process.pid, signal.SIGKILL)
             process.join()

@@ -22,7 +22,7 @@ from nyx_plugins.actors.transports.unix.links import Links
 from nyx_plugins.actors.transports.unix.tally import CONNECTED, Tally, create
 
 # How long anything may take that has to happen.
-_PATIENCE_S = 5.0
+_PATIENCE_S = 30.0
 
 
 class Member:

@@ -287,7 +287,7 @@ def test_the_kernel_says_who_connects(town: Town) -> None:
             os.setuid(NOBODY)
             stranger = town.knock(member)
             stranger.sendall(town.introduction(town.path / "stranger"))
-            stranger.settimeout(10.0)
+            stranger.settimeout(30.0)
             os._exit(len(stranger.recv(1)))
         finally:
             os._exit(1)
