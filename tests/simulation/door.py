@@ -92,7 +92,7 @@ def _behind_door(actor: type[ActorProcess]) -> type[Any]:
 
 def start_actor(world: World, kind: type[ActorProcess], parent: int = 0) -> Process:
     """Start an actor in a simulated process."""
-    actor = _behind_door(kind)()
+    actor = _behind_door(kind)()  # type: ignore[arg-type]  # classes are hashable, which mypy does not see
     actor.world, actor.descriptors = world, {}
     role = kind.__name__.lower().removesuffix("actor")
 

@@ -77,11 +77,10 @@ def _check_answers(run: Run) -> None:
 
 def _check_frame(run: Run, client: Client, frame: Frame) -> None:
     """What a sender was told is what happened."""
-    if frame.receipt is None:
+    key, receipt = client.key(frame), frame.receipt
+    if key is None or receipt is None:
         return
-    key = client.key(frame)
     entry = run.truth.accepted.get(key)
-    receipt = frame.receipt
     if receipt.error is not None:
         if run.stopped:
             return

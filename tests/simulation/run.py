@@ -177,7 +177,7 @@ class Run:
     @property
     def stopped(self) -> bool:
         """Whether the system has stopped of its own accord."""
-        return self.supervisor.actor._stopped
+        return bool(self.supervisor.actor._stopped)
 
     def end(self) -> None:
         """Unload everything: nothing is left. Then stop."""

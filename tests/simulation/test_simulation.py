@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -200,7 +201,7 @@ def _ask_late(here: Run) -> None:
     ):
         asked = client.ask(ask)
         assert asked is not None
-        here.until(lambda asked=asked: asked.inquiry.done, "it is answered")
+        here.until(partial(getattr, asked.inquiry, "done"), "it is answered")
         assert asked.inquiry.result() is None
     [plugin] = here.supervisor.actor._roster.plugins.values()
     assert (plugin.life.is_paused, plugin.life.spec.instances) == (False, 1)

@@ -203,8 +203,8 @@ def watched(truth: Truth) -> Iterator[None]:
     def opening(name: str) -> Any:
         method = getattr(Mailbox, name).__func__
 
-        def call(cls: type[Mailbox], path: Any, *args: Any) -> Mailbox:
-            box: Any = method(cls, path, *args)
+        def call(cls: type[Mailbox], path: Any, *args: Any) -> Any:
+            box = method(cls, path, *args)
             box.simulated_path = str(path)
             if truth.world.current is not None:
                 truth.world.current.held.append(box.close)
