@@ -43,6 +43,10 @@ CHILDREN_S = 2.0
 RUN_ALL = "nyx_run_all"
 """Attribute of a system base in which all actors share a process: lets them handle what is under way."""
 
+_FROM_THESPIAN = frozenset(
+    {WatchMessage, WakeupMessage, ChildActorExited, ActorExitRequest, PoisonMessage, DeadEnvelope}
+)
+
 
 class Wakeups:
     """Named alarms of one actor: setting one again under the same name replaces it."""
@@ -181,12 +185,15 @@ class ActorProcess(Actor):
         """Route one message and keep the watch alive; exceptions end the actor instead of escaping."""
         if not self._broken:
             try:
-                self._route(message, sender)
+                if type(message) in _FROM_THESPIAN:
+                    self._route(message)
+                else:
+                    self.receive(message, sender)
             except Exception:
                 self._give_up()
         return None if self._broken else self._watch
 
-    def _route(self, message: Any, sender: Address) -> None:
+    def _route(self, message: Any) -> None:
         match message:
             case WatchMessage():
                 self._run_watchers()
@@ -199,8 +206,6 @@ class ActorProcess(Actor):
                 self.on_exit()
             case PoisonMessage() | DeadEnvelope():
                 print(f"{type(self).__name__}: undeliverable: {message}", file=sys.stderr, flush=True)
-            case _:
-                self.receive(message, sender)
 
     def _run_watchers(self) -> None:
         if self._epoll is None:

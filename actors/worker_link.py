@@ -30,7 +30,8 @@ from .worker import Owner, RequestAnswer, WorkerPlan
 from .worker_process import WorkerProcess
 from .worker_process import start as start_process
 
-_READ_BYTES = 1 << 18
+# What all sockets of a process are read into, one after the other: a new buffer of this size is a mapping each time.
+_SCRATCH = memoryview(bytearray(1 << 18))
 # All that a socket can hold; a child of the worker could go on for ever.
 _LAST_READS = 16
 # A worker that closed its socket has this long to end, in seconds.
@@ -63,6 +64,7 @@ class WorkerLink:
             protocol.max_message_bytes(max_reply_bytes), max_items=protocol.max_items(max_results)
         )
         self._unsent = Unsent()
+        self._awaits_room = False
         self._line = b""
         self._process: WorkerProcess | None = None
         self._consumption: Consumption | None = None
@@ -84,6 +86,7 @@ class WorkerLink:
         for path in jail.missing:
             self._owner.worker_output(f"path {path!r} of the policy does not exist: it can't be granted")
         self._process, self.pid = process, process.pid
+        self._awaits_room = False
         self._watching.watch(self._socket.fileno(), self._socket_ready)
         self._watching.watch(self._output, self._output_ready)
         self._cpu_limit_s = plan.policy.cpu_seconds
@@ -164,12 +167,19 @@ class WorkerLink:
         try:
             self._unsent.send(self._socket)
         except BlockingIOError:
-            self._watching.watch(self._socket.fileno(), self._socket_ready, select.EPOLLIN | select.EPOLLOUT)
+            self._await_room(True)
         except OSError:
             # The reason is found when the end of the stream is read.
             self._unsent.clear()
         else:
-            self._watching.watch(self._socket.fileno(), self._socket_ready, select.EPOLLIN)
+            self._await_room(False)
+
+    def _await_room(self, awaits: bool) -> None:
+        """Be told, or not any more, when the socket takes more."""
+        if awaits != self._awaits_room and self._socket is not None:
+            self._awaits_room = awaits
+            events = select.EPOLLIN | select.EPOLLOUT if awaits else select.EPOLLIN
+            self._watching.watch(self._socket.fileno(), self._socket_ready, events)
 
     # Reading.
 
@@ -190,15 +200,15 @@ class WorkerLink:
         """Take what is there; returns whether there was anything."""
         assert self._socket is not None
         try:
-            data = self._socket.recv(_READ_BYTES)
+            count = self._socket.recv_into(_SCRATCH)
         except BlockingIOError:
             return False
         except OSError:
-            data = b""
-        if not data:
+            count = 0
+        if not count:
             self._gone()
             return False
-        self._take(data)
+        self._take(bytes(_SCRATCH[:count]))
         return True
 
     def _take(self, data: bytes) -> None:

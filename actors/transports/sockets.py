@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -37,6 +38,8 @@ _LOGGING = {
 _LIMITS = unix.Limits(message_bytes=1 << 30, queue_bytes=1 << 28)
 # How often it is looked whether to go on waiting for a peer.
 _TURN = timedelta(seconds=0.2)
+# How often a program that sends lets go of actors that have ended, in seconds.
+_LOOK_S = 0.1
 
 
 def boot(runtime_dir: Path) -> ActorSystem:
@@ -96,6 +99,7 @@ class Endpoint:
         self.supervisor: Address = unix.address(supervisor)
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._next_look = 0.0
 
     def start(self, on_message: Callable[[Any], None]) -> None:
         """Call ``on_message`` with everything that arrives, from a thread of this endpoint's own."""
@@ -106,12 +110,17 @@ class Endpoint:
 
     def send(self, target: Address, message: Any) -> None:
         """Send one message; returns when it was written, or there is no such peer. Not thread-safe."""
-        # No loop runs there: without this, connections to actors that have ended would stay open.
-        self._sending.let_go_of_ended()
-        intent = TransmitIntent(target, message)
-        self._sending.scheduleTransmit(None, intent)
-        while intent.result is None and not self._closed:
+        self._let_go_of_ended()
+        note = self._sending.send(target, message, None)
+        while note is not None and note.result is None and not self._closed:
             self._sending.run(TransmitOnly, _TURN)
+
+    def _let_go_of_ended(self) -> None:
+        """No loop runs there: without this, connections to actors that have ended would stay open."""
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + _LOOK_S
+            self._sending.let_go_of_ended()
 
     def close(self) -> None:
         """Stop receiving and close every socket of this endpoint. Idempotent."""

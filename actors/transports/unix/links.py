@@ -29,6 +29,7 @@ from .door import SHORT_OF_FILES, Door, listen
 from .fates import Fates
 from .framing import FramingError
 from .limits import Limits
+from .note import Note
 from .peer import Parcel, Peer
 from .peers import Peers
 from .retries import Retries
@@ -84,15 +85,14 @@ class Links:
 
     # Sending.
 
-    def post(self, target: Any, intent: TransmitIntent, payload: bytes) -> None:
-        """Send, now or as soon as the peer takes it."""
+    def post(self, target: Any, intent: TransmitIntent | Note, payload: bytes) -> bool:
+        """Send, now or as soon as the peer takes it; returns whether it was written: then no fate tells of it."""
         with self.lock:
             if self._closed:
                 self.fates.failed.append((intent, SendStatus.DeadTarget))
-                return
+                return False
             peer = self._peers.of(target)
-            peer.add(Parcel(intent, payload))
-            self._push(peer)
+            return self._hand_over(peer, Parcel(intent, payload))
 
     def has_unsent(self) -> bool:
         """Whether anything waits to be written."""
@@ -107,6 +107,22 @@ class Links:
         """End a wait of :meth:`poll`, also from a signal handler or another thread."""
         if not self._closed:
             self._bell.ring()
+
+    def _hand_over(self, peer: Peer, parcel: Parcel) -> bool:
+        """Write a message at once if that can be done, as it nearly always can."""
+        connection = peer.connection
+        if connection is None or connection.waits_for_room or connection.is_broken or len(peer):
+            peer.add(parcel)
+        else:
+            peer.trim()
+            # What is wrong, writing it once more tells.
+            with contextlib.suppress(OSError):
+                if peer.write_first(parcel):
+                    parcel.is_settled = True
+                    self._peers.unconfirmed.add(peer)
+                    return True
+        self._push(peer)
+        return False
 
     def _push(self, peer: Peer) -> None:
         connection = peer.connection
@@ -207,6 +223,9 @@ class Links:
     def _happened(self, fd: int, event: int) -> None:
         connection = self._connections.by_fd.get(fd)
         if connection is not None:
+            if event == select.EPOLLIN and not self._connections.is_paused:
+                self._read(connection)
+                return
             if event & select.EPOLLOUT:
                 self._has_room(connection)
             if event & ~select.EPOLLOUT and self._connections.is_open(connection):
@@ -224,7 +243,7 @@ class Links:
             self.is_orphaned = True
         elif fd in self._door:
             self._door.happened(fd)
-        elif fd in self._watches:
+        elif fd in self._watches and self._watches.happened(fd):
             self.ready_watches.append(fd)
 
     def _has_room(self, connection: Connection) -> None:
@@ -237,13 +256,13 @@ class Links:
 
     def _next_deadline(self) -> float | None:
         """Return when something is to be done although nothing happens."""
-        strangers = self._door.next_deadline()
-        times = [] if strangers is None else [strangers]
-        if self._peers.unconfirmed:
-            times.append(self._peers.next_trim)
+        first = self._door.next_deadline()
+        if self._peers.unconfirmed and (first is None or self._peers.next_trim < first):
+            first = self._peers.next_trim
         if self._retries.peers:
-            times += self._retries.times()
-        return min(times) if times else None
+            times = self._retries.times()
+            first = min(times if first is None else (first, *times), default=None)
+        return first
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -351,6 +370,11 @@ class Links:
         """Put each of these into :attr:`ready_watches` once, as soon as it can be read, and no others any more."""
         with self.lock:
             self._watches.set(fds)
+
+    def watch_again(self) -> None:
+        """Put the same into :attr:`ready_watches` again, as soon as they can be read."""
+        with self.lock:
+            self._watches.again()
 
     def hold_on_to(self, lifeline: int) -> None:
         """Note in :attr:`is_orphaned` when this can be read, as a pipe can that ends."""

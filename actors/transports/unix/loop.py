@@ -76,6 +76,11 @@ class MessageLoop:
             self._is_watching = bool(fds)
             self._links.watch(fds)
 
+    def watch_again(self) -> None:
+        """Hand out a WatchMessage as soon as one of the same can be read."""
+        if self._is_watching:
+            self._links.watch_again()
+
     def to_self(self, message: Any) -> None:
         """Hand out a message of this process to itself, in its turn."""
         self._links.incoming.append((None, Envelope(self._address, message)))
@@ -85,7 +90,8 @@ class MessageLoop:
 
         Between two runs a failure waits for the next: it may be what ends a wait that has not begun.
         """
-        if self._is_reporting:
+        fates = self._links.fates
+        if self._is_reporting or not (fates.written or fates.failed or fates.lost):
             # What is told here may make somebody send, which comes back here: one after the other.
             return
         self._is_reporting = True
@@ -171,8 +177,7 @@ class MessageLoop:
                 return Thespian__Run_HandlerResult(result)
             if self._aborting is not None:
                 return None
-            if self._links.fates.failed or self._links.fates.lost or self._links.fates.written:
-                self.report()
+            self.report()
         return None
 
     def _next_envelope(self) -> ReceiveEnvelope | None:
@@ -181,7 +186,8 @@ class MessageLoop:
             wakeup = self.wakeups.pop_due(now)
             if wakeup is not None:
                 return Envelope(self._address, wakeup)
-        while (item := self._links.next_item()) is not None:
+        links = self._links
+        while links.incoming and (item := links.next_item()) is not None:
             connection, content = item
             if connection is None:
                 return content

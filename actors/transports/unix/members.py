@@ -276,15 +276,32 @@ class UnixManager(_Member, multiprocCommon.MultiProcManager):
         if not (_is_for_actor(kind) and getattr(actor, CATCHES_ALL, False)) or self._is_at_an_end():
             self._watch = None
             return super().handleMessages(envelope)
-        self._addrManager.importAddr(envelope.sender)
-        watch = actor.receiveMessage(message, envelope.sender)
-        if watch is not self._watch or isinstance(message, WatchMessage):
+        sender = envelope.sender
+        if self._addrManager._deadAddrs or not hasattr(sender, "eqOverride"):
+            self._addrManager.importAddr(sender)
+        watch = actor.receiveMessage(message, sender)
+        if watch is not self._watch:
             self.transport.set_watch([] if watch is None else watch.filenos)
             self._watch = watch
+        elif kind is WatchMessage:
+            self.transport.watch_again()
         goes_on = True
         while goes_on and self._receiveQueue:
             goes_on = self._handleOneMessage(self._receiveQueue.pop(0))
         return goes_on
+
+    def actor_send(self, target: ActorAddress, message: Any) -> None:
+        """Thespian's: send what the actor wants to be sent; its own way is long, and nearly always the same."""
+        if not (_is_for_actor(type(message)) and self.transport.is_other(target)) or self._is_dead(target):
+            super().actor_send(target, message)
+            return
+        try:
+            self.transport.send(target, message, self.actor_send_fail)
+        except Exception as error:
+            self._unsendable(TransmitIntent(target, message, onError=self.actor_send_fail), error)
+
+    def _is_dead(self, target: ActorAddress) -> bool:
+        return bool(self._addrManager._deadAddrs) and self._addrManager.isDeadAddress(target)
 
     def _fork(
         self, local: ActorAddress, actor: Any, endpoint: UnixEndpoint, arguments: tuple[Any, ...], name: str

@@ -11,7 +11,8 @@ from typing import Any
 from thespian.system.transport import TransmitIntent
 
 from .connection import Connection
-from .framing import HEADER
+from .framing import HEADER, HEADER_BYTES
+from .note import Note
 
 # How many pieces go into one call of the kernel, which takes at most 1,024 (IOV_MAX).
 MOST_PIECES = 64
@@ -22,22 +23,20 @@ _KEEP_BYTES = 2048
 
 
 class Parcel:
-    """One message on its way: Thespian's intent and the bytes."""
+    """One message on its way: Thespian's intent, or a note, and the bytes."""
 
-    __slots__ = ("intent", "is_settled", "pieces", "size")
+    __slots__ = ("intent", "is_settled", "memory_bytes", "pieces", "size")
 
-    def __init__(self, intent: TransmitIntent, payload: bytes) -> None:
+    def __init__(self, intent: TransmitIntent | Note, payload: bytes) -> None:
         self.intent = intent
-        header = HEADER.pack(len(payload))
-        self.pieces: tuple[bytes, ...] = (header + payload,) if len(payload) < _COPY_BYTES else (header, payload)
-        self.size = len(header) + len(payload)
+        length = len(payload)
+        header = HEADER.pack(length)
+        self.pieces: tuple[bytes, ...] = (header + payload,) if length < _COPY_BYTES else (header, payload)
+        self.size = HEADER_BYTES + length
+        self.memory_bytes = self.size + _KEEP_BYTES
+        """What it takes while it waits."""
         self.is_settled = False
         """Whether the sender has been told that it was sent."""
-
-    @property
-    def memory_bytes(self) -> int:
-        """What it takes while it waits."""
-        return self.size + _KEEP_BYTES
 
 
 class Peer:
@@ -79,6 +78,31 @@ class Peer:
         """Put a message at the end."""
         self._queue.append(parcel)
         self.queued_bytes += parcel.memory_bytes
+
+    def write_first(self, parcel: Parcel) -> bool:
+        """Write a message, where none waits before it; returns whether it was written whole, else the rest waits.
+
+        Raises what :meth:`write` does, and then all of it waits.
+        """
+        assert self.connection is not None
+        if len(parcel.pieces) > 1:
+            self.add(parcel)
+            return False
+        try:
+            count = self.connection.sock.send(parcel.pieces[0])
+        except OSError:
+            self.add(parcel)
+            raise
+        if count < parcel.size:
+            self.add(parcel)
+            self._offset = count
+        else:
+            self.untaken_bytes += parcel.memory_bytes
+            self._written.append(parcel)
+            self._count += 1
+        self.written_bytes += count
+        self.is_stalled = False
+        return count == parcel.size
 
     def attach(self, connection: Connection) -> None:
         """Send over this connection from now on."""
@@ -127,11 +151,12 @@ class Peer:
 
     def trim(self) -> None:
         """Forget what the peer has taken."""
-        if self.connection is None or not self._written:
+        written = self._written
+        if not written or self.connection is None:
             return
-        taken = self.connection.tally.taken_by_peer - (self._count - len(self._written))
-        for _ in range(min(max(taken, 0), len(self._written))):
-            self.untaken_bytes -= self._written.popleft().memory_bytes
+        left = self._count - self.connection.tally.taken_by_peer
+        while len(written) > left and written:
+            self.untaken_bytes -= written.popleft().memory_bytes
 
     def detach(self) -> None:
         """The connection is gone: what the peer has not taken of it is to be sent again."""

@@ -9,7 +9,7 @@ import pickle
 import resource
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from thespian.actors import (
@@ -35,6 +35,7 @@ from .envelope import LifelineEnded, MessageTooLarge
 from .limits import Limits
 from .links import Links
 from .loop import MessageLoop
+from .note import Note
 
 PRIVATE_CAPABILITY = "Unix Private Key"
 LIFELINE_CAPABILITY = "Unix Lifeline"
@@ -229,9 +230,7 @@ class UnixTransport:
         details = target.addressDetails
         if not isinstance(details, UnixAddress):
             raise CannotPickleAddress(target)
-        payload = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-        if len(payload) > self._limits.message_bytes:
-            raise MessageTooLarge(target, len(payload), self._limits.message_bytes)
+        payload = self._pickled(target, message)
         if isinstance(message, Thespian__UpdateWork):
             intent.tx_done(SendStatus.Sent)
         elif details.path == self._links.path:
@@ -239,11 +238,39 @@ class UnixTransport:
             intent.tx_done(SendStatus.Sent)
         elif not self._has_room(details.path, message):
             self._overflow(intent)
-        else:
-            self._links.post(target, intent, payload)
+        elif self._links.post(target, intent, payload):
+            self._links.fates.written.append(intent)
         self._loop.report()
         if self._loop.runs_elsewhere:
             self._links.wake()
+
+    def send(self, target: ActorAddress, message: Any, on_error: Callable[[Any, Any], None] | None) -> Note | None:
+        """Send a message that is none of Thespian's own, to another process, by the shortest way.
+
+        Returns ``None`` once it is written, else what will have its status; a bad one goes to ``on_error``, too. Raises
+        what :meth:`scheduleTransmit` does.
+        """
+        payload = self._pickled(target, message)
+        note = Note(target, message, on_error)
+        if not self._has_room(target.addressDetails.path, message):
+            self._overflow(note)
+        elif self._links.post(target, note, payload):
+            return None
+        self._loop.report()
+        if self._loop.runs_elsewhere:
+            self._links.wake()
+        return note
+
+    def _pickled(self, target: ActorAddress, message: Any) -> bytes:
+        payload = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+        if len(payload) > self._limits.message_bytes:
+            raise MessageTooLarge(target, len(payload), self._limits.message_bytes)
+        return payload
+
+    def is_other(self, target: ActorAddress) -> bool:
+        """Whether this is the address of another process, as far as is known without asking anybody."""
+        details = target.addressDetails
+        return type(details) is UnixAddress and details.path != self._links.path
 
     def _has_room(self, path: str, message: Any) -> bool:
         limit = self._limits.queue_bytes
@@ -255,7 +282,7 @@ class UnixTransport:
             return not self._links.room.is_missing(path, 16 * limit)
         return self._links.room.wait(path, is_loop=not self._loop.runs_elsewhere)
 
-    def _overflow(self, intent: TransmitIntent) -> None:
+    def _overflow(self, intent: TransmitIntent | Note) -> None:
         """Its peer takes nothing: the message is a dead letter, which is said."""
         self._links.count("overflow")
         self._dead_letter(intent.targetAddr, intent.message)
@@ -295,6 +322,10 @@ class UnixTransport:
     def set_watch(self, fds: list[int]) -> None:
         """Thespian's: hand out a WatchMessage as soon as one of these can be read."""
         self._loop.watch(fds)
+
+    def watch_again(self) -> None:
+        """Hand out a WatchMessage as soon as one of the same descriptors can be read: all are still open."""
+        self._loop.watch_again()
 
     def run(self, handler: Any, maximumDuration: Any = None) -> Any:
         """Thespian's: hand messages to ``handler`` until it, the time or :meth:`abort_run` says to end."""

@@ -37,7 +37,9 @@ class Member:
     def post(self, other: Member | Path, message: Any, more: int = 0) -> None:
         """Send a message, with so many bytes behind it that nobody reads."""
         target = other.address if isinstance(other, Member) else address(str(other))
-        self.links.post(target, TransmitIntent(target, message), pickle.dumps(message) + bytes(more))
+        intent = TransmitIntent(target, message)
+        if self.links.post(target, intent, pickle.dumps(message) + bytes(more)):
+            self.links.fates.written.append(intent)
 
     def take(self, most: int = 1 << 30) -> list[Any]:
         """Take messages that have come; they are remembered too."""
