@@ -12,6 +12,8 @@ from typing import TypeAlias, overload
 NewFrame: TypeAlias = tuple[int, int, bytes, int]
 """A frame to append: sequence number, frame type, header, length in bytes of the data in the header."""
 
+Columns: TypeAlias = tuple[Sequence[int] | int, bytes, bytes, bytes, bytes]
+
 
 class Frames(Sequence[NewFrame]):
     """Immutable. ``seqs`` are the sequence numbers, ``types`` has a byte for each; ``headers`` are all in one piece.
@@ -41,9 +43,13 @@ class Frames(Sequence[NewFrame]):
         sizes = array("I", map(len, headers)).tobytes()
         return cls(_shortest(seqs), bytes(types), sizes, array("Q", data_sizes).tobytes(), b"".join(headers))
 
-    def __reduce__(self) -> tuple[type[Frames], tuple[Sequence[int] | int, bytes, bytes, bytes, bytes]]:
+    def __reduce__(self) -> tuple[type[Frames], Columns]:
+        return Frames, self.columns()
+
+    def columns(self) -> Columns:
+        """As they travel: the arguments of the constructor."""
         seqs = self.seqs.start if isinstance(self.seqs, range) else self.seqs
-        return Frames, (seqs, self.types, self.sizes.tobytes(), self.data_sizes.tobytes(), self.headers)
+        return seqs, self.types, self.sizes.tobytes(), self.data_sizes.tobytes(), self.headers
 
     def __repr__(self) -> str:
         return f"Frames.of({self.rows()!r})"

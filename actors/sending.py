@@ -27,7 +27,8 @@ class Sending:
         self._traffic = traffic
         self._lock = lock
         self._fail = fail
-        self._to_send = threading.Condition(lock)
+        self._bell = threading.Lock()
+        """Opens when the thread is to look; who rings has the session's lock."""
         self._turn = threading.RLock()
         self._gathering = Gathering()
         self.is_due = False
@@ -60,29 +61,40 @@ class Sending:
         """There may be something to send; the lock is held."""
         if not self.is_due:
             self.is_due = True
-            self._to_send.notify()
+            self._ring()
 
     def end(self) -> None:
         """The session has ended; the lock is held."""
-        self._to_send.notify_all()
+        self._ring()
+
+    def _ring(self) -> None:
+        if self._bell.locked():
+            self._bell.release()
 
     def _loop(self) -> None:
-        while True:
-            with self._to_send:
-                while not self.is_due:
-                    if self._traffic.stopped is not None:
-                        return
-                    self._to_send.wait()
+        while self._is_told():
+            with self._lock:
                 hold_s = self._hold_s()
+                work = None if hold_s else self._next()
             if hold_s:
                 time.sleep(hold_s)
-            if (work := self._take()) is not None:
+                work = self._take()
+            if work is not None:
                 self._send(*work)
                 self._gathering.sent(time.monotonic())
 
+    def _is_told(self) -> bool:
+        """Wait until there may be something to send; false once there is nothing, and the session has ended."""
+        while not self.is_due:
+            if self._traffic.stopped is not None:
+                return False
+            self._bell.acquire()
+        return True
+
     def _hold_s(self) -> float:
         outbox = self._traffic.outbox
-        return self._gathering.wait_s(time.monotonic(), outbox.loose_frames, outbox.is_flow)
+        frames = outbox.loose_frames
+        return self._gathering.wait_s(time.monotonic(), frames, outbox.is_flow) if frames else 0.0
 
     def _send(self, target: Address, message: Any) -> None:
         try:
@@ -93,7 +105,10 @@ class Sending:
 
     def _take(self) -> tuple[Address, Any] | None:
         with self._lock:
-            outbox = self._traffic.outbox
-            work = outbox.next()
-            self.is_due = work is not None and not outbox.is_empty
-            return work
+            return self._next()
+
+    def _next(self) -> tuple[Address, Any] | None:
+        outbox = self._traffic.outbox
+        work = outbox.next()
+        self.is_due = work is not None and not outbox.is_empty
+        return work

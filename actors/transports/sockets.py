@@ -20,9 +20,10 @@ from thespian.system.transport import TransmitIntent, TransmitOnly
 from ...config.errors import StartupError
 from .._thespian import Address, keep_no_log_file
 from ..output import LOG_FORMAT
+from ..messages.short_forms import SHORT_FORMS
 from ..runtime_dir import SOCKETS
 from . import unix
-from .unix import directory
+from .unix import directory, short
 from .unix.address import admin_address
 from .unix.endpoint import ContextInit
 
@@ -37,6 +38,8 @@ _LOGGING = {
 # Credit bounds what is under way between actors: nobody shall have to wait for room besides.
 _LIMITS = unix.Limits(message_bytes=1 << 30, queue_bytes=1 << 28)
 # How often it is looked whether to go on waiting for a peer.
+for _number, _form in enumerate(SHORT_FORMS):
+    short.register(_number, *_form)
 _TURN = timedelta(seconds=0.2)
 # How often a program that sends lets go of actors that have ended, in seconds.
 _LOOK_S = 0.1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from thespian.system.transport import (
 )
 from thespian.system.utilis import thesplog
 
+from . import short
 from .envelope import Envelope
 from .links import Links
 from .wakeups import Wakeups
@@ -192,7 +192,7 @@ class MessageLoop:
             if connection is None:
                 return content
             try:
-                return Envelope(connection.address, pickle.loads(content))
+                return Envelope(connection.address, short.loads(content))
             except Exception as error:
                 self._unreadable(connection.address, error)
                 self._dead_letter(self._address, bytes(content))

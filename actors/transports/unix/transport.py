@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import pickle
 import resource
 import signal
 import socket
@@ -27,7 +26,7 @@ from thespian.system.transport import (
     TransmitIntent,
 )
 
-from . import directory, forks
+from . import directory, forks, short
 from .address import ADMIN, LOGGER, UnixAddress, address, admin_address, convention_addresses, parse
 from .door import listen
 from .endpoint import ContextInit, UnixEndpoint
@@ -262,7 +261,7 @@ class UnixTransport:
         return note
 
     def _pickled(self, target: ActorAddress, message: Any) -> bytes:
-        payload = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+        payload = short.dumps(message)
         if len(payload) > self._limits.message_bytes:
             raise MessageTooLarge(target, len(payload), self._limits.message_bytes)
         return payload
