@@ -77,7 +77,7 @@ class Lane(Listener):
     @property
     def is_quick(self) -> bool:
         """Whether its worker has all frames that there are, and is likely to be done with them in a moment."""
-        return self.is_ready and not self._unsent and all(tray.is_quick for tray in self.rack.trays)
+        return self.is_ready and not self._unsent and self.rack.is_quick
 
     # The worker's life.
 
@@ -338,9 +338,8 @@ class Lane(Listener):
 
     def _watch_expiry(self) -> None:
         """Look again when the time of the oldest frame is over: what no worker takes, nothing else would notice."""
-        due = [tray.expires_at_ms for tray in self.rack.trays if tray.expires_at_ms]
-        if due:
-            self._alarm("expire", min(due) / 1000 - time.time())
+        if due_ms := self.rack.expires_at_ms:
+            self._alarm("expire", due_ms / 1000 - time.time())
 
     # Time.
 

@@ -201,15 +201,16 @@ class Mailbox:
         columns = frames if isinstance(frames, Frames) else Frames.of(frames)
         self._check_order(session, columns.seqs)
         # While it is empty the area begins again, so that few pages are touched.
-        begin, tail = (self._state.begin, self._state.end) if self.depth else (0, 0)
+        state, depth = self._state, self.depth
+        begin, tail = (state.begin, state.end) if depth else (0, 0)
         ends = array("Q", accumulate(columns.sizes, initial=tail))[1:]
-        frames_left = self.capacity - self.depth - others.frames
+        frames_left = self.capacity - depth - others.frames
         count = max(0, min(frames_left, bisect_right(ends, begin + self.capacity_bytes - others.bytes)))
         if count:
             self._put_frames(session, columns, ends[:count], extras)
             self._file.header_bytes.put(tail, columns.headers[: ends[count - 1] - tail])
             self._accept(count, begin, ends[count - 1], others.frames)
-            self._file.sessions.note(session, columns.seqs[count - 1], self.accepted - 1)
+            self._file.sessions.note(session, columns.seqs[count - 1], state.accepted - 1)
         return count
 
     def read(self, index: int, max_frames: int, max_bytes: int, now_ms: int = 0) -> Batch:
@@ -327,8 +328,9 @@ class Mailbox:
             found = [extras.get(seq, _PLAIN) for seq in columns.seqs[:count]]
             rows[5::FRAME_WORDS] = array("Q", [extra.expires_at_ms for extra in found])
             rows[6::FRAME_WORDS] = array("Q", [0 if extra.key is None else KEYED | extra.key for extra in found])
-        self._file.claim_frames(self.accepted + count)
-        self._file.frames.put(self.accepted, rows)
+        accepted = self._state.accepted
+        self._file.claim_frames(accepted + count)
+        self._file.frames.put(accepted, rows)
 
     def _accept(self, count: int, begin: int, end: int, beside: int) -> None:
         state = self._state

@@ -35,7 +35,27 @@ class Rack:
     @property
     def is_waiting(self) -> bool:
         """Whether there are frames that the worker was not given."""
-        return any(tray.is_waiting for tray in self.trays)
+        for tray in self.trays:  # noqa: SIM110 - asked three times for each frame: any() takes two calls more
+            if tray.is_waiting:
+                return True
+        return False
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether the worker has all that there is, and takes no time for it to speak of."""
+        for tray in self.trays:  # noqa: SIM110 - as above
+            if not tray.is_quick:
+                return False
+        return True
+
+    @property
+    def expires_at_ms(self) -> int:
+        """When the time of the first frame is over that no worker has; 0: never."""
+        first = 0
+        for tray in self.trays:
+            if (at := tray.expires_at_ms) and not 0 < first <= at:
+                first = at
+        return first
 
     @property
     def is_under_way(self) -> bool:

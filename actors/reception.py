@@ -70,7 +70,8 @@ class Reception:
             self._overflow(message.session, intake.refused, unkept)
         elif intake.refused:
             self._store.forget(message.session, intake.refused, lambda: self._overflow(message.session, intake.refused))
-        self._settle_claims(message)
+        if message.extras:
+            self._settle_claims(message)
         self._lanes.pump()
         self._tell_in_time()
 

@@ -66,6 +66,10 @@ class Ring:
 
     def put(self, position: int, data: bytes) -> None:
         """Write ``data`` from ``position`` on; of more than the ring holds, the last ``size`` bytes."""
+        at = position % self.size
+        if at + len(data) <= self.size:
+            self._pages.put(self._start + at, data)
+            return
         surplus = max(0, len(data) - self.size)
         at = (position + surplus) % self.size
         split = surplus + self.size - at
@@ -76,9 +80,10 @@ class Ring:
     def get(self, position: int, length: int) -> bytes:
         """A copy of ``length`` bytes (at most ``size``) from ``position`` on."""
         at = position % self.size
-        head = min(length, self.size - at)
-        data = self._pages.get(self._start + at, head)
-        return data if head == length else data + self._pages.get(self._start, length - head)
+        if at + length <= self.size:
+            return self._pages.get(self._start + at, length)
+        head = self.size - at
+        return self._pages.get(self._start + at, head) + self._pages.get(self._start, length - head)
 
     def may_release(self, end: int) -> bool:
         """Whether `release` could do anything, if the ring is written up to position ``end``."""

@@ -80,7 +80,7 @@ class Tray:
         count = self.box.append_batch(session, frames, extras, others)
         if count:
             self.latency.arrived(self.box.accepted, time.monotonic())
-            if any(extra.expires_at_ms for extra in extras.values()):
+            if extras and any(extra.expires_at_ms for extra in extras.values()):
                 self._timeless_from = self.box.accepted
         return count
 

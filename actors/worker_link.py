@@ -157,8 +157,14 @@ class WorkerLink:
     # Writing: never blocks; what the socket does not take is kept, and bounded by the batches under way.
 
     def _send(self, message: list[Any]) -> None:
-        self._unsent.add(protocol.encode(message))
-        self._flush()
+        data = protocol.encode(message)
+        if self._socket is not None and not self._unsent:
+            # As it nearly always is. What is wrong with the socket, if anything, writing once more tells.
+            with contextlib.suppress(OSError):
+                data = data[self._socket.send(data) :]
+        if data:
+            self._unsent.add(data)
+            self._flush()
 
     def _flush(self) -> None:
         if self._socket is None:
