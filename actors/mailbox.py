@@ -38,6 +38,7 @@ from .results import (
     ReplyLost,
     Result,
     decode_result,
+    encode_result,
     encode_results,
     kinds_of,
 )
@@ -200,6 +201,8 @@ class Mailbox:
             return 0
         columns = frames if isinstance(frames, Frames) else Frames.of(frames)
         self._check_order(session, columns.seqs)
+        if len(columns.types) == 1:
+            return self._append_one(session, columns, extras, others)
         # While it is empty the area begins again, so that few pages are touched.
         state, depth = self._state, self.depth
         begin, tail = (state.begin, state.end) if depth else (0, 0)
@@ -212,6 +215,25 @@ class Mailbox:
             self._accept(count, begin, ends[count - 1], others.frames)
             self._file.sessions.note(session, columns.seqs[count - 1], state.accepted - 1)
         return count
+
+    def _append_one(self, session: int, columns: Frames, extras: Mapping[int, Extra], others: Held) -> int:
+        """What `append_batch` does, in the same order of stores, in half the time where there is but one frame."""
+        state, file, seq = self._state, self._file, columns.seqs[0]
+        index, depth = state.accepted, state.accepted - state.finished
+        begin, tail = (state.begin, state.end) if depth else (0, 0)
+        end = tail + columns.sizes[0]
+        if depth + others.frames >= self.capacity or end - begin > self.capacity_bytes - others.bytes:
+            return 0
+        extra = extras.get(seq, _PLAIN)
+        key = 0 if extra.key is None else KEYED | extra.key
+        what = columns.types[0], columns.data_sizes[0], extra.expires_at_ms, key
+        row = file.frames.packed(session, seq, end, *what)
+        file.claim_frames(index + 1)
+        file.frames.put_row(index, row)
+        file.header_bytes.put(tail, columns.headers)
+        self._accept(1, begin, end, others.frames)
+        file.sessions.note(session, seq, index)
+        return 1
 
     def read(self, index: int, max_frames: int, max_bytes: int, now_ms: int = 0) -> Batch:
         """Frame type and header of unfinished frames from ``index`` on, as many as the limits allow, but at least one.
@@ -285,11 +307,35 @@ class Mailbox:
         """Give the oldest unfinished frames their results, with one commit; ValueError for more results than frames."""
         if len(results) > self.depth:
             raise ValueError(f"{len(results)} results for {self.depth} frames")
-        if results:
+        if len(results) == 1:
+            self._finish_one(results[0])
+        elif results:
             kinds = kinds_of(results)
             result_end = self._put_results(kinds, results)
             self._settle(kinds, result_end)
             self._file.release()
+
+    def _finish_one(self, result: Result) -> None:
+        """What `finish` does, in the same order of stores, in half the time where there is but one result."""
+        state, file, [kind] = self._state, self._file, kinds_of((result,))
+        data = encode_result(result)
+        begin = max(state.result_end, file.results_claimed - self.result_bytes)
+        end = begin + len(data)
+        file.claim_results(end)
+        if data:
+            file.result_bytes.put(begin, data)
+        file.results.put_row(state.finished, file.results.packed(kind, begin, end))
+        _, _, header_end, _, data_bytes, _, _ = file.frames.get_row(state.finished)
+        if kind == DEAD_LETTER:
+            state.dead_lettered += 1
+        else:
+            state.bytes_processed += header_end - state.begin + data_bytes
+            state.failed += kind == FAILED
+            state.processed += kind != FAILED
+        state.finished += 1
+        state.begin, state.result_end = header_end, end
+        file.commit()
+        file.release()
 
     def recall(self, session: int) -> Recalled:
         """What is known of ``session`` among the last ``capacity`` frames, so that lost answers can be given again."""

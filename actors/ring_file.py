@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import struct
 import sys
 from array import array
 
@@ -112,6 +113,7 @@ class Table:
         self._pages = pages
         self._start = start
         self._row = 8 * width
+        self._packed = struct.Struct(f"={width}Q")
         self._rows = rows
         self._ring = Ring(pages, start, self._row * rows)
         self.stop = self._ring.stop
@@ -119,6 +121,21 @@ class Table:
     def put(self, index: int, words: array[int]) -> None:
         """Write rows from ``index`` on: their words, one after the other."""
         self._ring.put(self._row * index, words.tobytes())
+
+    def packed(self, *words: int) -> bytes:
+        """What :meth:`put_row` writes for the words of one row; OverflowError for a number that is no u64."""
+        try:
+            return self._packed.pack(*words)
+        except struct.error as error:
+            raise OverflowError(str(error)) from None
+
+    def put_row(self, index: int, row: bytes) -> None:
+        """Write one row."""
+        self._pages.put(self._start + self._row * (index % self._rows), row)
+
+    def get_row(self, index: int) -> tuple[int, ...]:
+        """The words of one row."""
+        return self._packed.unpack(self._pages.get(self._start + self._row * (index % self._rows), self._row))
 
     def store(self, index: int, place: int, word: int) -> None:
         """Write one word of the row of ``index``, as one store."""

@@ -19,8 +19,8 @@ from thespian.system.transport import TransmitIntent, TransmitOnly
 
 from ...config.errors import StartupError
 from .._thespian import Address, keep_no_log_file
-from ..output import LOG_FORMAT
 from ..messages.short_forms import SHORT_FORMS
+from ..output import LOG_FORMAT
 from ..runtime_dir import SOCKETS
 from . import unix
 from .unix import directory, short

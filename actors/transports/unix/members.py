@@ -292,7 +292,8 @@ class UnixManager(_Member, multiprocCommon.MultiProcManager):
 
     def actor_send(self, target: ActorAddress, message: Any) -> None:
         """Thespian's: send what the actor wants to be sent; its own way is long, and nearly always the same."""
-        if not (_is_for_actor(type(message)) and self.transport.is_other(target)) or self._is_dead(target):
+        kind: Any = type(message)
+        if not (_is_for_actor(kind) and self.transport.is_other(target)) or self._is_dead(target):
             super().actor_send(target, message)
             return
         try:
