@@ -23,7 +23,7 @@ from .phase import Phase
 from .recorder import Tally
 
 # How much longer than it may take a client is waited for.
-GRACE_S = 10.0
+GRACE_S = 30.0
 LOOK_S = 0.2
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import attrs
@@ -64,11 +64,19 @@ class _Track:
 
 
 class Observer(threading.Thread):
-    """Looks every ``every_s`` seconds, or less often where that costs too much; times count from ``began``."""
+    """Looks every ``every_s`` seconds, or less often where that costs too much; times count from ``began``.
 
-    def __init__(self, stage: Stage, clients: Mapping[int, str], began: float, every_s: float) -> None:
+    At ``edges`` it looks at processes in any case: between them is what counts.
+    """
+
+    def __init__(
+        self, stage: Stage, clients: Mapping[int, str], began: float, every_s: float, edges: Sequence[float] = ()
+    ) -> None:
         super().__init__(name="observer", daemon=True)
         self._stage, self._clients, self._began, self._every_s = stage, clients, began, every_s
+        self._edges = sorted(edges)
+        self._found: Mapping[int, str] = {}
+        """The processes that were there the last time, with their roles."""
         self._over = threading.Event()
         self._pool = ThreadPoolExecutor(ASKERS, "observer")
         self._tracks: dict[tuple[int, str], _Track] = {}
@@ -81,8 +89,19 @@ class Observer(threading.Thread):
         """Look until told to stop, and a last time then."""
         while not self._over.is_set():
             cost = self._look()
-            self._over.wait(max(self._every_s - cost, cost / SHARE - cost))
+            self._rest(time.monotonic() + max(self._every_s - cost, cost / SHARE - cost))
         self._look()
+
+    def _rest(self, until: float) -> None:
+        """Wait, and look at processes at each edge that is in between."""
+        now = time.monotonic()
+        while self._edges and (edge := self._began + self._edges[0]) < until:
+            del self._edges[0]
+            if edge > now:
+                if self._over.wait(edge - time.monotonic()):
+                    return
+                self._look_at_processes(self._found, with_memory=False)
+        self._over.wait(max(0.0, until - time.monotonic()))
 
     def stop(self) -> None:
         """Look once more, and no more."""
@@ -109,7 +128,8 @@ class Observer(threading.Thread):
         begun, cpu = time.monotonic(), time.process_time()
         at_s = begun - self._began
         stats = self._ask()
-        sockets = self._look_at_processes(at_s, roles(self._stage.system.host_pid, stats) | dict(self._clients))
+        self._found = roles(self._stage.system.host_pid, stats) | dict(self._clients)
+        sockets = self._look_at_processes(self._found, with_memory=at_s >= self._memory_at)
         for label, each in stats.items():
             self._add(f"mailbox {label}", "frames", at_s, each.in_mailbox)
         self._add("files", "bytes", at_s, kernel.folder_bytes(self._stage.folder))
@@ -141,10 +161,10 @@ class Observer(threading.Thread):
             # It is not loaded now, or has no plugin actor at this moment.
             return None
 
-    def _look_at_processes(self, at_s: float, found: Mapping[int, str]) -> frozenset[int]:
+    def _look_at_processes(self, found: Mapping[int, str], with_memory: bool) -> frozenset[int]:
         sockets: set[int] = set()
-        with_memory = at_s >= self._memory_at
-        begun = time.process_time()
+        # Plugins may have taken a while to answer.
+        at_s, begun = time.monotonic() - self._began, time.process_time()
         for pid, role in found.items():
             if (seen := kernel.look(pid)) is not None:
                 track = self._tracks.setdefault((pid, role), _Track(pid, role, seen.cpu_s))

@@ -55,7 +55,8 @@ class _Traffic:
         phases = [self._phase(number, began, rate) for number in range(scenario.clients)]
         measured = phases[0].measured / NS
         director = Director(self._stage, scenario.events, began, measured)
-        observer = Observer(self._stage, self._clients.roles, began, scenario.sample_s)
+        edges = (measured - began, phases[0].end / NS - began)
+        observer = Observer(self._stage, self._clients.roles, began, scenario.sample_s, edges)
         observer.on_look = self._scene.show.look
         self._show(began)
         observer.start()

@@ -30,6 +30,8 @@ def bench(rounds: int, seconds: float, output: Path | None) -> None:
 
     Ctrl-C ends it early: what was measured is printed and written all the same, and the exit code is 130.
     """
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
     beginning, ending, subject = begin(), Ending(), Bench(seconds=seconds)
     with ending:
         subject.run(rounds, lambda text: click.echo(text, err=True))
@@ -59,7 +61,6 @@ def checks(rows: Sequence[Row]) -> Iterator[Check]:
 
 def save(output: Path, rows: Sequence[Row], result: Result) -> None:
     """Write the result, its report and the table into a folder."""
-    output.mkdir(parents=True, exist_ok=True)
     write(result, output / FILE_NAME)
     (output / PAGE).write_text(as_markdown(rows, result), encoding="utf-8")
     write_report(result, output)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
 
 import attrs
 
+from nyx_plugins.load_tests.forecast import Forecast
 from nyx_plugins.load_tests.keeper import Work, WorkFailed, kept
-from nyx_plugins.load_tests.peers.results import Comparison
+from nyx_plugins.load_tests.peers.results import ENOUGH_FAILURES, Comparison
 from nyx_plugins.load_tests.peers.roster import PEERS
-from nyx_plugins.load_tests.peers.run import measure_once
+from nyx_plugins.load_tests.peers.run import expected_s, measure_once
 from nyx_plugins.load_tests.result import Better, Metric
 
 from .targets import OURS, RAY, THESPIAN, XOSCAR
@@ -33,6 +35,17 @@ class Part:
     rounds: int = 3
     """In so many of the rounds it takes part."""
     timeout_s: float = 60.0
+    expected_s: float = 8.0
+
+
+@attrs.frozen
+class Job:
+    """Something to do in a round, if it is wanted still."""
+
+    title: str
+    expected_s: float
+    is_wanted: Callable[[], bool]
+    do: Callable[[], None]
 
 
 _RATE = ("frames/s", Better.HIGHER)
@@ -45,8 +58,8 @@ PARTS_TO_DO = (
     Part("100 plugins", "crowd", {"ready_100": _SECONDS, "unload_100": _SECONDS, "pss": _MIB}),
     Part("100 plugins under load", "total", {"total_1": _RATE, "total_100": _RATE}),
     Part("crashes", "crash", {"crash": _MS}, rounds=1),
-    Part("a plugin that spins", "spin", {"spin_added": _MS, "spin_rate": _RATE}, rounds=1, timeout_s=120.0),
-    Part("a flood of a minute", "flood", {"flood_growth": _MIB}, rounds=1, timeout_s=150.0),
+    Part("a plugin that spins", "spin", {"spin_added": _MS, "spin_rate": _RATE}, 1, 150.0, 60.0),
+    Part("a flood of a minute", "flood", {"flood_growth": _MIB}, 1, 150.0, 75.0),
 )
 
 
@@ -62,38 +75,57 @@ class Bench:
         self.comparison = Comparison()
         """With the peers' figures, and in its rounds those of the parts too."""
         self.reasons: dict[str, str] = {}
-        """Why figures are missing: by their name, or by the first word of it."""
+        """Why figures are missing, of some rounds or of all: by their name, or by the first word of it."""
+        self._done: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()
 
     def run(self, rounds: int, note: Note) -> None:
-        """Do all, alternating."""
+        """Do all, alternating; what fails is tried once more, in the next round."""
         self._leave_out_what_is_missing()
-        for number in range(1, rounds + 1):
-            jobs = list(self._jobs(number))
-            first = (number - 1) % len(jobs)
-            for title, job in (*jobs[first:], *jobs[:first]):
-                note(f"round {number} of {rounds}: {title}")
-                job()
+        steps = [(number, job) for number in range(1, rounds + 1) for job in self._turned(number)]
+        forecast = Forecast([job.expected_s for _, job in steps])
+        for number, job in steps:
+            if not job.is_wanted():
+                forecast.skip()
+                continue
+            note(forecast.step(f"round {number} of {rounds}: {job.title}"))
+            job.do()
         self.reasons |= self.comparison.failures
 
     def _leave_out_what_is_missing(self) -> None:
         for entry in self._entries:
             if entry.missing():
-                self.comparison.failures[entry.key] = f"install the extra {entry.extra!r}"
+                self.comparison.leave_out(entry.key, f"install the extra {entry.extra!r}")
 
-    def _jobs(self, number: int) -> Iterator[tuple[str, Callable[[], None]]]:
+    def _turned(self, number: int) -> Sequence[Job]:
+        """Return the jobs of a round, each of which is the first one of a round in turn."""
+        jobs = list(self._jobs(number))
+        first = (number - 1) % len(jobs)
+        return [*jobs[first:], *jobs[:first]]
+
+    def _jobs(self, number: int) -> Iterator[Job]:
         for entry in self._entries:
-            if entry.key not in self.comparison.failures:
-                yield entry.title, partial(measure_once, self.comparison, number, entry, self._seconds, LISTS)
+            do = partial(measure_once, self.comparison, number, entry, self._seconds, LISTS)
+            yield Job(entry.title, expected_s(self._seconds, LISTS), partial(self._is_compared, entry.key), do)
         for part in self._parts:
-            if number <= part.rounds and not set(part.figures) & set(self.reasons):
-                yield part.title, partial(self._do, number, part)
+            # Later it is there only in case that it fails.
+            expected = part.expected_s if number <= part.rounds else 0.0
+            yield Job(part.title, expected, partial(self._is_open, part), partial(self._do, number, part))
+
+    def _is_compared(self, peer: str) -> bool:
+        return not self.comparison.is_given_up(peer)
+
+    def _is_open(self, part: Part) -> bool:
+        return self._done[part.function] < part.rounds and self._failed[part.function] < ENOUGH_FAILURES
 
     def _do(self, number: int, part: Part) -> None:
         try:
             found: Mapping[str, float] = kept(Work(f"{PARTS}:{part.function}", {}, part.timeout_s))
         except WorkFailed as failure:
             self.reasons |= dict.fromkeys(part.figures, str(failure))
+            self._failed[part.function] += 1
             return
+        self._done[part.function] += 1
         metrics = {name: Metric(found[name], *kind) for name, kind in part.figures.items()}
         self.comparison.add_metrics(number, metrics)
 

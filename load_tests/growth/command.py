@@ -21,7 +21,11 @@ from .sweeps import SWEEPS
 @click.option("--again", is_flag=True, help="Measure nothing, and draw what is in the folder.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="A folder.")
 def growth(names: Sequence[str], seconds: float, again: bool, output: Path) -> None:
-    """Measure and draw how cost grows with batches, frames, plugins, clients and mailboxes."""
+    """Measure and draw how cost grows with batches, frames, plugins, clients and mailboxes.
+
+    A point that can't be measured is told and left out. Ctrl-C ends it early: what was measured is written and drawn
+    all the same, and the exit code is 130.
+    """
     from .plots import draw  # drawing takes a second to import, and the help is read without
 
     output.mkdir(parents=True, exist_ok=True)

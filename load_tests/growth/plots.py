@@ -12,7 +12,7 @@ from nyx_plugins.load_tests.result import Metric
 
 with needed():
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from .points import CPU, MEMORY, PLUGIN_MEMORY, RATE
 from .sweeps import KIB, MIB, Sweep
@@ -81,10 +81,10 @@ def _cost(cost: Any, metrics: Mapping[str, Metric], sweep: Sweep) -> None:
     if not values:
         return
     heights = [[dict(zip(*layer, strict=True))[value] for value in values] for layer in layers.values()]
-    if sweep.name != "frame":
+    if not sweep.factors:
         cost.stackplot(values, heights, labels=list(layers), colors=COLOURS[: len(layers)], alpha=0.85)
     _axes(cost, sweep, "microseconds of a processor per frame", thousands)
-    if sweep.name == "frame":
+    if sweep.factors:
         _lines(cost, values, list(layers), heights)
     cost.legend(*_topmost_first(cost), loc="best")
 
@@ -115,6 +115,7 @@ def _memory(metrics: Mapping[str, Metric], sweep: Sweep) -> Figure:
         axes.plot(values, [size / MIB for size in sizes], marker="o", color=COLOURS[0])
         axes.set_xlabel("plugins")
         axes.set_ylabel(label)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(FuncFormatter(thousands))
         axes.set_ylim(bottom=0)
         axes.set_xlim(left=0)

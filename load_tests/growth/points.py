@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from nyx_plugins.load_tests.forecast import Forecast
 from nyx_plugins.load_tests.keeper import Work, WorkFailed, kept
 from nyx_plugins.load_tests.library import load
 from nyx_plugins.load_tests.result import Better, Metric
@@ -17,7 +18,9 @@ from nyx_plugins.load_tests.scenario import merged
 from .sweeps import Sweep
 
 SCENARIO = "throughput"
-TIMEOUT_S = 150.0
+TIMEOUT_S = 300.0
+# Besides the time that is measured and that of warming up: a system and its clients begin and end, and so do plugins.
+BESIDES_S, PLUGIN_S = 2.5, 0.06
 RATE = "processed_per_s"
 MEMORY, PLUGIN_MEMORY = "memory_bytes", "memory_bytes_per_plugin"
 CPU = {
@@ -48,9 +51,11 @@ class Growth:
 
     def measure(self, sweeps: Sequence[Sweep], seconds: float, note: Callable[[str], None]) -> None:
         """Measure every point for so many seconds."""
-        for sweep, value in _points(sweeps):
+        points = list(_points(sweeps))
+        forecast = Forecast([expected_s(sweep, value, seconds) for sweep, value in points])
+        for sweep, value in points:
             point = sweep.point(value)
-            note(point)
+            note(forecast.step(point))
             try:
                 found = _measured(sweep, value, seconds)
             except WorkFailed as failure:
@@ -63,6 +68,11 @@ def _points(sweeps: Sequence[Sweep]) -> Iterator[tuple[Sweep, int]]:
     for sweep in sweeps:
         for value in sweep.values:
             yield sweep, value
+
+
+def expected_s(sweep: Sweep, value: int, seconds: float) -> float:
+    """Return about how long a point takes."""
+    return 1.5 * seconds + BESIDES_S + (PLUGIN_S * value if sweep.name == "plugins" else 0)
 
 
 def changes_of(sweep: Sweep, value: int, seconds: float) -> dict[str, Any]:

@@ -25,6 +25,8 @@ class Sweep:
     axis: str
     values: Sequence[int]
     changes: Callable[[int], Changes]
+    factors: bool = False
+    """Whether costs differ by factors from one end to the other, so that only a logarithmic scale shows all."""
 
     def point(self, value: int) -> str:
         """Return the name of a point."""
@@ -61,13 +63,16 @@ def _capacity(frames: int) -> Changes:
 SWEEPS: Mapping[str, Sweep] = {
     sweep.name: sweep
     for sweep in (
-        Sweep("batch", "Batches", "frames in each call of dispatch_many", (1, 4, 16, 64, 256, 1024, 4096), _batch),
+        Sweep(
+            "batch", "Batches", "frames in each call of dispatch_many", (1, 4, 16, 64, 256, 1024, 4096), _batch, True
+        ),
         Sweep(
             "frame",
             "Frames",
             "bytes of data in each frame",
             (16, 64, 256, KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB),
             _frame,
+            True,
         ),
         Sweep("plugins", "Plugins", "plugins, each of which gets its share", (1, 2, 5, 10, 25, 50, 100, 200), _plugins),
         Sweep("clients", "Clients", "processes that send", (1, 2, 4, 8, 16), _clients),
@@ -77,6 +82,7 @@ SWEEPS: Mapping[str, Sweep] = {
             "frames that the mailbox holds",
             (16, 64, 256, 1024, 4096, 16_384),
             _capacity,
+            True,
         ),
     )
 }

@@ -32,6 +32,8 @@ def peers(names: Sequence[str], rounds: int, seconds: float, output: Path | None
     Ctrl-C ends it early: what was measured is printed and written all the same, and the exit code is 130.
     """
     entries = [entry for entry in ENTRIES if not names or entry.key in (OURS, *names)]
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
     begun, ending, comparison = begin(), Ending(), Comparison()
     with ending:
         compare(comparison, entries, rounds, seconds, lambda text: click.echo(text, err=True))
@@ -44,7 +46,6 @@ def peers(names: Sequence[str], rounds: int, seconds: float, output: Path | None
     for line in table.notes(comparison, entries):
         console.print(line, markup=False, highlight=False)
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
         write(
             result_of(comparison, begun, ending, {"seconds": seconds, "peers": [entry.key for entry in entries]}),
             output / FILE_NAME,

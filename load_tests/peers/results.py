@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -37,6 +37,10 @@ QUANTITIES: Mapping[str, Quantity] = {
 }
 
 
+ENOUGH_FAILURES = 2
+"""So often a peer may fail until it is not tried again: once may be the machine's fault."""
+
+
 @attrs.frozen
 class Cell:
     """One figure of one peer, and how many times ours it is; ``None`` where there is none."""
@@ -52,8 +56,22 @@ class Comparison:
         self.rounds: list[dict[str, Metric]] = []
         self.failures: dict[str, str] = {}
         """By peer: why it has no figures, in the last round in which it had none."""
+        self._failed: Counter[str] = Counter()
         self.windows: dict[str, dict[str, int]] = {}
         """By peer: the window that suited each discipline best."""
+
+    def leave_out(self, peer: str, reason: str) -> None:
+        """Take note that a peer can't be measured at all."""
+        self.fail(peer, reason, ENOUGH_FAILURES)
+
+    def fail(self, peer: str, reason: str, times: int = 1) -> None:
+        """Take note that a peer has failed."""
+        self.failures[peer] = reason
+        self._failed[peer] += times
+
+    def is_given_up(self, peer: str) -> bool:
+        """Say whether a peer has failed often enough."""
+        return self._failed[peer] >= ENOUGH_FAILURES
 
     def add(self, number: int, peer: str, values: Mapping[str, float]) -> None:
         """Add what round ``number`` (from 1) gave of one peer."""

@@ -147,7 +147,7 @@ def _bars(axes: Axes, medians: Sequence[RoleUsage], roles: Sequence[str]) -> Non
 
 def rounds_plot(rounds: Sequence[Round]) -> Figure | None:
     """Draw how far each round was from the median of all, a row for each metric."""
-    metrics = [metric for metric in summaries(rounds) if _can_be_compared(metric)][:MAX_METRICS]
+    metrics = _foremost([metric for metric in summaries(rounds) if _can_be_compared(metric)])
     if not metrics:
         return None
     figure = new_figure(1.1 + 0.32 * len(metrics))
@@ -159,6 +159,14 @@ def rounds_plot(rounds: Sequence[Round]) -> Figure | None:
     axes.set_ylim(-0.6, len(metrics) - 0.4)
     figure.supxlabel("difference from the median of all rounds, in %; the number is that of the round", size=10)
     return figure
+
+
+def _foremost(metrics: Sequence[Summary]) -> list[Summary]:
+    """Return as many as have room, as many of each variant: those that come first, in the order that they have."""
+    variants = [split(metric.name)[1] for metric in metrics]
+    places = [variants[:place].count(variant) for place, variant in enumerate(variants)]
+    last = sorted(places)[:MAX_METRICS][-1] if metrics else 0
+    return [metric for metric, place in zip(metrics, places, strict=True) if place <= last][:MAX_METRICS]
 
 
 def _can_be_compared(metric: Summary) -> bool:

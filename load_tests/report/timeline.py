@@ -26,7 +26,7 @@ MAX_KINDS = 8
 MAX_MARKS = 200
 """Events drawn of each round: more can't be told apart, and take minutes."""
 MAX_LINES = 32
-"""Of each panel."""
+"""Of each panel, those of variants, which come one after the other, counted once."""
 _STYLES: tuple[Any, ...] = ("-", "--", ":", "-.")
 _NEAR = 0.04
 _Styles = dict[str, tuple[str, Any]]
@@ -71,7 +71,8 @@ def timeline(rounds: Sequence[Round], rows: Iterable[Row]) -> Figure | None:
 
 def _panel(row: Row, one: Round) -> _Panel:
     lines = row.lines(one)
-    shown = lines[:MAX_LINES]
+    labels = list(dict.fromkeys(line.label for line in lines))[:MAX_LINES]
+    shown = [line for line in lines if line.label in labels]
     end = max([one.seconds, *(line.at_s[-1] for line in shown)])
     marks = [mark for mark in sorted(one.marks, key=lambda mark: mark.at_s) if 0 <= mark.at_s <= end]
     return _Panel(row, one, shown, len(lines) - len(shown), tuple(marks[:MAX_MARKS]), end)
