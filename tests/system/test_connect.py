@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -137,11 +138,10 @@ def test_a_killed_client_leaves_nothing_behind(served: PluginSystem, fault: Call
         assert list(sockets.glob(f"{client.pid}-*"))
         client.kill()
     # The supervisor learns of the end by itself, between what it is asked here.
-    for _ in range(1000):
+    deadline = time.monotonic() + 30.0
+    while list(sockets.glob(f"{client.pid}-*")):
+        assert time.monotonic() < deadline
         served.resume(7)
-        if not list(sockets.glob(f"{client.pid}-*")):
-            break
-    assert not list(sockets.glob(f"{client.pid}-*"))
     receipts = [served.dispatch(FrameType.DATA, data(7, b"y"), timeout=30.0) for _ in range(20)]
     assert all(receipt.outcome(30.0) for receipt in receipts)
 
@@ -278,8 +278,9 @@ def test_others_that_send_nothing_keep_no_room_from_one_that_does(
         for already in (0, 4, 8):
             with PluginSystem.connect() as other:
                 results = other.dispatch_many([(FrameType.DATA, data(7, b"x"))] * 4, timeout=2.0)
-            accepted = [item for item in results if isinstance(item, Receipt)]
-            assert len(accepted) == min(4, 10 - already)
+            # Where time is up before it is known to be accepted, the frame is on its way.
+            sent = [item for item in results if isinstance(getattr(item, "receipt", item), Receipt)]
+            assert len(sent) == min(4, 10 - already)
     assert served.plugin_stats(7).in_mailbox == 10
 
 

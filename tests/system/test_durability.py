@@ -20,7 +20,7 @@ from nyx_plugins import (
     PluginHeader,
     PluginSystem,
 )
-from nyx_plugins.actors.processes import descendants
+from nyx_plugins.actors.processes import await_ends, descendants, watch_ends
 from nyx_plugins.actors.segments import Segments
 from nyx_plugins.config.sandbox import Ceiling
 from nyx_plugins.config.settings import LimitSettings, Settings, SupervisionSettings, SystemSettings
@@ -29,6 +29,7 @@ pytestmark = pytest.mark.needs_worker(reason="a system in this process can't be 
 
 DATA = 0x52
 ID = 7
+PATIENCE_S = 20.0
 WITNESS = '''
 """Writes the data of each frame into the file of its configuration, then waits for as long as the data says."""
 
@@ -115,13 +116,15 @@ def send(system: PluginSystem, *texts: str) -> list[Any]:
 
 
 def kill(system: PluginSystem) -> None:
-    """Kill everything at once, the host first."""
+    """Kill everything at once, the host first, and wait until it is gone: the next system may come then."""
     pids = [system.host_pid, *descendants(system.host_pid)]
+    watched = watch_ends(pids)
     for pid in pids:
         # Some end by themselves, once the host has.
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     system.close(0.0)
+    assert await_ends(watched, PATIENCE_S) == []
 
 
 def names(*parts: range) -> list[str]:

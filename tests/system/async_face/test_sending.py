@@ -260,7 +260,9 @@ def test_dispatch_many_gives_up_together(run: Callable[..., Any], load: Callable
         await load(system, capacity=2)
         await system.pause(P)
         results = await system.dispatch_many(data_frames(b"a", b"b", b"c", b"d"), timeout=0.5)
-        assert [type(result) for result in results] == [AsyncReceipt, AsyncReceipt, DispatchTimeout, DispatchTimeout]
+        # Where time is up before it is known to be accepted, the frame is on its way.
+        receipts = [result.receipt if isinstance(result, DispatchTimeout) else result for result in results]
+        assert [type(receipt) for receipt in receipts] == [AsyncReceipt, AsyncReceipt, type(None), type(None)]
         results = await system.dispatch_many(data_frames(*[b"x"] * 300), wait=False)
         assert {type(result) for result in results} == {MailboxFull}
         await system.resume(P)

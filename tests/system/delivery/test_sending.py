@@ -165,9 +165,11 @@ def test_dispatch_many_gives_up_together(load: Callable[..., PluginSystem], fate
     system = load(capacity=2)
     system.pause(P)
     results = system.dispatch_many(data_frames(b"a", b"b", b"c", b"d"), timeout=0.5)
-    assert [type(result) for result in results] == [Receipt, Receipt, DispatchTimeout, DispatchTimeout]
+    # Where time is up before it is known to be accepted, the frame is on its way.
+    receipts = [result.receipt if isinstance(result, DispatchTimeout) else result for result in results]
+    assert [type(receipt) for receipt in receipts] == [Receipt, Receipt, type(None), type(None)]
     system.resume(P)
-    assert fates(results[:2]) == {"processed": 2}
+    assert fates(receipts[:2]) == {"processed": 2}
 
 
 def test_dispatch_many_without_waiting(load: Callable[..., PluginSystem], counted: Callable[..., Any]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from nyx_plugins import PluginHeader, PluginSystem, Receipt, Settings
 from nyx_plugins.config.sandbox import Ceiling
+from nyx_plugins.config.settings import LimitSettings
 
 DATA = 0x52
 
@@ -55,6 +56,8 @@ def prisoner(
     """Return a function that loads the plugin with the given sandbox."""
 
     def load(sandbox: str = "", **settings: Any) -> Prisoner:
+        # Whatever is not about time takes as long as the machine wants it to.
+        settings = {"limits": LimitSettings(wall_time_s=30.0), **settings}
         system = lend(Settings(ceiling=ceiling, **settings))
         system.load(fault("executing_plugin", sandbox=sandbox))
         return Prisoner(system, 1)

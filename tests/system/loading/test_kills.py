@@ -134,7 +134,7 @@ def test_kill_9_of_the_plugin_actor_while_its_plugin_starts_undoes_the_load(
     future = in_background(lambda: system.load(fault("plugin_that_hangs_in_load")))
     plugin_log.wait_for("hanging")
     os.kill(census(system).plugin_actor(1), signal.SIGKILL)
-    error = future.exception(10.0)
+    error = future.exception(30.0)
     assert isinstance(error, PluginFailed)
     assert (error.plugin_id, error.step, error.reason) == (1, "start", "its plugin actor ended")
     no_trace(system)
@@ -155,7 +155,7 @@ def test_kill_9_of_the_worker_while_its_plugin_starts_undoes_the_load(
     future = in_background(lambda: system.load(fault("plugin_that_hangs_in_load")))
     plugin_log.wait_for("hanging")
     os.kill(census(system).worker(1), signal.SIGKILL)
-    error = future.exception(10.0)
+    error = future.exception(30.0)
     assert isinstance(error, PluginFailed)
     assert error.reason == "its worker killed by SIGKILL (out of memory, or from outside) before it was ready"
     no_trace(system)
@@ -170,4 +170,4 @@ def test_closing_the_system_ends_a_load_that_is_under_way(
     future = in_background(lambda: system.load(fault("plugin_that_hangs_in_load")))
     plugin_log.wait_for("hanging")
     system.close(timeout=0.0)
-    assert isinstance(future.exception(5.0), NyxPluginError)
+    assert isinstance(future.exception(30.0), NyxPluginError)
