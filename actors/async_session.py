@@ -17,7 +17,7 @@ from .messages import Extra
 from .pending import Pending
 from .questions import Ask
 from .receipt import Confirm, Receipt
-from .series import Header, Sendable, Series, checked_entries, encoded
+from .series import Header, Sendable, Series, checked_entries, each, encoded
 from .session import Session
 from .waiting import Waiter
 
@@ -86,7 +86,7 @@ class AsyncSession:
                     await self._wait_for_room(waiter, deadline, timeout)
                 sent = await self._take_turns(sent + len(go))
             return checked_entries(
-                [await self._accepted_or_error(entry, deadline, timeout) for entry in series.entries]
+                [await self._accepted_or_error(entry, deadline, timeout) for entry in each(series.entries)]
             )
         finally:
             for waiter in series.waiting:
@@ -99,7 +99,7 @@ class AsyncSession:
             series.send(go)
             self._session.flush()
             sent = await self._take_turns(sent + len(go))
-        return [self._wrapped(entry) for entry in series.entries if not isinstance(entry, Waiter)]
+        return [self._wrapped(entry) for entry in each(series.entries) if not isinstance(entry, Waiter)]
 
     @staticmethod
     async def _take_turns(sent: int) -> int:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from ..plugins.errors import MailboxFull
 from ..plugins.negotiation import Agreement
 from .credit import Lease
-from .frames import Frames, NewFrame
+from .departures import Departures
+from .frames import NewFrame
 from .messages import Batch, Extra, Route
 from .receipt import Receipt
-from .results import Outcomes
+from .results import Outcomes, parts_of
 from .runs import Run
+from .stretch import Stretch
+from .stretches import LEAST_FRAMES, OutOfOrder, Stretches
 from .waiting import WaitingLine
 
 
@@ -33,16 +37,20 @@ class Channel:
         self._dispatched = 0
         self.is_awaited = False
         """Whether somebody waits for the acceptance of a frame that is not sent yet."""
-        self._unsent: list[NewFrame] = []
+        self._unsent = Departures()
         self._unaccepted: dict[int, NewFrame] = {}
         self._extras: dict[int, Extra] = {}
         self._receipts: dict[int, Receipt] = {}
+        self._stretches = Stretches()
+        """Frames under way that are not looked at one by one, and are in neither of the two above."""
+        self._is_orderly = True
+        """Whether what came back lately came in the order in which it was sent."""
         self._of_old_lease: set[int] = set()
 
     @property
     def outstanding(self) -> int:
         """How many frames have neither outcome nor refusal."""
-        return len(self._receipts)
+        return len(self._receipts) + self._stretches.outstanding
 
     @property
     def unsent_count(self) -> int:
@@ -70,17 +78,19 @@ class Channel:
 
     def _send_again(self) -> None:
         self.is_awaited = True
+        self._loosen()
         # Frames for an earlier incarnation are not for the present one.
-        self._unsent = [sent for seq, sent in self._unaccepted.items() if seq not in self._of_old_lease]
+        self._unsent.replace(sent for seq, sent in self._unaccepted.items() if seq not in self._of_old_lease)
 
     def close(self) -> list[Receipt]:
         """The plugin is gone: return the receipts of frames that were never sent. All others are `in_doubt`."""
         self.route = self._lease = None
         self.wants_credit = False
-        unsent = [self._receipts[seq] for seq, *_ in self._unsent if seq > self._sent_seq]
+        self._loosen()
+        unsent = [self._receipts[seq] for seq in self._unsent.seqs() if seq > self._sent_seq]
         for receipt in unsent:
             self._end(receipt.seq)
-        self._unsent.clear()
+        self._unsent.replace(())
         self._of_old_lease.update(self._receipts)
         return unsent
 
@@ -124,29 +134,47 @@ class Channel:
             raise self.full()
         seq = self._last_seq = self._last_seq + 1
         frame = (seq, frame_type, header, data_length)
-        self._unsent.append(frame)
+        self._unsent.add(frame)
         self._unaccepted[seq] = frame
         if extra is not None:
             self._extras[seq] = extra
         receipt = self._receipts[seq] = Receipt(self.plugin_id, seq, size, changed, agreement)
         return receipt
 
-    def offer_run(self, run: Run, changed: threading.Condition) -> list[Receipt]:
+    def offer_run(self, run: Run, changed: threading.Condition) -> Sequence[Receipt]:
         """Spend what credits there are on the first frames, and queue those; nothing if their bytes are too many."""
         assert self._lease is not None
         sizes = [len(header) for header in run.headers[: self._lease.available]]
         if not sizes or not self._lease.spend(len(sizes), sum(sizes)):
             return []
         first = self._last_seq + 1
-        seqs = list(range(first, first + len(sizes)))
-        self._last_seq = seqs[-1]
-        frames = list(zip(seqs, run.types, run.headers, run.data_lengths, strict=False))
-        self._unsent += frames
-        self._unaccepted.update(zip(seqs, frames, strict=True))
+        self._last_seq += len(sizes)
         self._extras.update((first + place, extra) for place, extra in run.extras.items() if place < len(sizes))
-        receipts = [Receipt(self.plugin_id, seq, size, changed) for seq, size in zip(seqs, sizes, strict=True)]
-        self._receipts.update(zip(seqs, receipts, strict=True))
-        return receipts
+        stretch = Stretch(first, run, sizes, changed)
+        self._unsent.add_stretch(stretch)
+        self._is_orderly = self._is_orderly or not self.outstanding
+        if len(sizes) >= LEAST_FRAMES and self._is_orderly:
+            self._stretches.add(stretch)
+            return stretch
+        self._add_each(stretch)
+        return list(stretch)
+
+    def _add_each(self, stretch: Stretch) -> None:
+        """Look at each frame by itself."""
+        for seq in range(stretch.settled_until, stretch.stop):
+            self._receipts[seq] = stretch.receipt(seq)
+        for frame in stretch.rows():
+            self._unaccepted[frame[0]] = frame
+
+    def _loosen(self) -> None:
+        """Look at each frame by itself from now on."""
+        if not self._stretches:
+            return
+        for stretch in self._stretches.take_all():
+            self._add_each(stretch)
+        # Frames that were sent one by one meanwhile are behind those before them.
+        _sort(self._receipts)
+        _sort(self._unaccepted)
 
     def missing_credit(self) -> int:
         """How much credit others hold that this session could use and has not asked for yet."""
@@ -156,19 +184,20 @@ class Channel:
     def take(self, most: int) -> Batch:
         """Take up to ``most`` frames to send."""
         assert self.route is not None
-        taken, self._unsent = self._unsent[:most], self._unsent[most:]
-        if taken and taken[0][0] <= self._sent_seq:
+        taken = self._unsent.take(most)
+        if taken.seqs and taken.seqs[0] <= self._sent_seq:
             # What has been accepted since is not sent again.
-            taken = [frame for frame in taken if frame[0] in self._unaccepted]
-        self._count_sent(taken)
+            taken = taken.only(lambda seq: seq > self._sent_seq or seq in self._unaccepted)
+        self._count_sent(taken.seqs)
         is_awaited, self.is_awaited = self.is_awaited, self.is_awaited and bool(self._unsent)
-        extras = {seq: self._extras[seq] for seq, *_ in taken if seq in self._extras} if self._extras else {}
-        return Batch(self.plugin_id, self.route.epoch, Frames.of(taken), extras, self.settled_until, is_awaited)
+        extras = {seq: self._extras[seq] for seq in taken.seqs if seq in self._extras} if self._extras else {}
+        return Batch(self.plugin_id, self.route.epoch, taken.frames(), extras, self.settled_until, is_awaited)
 
     @property
     def settled_until(self) -> int:
         """Up to which number every frame has come to its end."""
-        return next(iter(self._receipts), self._last_seq + 1) - 1
+        first = next(iter(self._receipts), self._last_seq + 1)
+        return min(first, self._stretches.first or first) - 1
 
     @property
     def sent_seq(self) -> int:
@@ -180,11 +209,11 @@ class Channel:
         """How many frames were sent and have not been refused."""
         return self._dispatched
 
-    def _count_sent(self, taken: list[NewFrame]) -> None:
-        if taken and taken[-1][0] > self._sent_seq:
-            is_new = taken[0][0] > self._sent_seq
-            self._dispatched += len(taken) if is_new else sum(1 for seq, *_ in taken if seq > self._sent_seq)
-            self._sent_seq = taken[-1][0]
+    def _count_sent(self, seqs: list[int]) -> None:
+        if seqs and seqs[-1] > self._sent_seq:
+            is_new = seqs[0] > self._sent_seq
+            self._dispatched += len(seqs) if is_new else sum(1 for seq in seqs if seq > self._sent_seq)
+            self._sent_seq = seqs[-1]
 
     def _count_refused(self, seq: int) -> None:
         self._dispatched -= seq <= self._sent_seq
@@ -203,6 +232,9 @@ class Channel:
         """Mark frames as accepted; returns how many were not yet."""
         count, pop, receipts = 0, self._unaccepted.pop, self._receipts
         for first, last in ranges:
+            count += self._accept_stretches(first, last + 1)
+            if not self._unaccepted:
+                continue
             known = [seq for seq in range(first, last + 1) if pop(seq, None) is not None]
             for seq in known:
                 receipts[seq]._accept()
@@ -213,6 +245,9 @@ class Channel:
     def settle(self, outcomes: Outcomes) -> tuple[list[Receipt], int]:
         """Record outcomes; returns the receipts of those that were not known yet, and the credit to give back."""
         settled: list[Receipt] = []
+        owed = self._settle_stretches(outcomes)
+        if not self._receipts:
+            return settled, owed
         pop, pop_unaccepted = self._receipts.pop, self._unaccepted.pop
         for seq, result in outcomes:
             receipt = pop(seq, None)
@@ -221,13 +256,42 @@ class Channel:
                 receipt._settle(result)
                 settled.append(receipt)
         self._forget_extras(receipt.seq for receipt in settled)
-        return settled, self._return(settled)
+        return settled, owed + self._return(settled)
+
+    def _accept_stretches(self, start: int, stop: int) -> int:
+        try:
+            count = self._stretches.accept(start, stop)
+        except OutOfOrder:
+            self._disorder()
+            return 0
+        if count:
+            self._forget_extras(range(start, stop))
+        return count
+
+    def _settle_stretches(self, outcomes: Outcomes) -> int:
+        """Record the outcomes of frames that are not looked at one by one; returns the credit to give back."""
+        if not self._stretches:
+            return 0
+        count = size = 0
+        try:
+            for start, results, has_replies in parts_of(outcomes):
+                news = self._stretches.settle(start, results, has_replies)
+                count, size = count + news[0], size + news[1]
+                self._forget_extras(range(start, start + len(results)))
+        except OutOfOrder:
+            self._disorder()
+        return 0 if self._lease is None or not count else self._lease.settle(count, size)
+
+    def _disorder(self) -> None:
+        self._is_orderly = False
+        self._loosen()
 
     def refuse(self, seq: int, error: BaseException) -> int | None:
         """Record a refusal; returns the credit to give back, or ``None`` where the frame has come to another end.
 
         What was sent again may be refused by who does not know that it is accepted: that stands.
         """
+        self._loosen()
         if seq not in self._unaccepted:
             return None
         receipt = self._end(seq)
@@ -238,15 +302,17 @@ class Channel:
 
     def abandon(self) -> Iterator[Receipt]:
         """Give up everything under way."""
+        self._loosen()
         yield from self._receipts.values()
         self._receipts.clear()
         self._unaccepted.clear()
         self._extras.clear()
-        self._unsent.clear()
+        self._unsent.replace(())
         self._of_old_lease.clear()
 
     def forget(self, receipt: Receipt) -> None:
         """Wait for this frame no longer."""
+        self._loosen()
         if receipt.seq in self._unaccepted:
             self._count_refused(receipt.seq)
         self._end(receipt.seq)
@@ -255,7 +321,7 @@ class Channel:
     @property
     def unaccepted(self) -> int:
         """How many frames wait for acceptance, sent or not."""
-        return len(self._unaccepted)
+        return len(self._unaccepted) + self._stretches.unaccepted
 
     def _end(self, seq: int) -> Receipt | None:
         self._unaccepted.pop(seq, None)
@@ -276,3 +342,9 @@ class Channel:
         if self._lease is None or not ended:
             return 0
         return self._lease.settle(len(ended), sum([receipt.size for receipt in ended]))
+
+
+def _sort(by_seq: dict[int, Any]) -> None:
+    items = sorted(by_seq.items())
+    by_seq.clear()
+    by_seq.update(items)

@@ -39,7 +39,13 @@ class Frames(Sequence[NewFrame]):
         """Put frames into columns."""
         if not rows:
             return cls(range(0), b"", b"", b"", b"")
-        seqs, types, headers, data_sizes = zip(*rows, strict=True)
+        return cls.of_columns(*zip(*rows, strict=True))
+
+    @classmethod
+    def of_columns(
+        cls, seqs: Sequence[int], types: Iterable[int], headers: Sequence[bytes], data_sizes: Iterable[int]
+    ) -> Frames:
+        """Put columns together."""
         sizes = array("I", map(len, headers)).tobytes()
         return cls(_shortest(seqs), bytes(types), sizes, array("Q", data_sizes).tobytes(), b"".join(headers))
 
@@ -100,8 +106,10 @@ def cut(whole: bytes, sizes: Iterable[int]) -> list[bytes]:
 
 def _shortest(seqs: Sequence[int]) -> Sequence[int]:
     """Ascending numbers without a gap are a range, which is small wherever it goes."""
+    if not seqs:
+        return range(0)
     first, last = seqs[0], seqs[-1]
     if last - first != len(seqs) - 1:
         return seqs
     whole = range(first, last + 1)
-    return whole if seqs == tuple(whole) else seqs
+    return whole if list(seqs) == list(whole) else seqs

@@ -8,7 +8,7 @@ from __future__ import annotations
 # In a flow messages are so far apart, in seconds.
 INTERVAL_S = 0.002
 # So many frames are worth a message of their own.
-MANY_FRAMES = 256
+MANY_FRAMES = 1024
 
 
 class Gathering:

@@ -89,6 +89,23 @@ def outcomes_of(seqs: Sequence[int], results: Sequence[Result]) -> Outcomes:
     return list(zip(seqs, results, strict=True))
 
 
+def parts_of(outcomes: Outcomes) -> Iterator[tuple[int, Sequence[Result], bool]]:
+    """Cut outcomes where their numbers have gaps: each first number, the results, and whether any is not ``None``."""
+    if isinstance(outcomes, NoReplies):
+        yield outcomes.seqs.start, [None] * len(outcomes), False
+        return
+    start, results = 0, list[Result]()
+    for seq, result in outcomes:
+        if results and seq != start + len(results):
+            yield start, results, True
+            results = []
+        if not results:
+            start = seq
+        results.append(result)
+    if results:
+        yield start, results, True
+
+
 def kinds_of(results: Sequence[Result]) -> bytes:
     """The kind of each result; TypeError if one is no `Result`."""
     if results.count(None) == len(results):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeAlias, TypeVar
 
@@ -14,9 +14,10 @@ from ..plugins.wire import PluginHeader
 from .extras import Key, with_key
 from .messages import Extra
 from .receipt import Receipt
+from .stretch import Stretch
 from .waiting import Waiter
 
-T = TypeVar("T")
+S = TypeVar("S", bound=Sequence[object])
 
 # A caller that has so many frames in line adds no others.
 MOST_WAITING = 256
@@ -34,6 +35,9 @@ Sendable = tuple[int, Header, Extra | None]
 
 Entry: TypeAlias = Receipt | Waiter | NyxPluginError
 """What came of a frame: its receipt, its wait for room, or why it was refused."""
+
+Piece: TypeAlias = Entry | Stretch
+"""The same, or the receipts of several frames in a row."""
 
 
 def checked_frames(frames: Iterable[Frame], extra: Extra | None = None) -> Iterator[Sendable]:
@@ -81,9 +85,9 @@ def encoded(header: Header) -> bytes:
     return header.encode() if isinstance(header, PluginHeader) else header
 
 
-def results(send: Callable[[int, bytes, Extra | None], Receipt | Waiter], frames: Iterable[Sendable]) -> list[Entry]:
+def results(send: Callable[[int, bytes, Extra | None], Receipt | Waiter], frames: Iterable[Sendable]) -> list[Piece]:
     """Send frames one after the other: what came of each, errors included."""
-    found: list[Entry] = []
+    found: list[Piece] = []
     for frame_type, header, extra in frames:
         try:
             found.append(send(frame_type, encoded(header), extra))
@@ -92,7 +96,16 @@ def results(send: Callable[[int, bytes, Extra | None], Receipt | Waiter], frames
     return found
 
 
-def checked_entries(entries: list[T]) -> list[T]:
+def each(pieces: Iterable[Piece]) -> Iterator[Entry]:
+    """What came of each frame."""
+    for piece in pieces:
+        if isinstance(piece, Stretch):
+            yield from piece
+        else:
+            yield piece
+
+
+def checked_entries(entries: S) -> S:
     """Return them; raises :class:`SystemStopped` if the system had stopped before the first of them was sent."""
     if entries and all(type(entry) is SystemStopped for entry in entries):
         first = entries[0]
@@ -107,18 +120,18 @@ class Series:
     After each :meth:`send` the caller waits for what :meth:`in_the_way` returns, if anything, and at the end for all.
     """
 
-    def __init__(self, send: Callable[[Iterable[Sendable]], list[Entry]]) -> None:
-        self.entries: list[Entry] = []
+    def __init__(self, send: Callable[[Iterable[Sendable]], list[Piece]]) -> None:
+        self.entries: list[Piece] = []
         self._send = send
         self._line: deque[Waiter] = deque()
 
     def send(self, frames: Iterable[Sendable]) -> None:
         """Send more. Raises :class:`SystemStopped` if these are the first, and none of them could be sent."""
-        entries = self._send(frames)
+        pieces = self._send(frames)
         if not self.entries:
-            checked_entries(entries)
-        self.entries += entries
-        self._line.extend(entry for entry in entries if isinstance(entry, Waiter))
+            checked_entries(pieces)
+        self.entries += pieces
+        self._line.extend(piece for piece in pieces if isinstance(piece, Waiter))
 
     def in_the_way(self) -> Waiter | None:
         """Return what has to be waited for before the next frame may be sent."""

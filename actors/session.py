@@ -31,7 +31,7 @@ from .pending import Pending
 from .questions import Ask
 from .receipt import Receipt
 from .sending import Sending
-from .series import Entry, Sendable
+from .series import Piece, Sendable
 from .subscription import Subscription
 from .traffic import Traffic
 from .waiting import Waiter
@@ -147,13 +147,13 @@ class Session:
         with self._lock:
             return self._traffic.enter(frame_type, header, extra, is_awaited)
 
-    def offer_many(self, frames: Iterable[Sendable]) -> list[Entry]:
-        """Offer frames one after the other; one receipt or error for each. :meth:`flush` has to follow."""
+    def offer_many(self, frames: Iterable[Sendable]) -> list[Piece]:
+        """Offer frames one after the other; see :meth:`Traffic.offer_many`. :meth:`flush` has to follow."""
         self._check_process()
         with self._lock:
             return self._traffic.offer_many(frames)
 
-    def enter_many(self, frames: Iterable[Sendable]) -> list[Entry]:
+    def enter_many(self, frames: Iterable[Sendable]) -> list[Piece]:
         """Likewise, where those that find no room wait in line."""
         self._check_process()
         with self._lock:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,6 +23,7 @@ from . import questions
 from .arguments import checked_capacity, checked_letters, checked_seconds, checked_streams
 from .backing import Backing, OwnHost, ServedActors, own
 from .dead_letter_info import DeadLetterContent, DeadLetterInfo, Redelivery, again, chosen, redelivery_of
+from .dispatched import Dispatched
 from .events import ALL_STREAMS, EMITS, EVENTS
 from .extras import Key, extra
 from .frame_rules import frame_rules
@@ -31,9 +32,10 @@ from .management import Management
 from .plugin_info import PluginInfo as PluginInfo
 from .questions import Ask
 from .receipt import Confirm, Receipt, check_processed, checked_confirm, reply_of
-from .series import Frame, Header, Sendable, Series, checked_entries, checked_frames, encoded, goes
+from .series import Frame, Header, Piece, Sendable, Series, checked_entries, checked_frames, encoded, goes
 from .service_file import Claim, service_dir
 from .session import Session
+from .stretch import Stretch
 from .subscription import Subscription
 from .waiting import Waiter
 
@@ -172,7 +174,7 @@ class PluginSystem(Management):
         timeout: float | None = None,
         key: Key | None = None,
         ttl: float | None = None,
-    ) -> list[Receipt | NyxPluginError]:
+    ) -> Sequence[Receipt | NyxPluginError]:
         """Send any number of (frame type, header[, key]); one receipt or error for each, in order.
 
         ``key`` and ``ttl`` as with :meth:`dispatch`, the former for frames without a key of their own. Waits for room
@@ -188,7 +190,7 @@ class PluginSystem(Management):
 
     def _send_many(
         self, frames: Iterable[Sequence[Sendable]], wait: bool, timeout: float
-    ) -> list[Receipt | NyxPluginError]:
+    ) -> Sequence[Receipt | NyxPluginError]:
         deadline = time.monotonic() + timeout
         series = Series(self._session.enter_many if wait else self._session.offer_many)
         try:
@@ -198,8 +200,8 @@ class PluginSystem(Management):
                 while (waiter := series.in_the_way()) is not None:
                     self._await_room(waiter, deadline, timeout)
             if not wait:
-                return [item for item in series.entries if not isinstance(item, Waiter)]
-            return checked_entries([self._accepted_or_error(item, deadline, timeout) for item in series.entries])
+                return Dispatched(piece for piece in series.entries if not isinstance(piece, Waiter))
+            return checked_entries(Dispatched(self._all_accepted(series.entries, deadline, timeout)))
         finally:
             for waiter in series.waiting:
                 self._session.give_up(waiter)
@@ -352,6 +354,19 @@ class PluginSystem(Management):
     def _await_room(self, waiter: Waiter, deadline: float, timeout: float) -> None:
         waiter.wait(deadline - time.monotonic())
         self._session.expire(waiter, timeout)
+
+    def _all_accepted(
+        self, pieces: Iterable[Piece], deadline: float, timeout: float
+    ) -> Iterator[Receipt | NyxPluginError | Stretch]:
+        for piece in pieces:
+            # Most often all are accepted once the last one is.
+            if not isinstance(piece, Stretch):
+                yield self._accepted_or_error(piece, deadline, timeout)
+            elif self._accepted_or_error(piece[-1], deadline, timeout) is piece[-1] and not piece.unaccepted:
+                yield piece
+            else:
+                for receipt in piece:
+                    yield self._accepted_or_error(receipt, deadline, timeout)
 
     def _accepted_or_error(
         self, item: Receipt | Waiter | NyxPluginError, deadline: float, timeout: float

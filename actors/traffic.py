@@ -6,7 +6,7 @@ Pure and not thread-safe: its session holds the lock, and wakes whoever sends af
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from ..config.errors import NyxPluginError
 from ..plugins.errors import DispatchTimeout, FateUnknown, MailboxFull, PluginNotRegistered, SystemStopped
@@ -22,7 +22,8 @@ from .outbox import Outbox
 from .receipt import OutcomeKind, Receipt
 from .results import DeadLetter
 from .runs import Run, runs
-from .series import Entry, Sendable, results
+from .series import Piece, Sendable, results
+from .stretch import Stretch
 from .waiting import Waiter
 
 
@@ -86,11 +87,11 @@ class Traffic:
         channel.waiting.join(waiter)
         return waiter
 
-    def offer_many(self, frames: Iterable[Sendable]) -> list[Entry]:
-        """Offer frames one after the other; one receipt or error for each."""
+    def offer_many(self, frames: Iterable[Sendable]) -> list[Piece]:
+        """Offer frames one after the other; one receipt or error for each, or several receipts in a stretch."""
         return self._send_many(frames, self.offer, self._accept_run)
 
-    def enter_many(self, frames: Iterable[Sendable]) -> list[Entry]:
+    def enter_many(self, frames: Iterable[Sendable]) -> list[Piece]:
         """Likewise, where those that find no room wait in line."""
         return self._send_many(frames, self.enter, self._enter_run)
 
@@ -152,27 +153,27 @@ class Traffic:
         self,
         frames: Iterable[Sendable],
         send: Callable[[int, bytes, m.Extra | None], Receipt | Waiter],
-        send_run: Callable[[Run], list[Receipt]],
-    ) -> list[Entry]:
+        send_run: Callable[[Run], Sequence[Receipt]],
+    ) -> list[Piece]:
         """Let in runs as far as there is room for them; what becomes of others is found out one by one."""
-        found: list[Entry] = []
+        found: list[Piece] = []
         for part in runs(frames, self._gate):
             if isinstance(part, Run):
                 receipts = send_run(part)
-                found += receipts
+                found += [receipts] if isinstance(receipts, Stretch) else receipts
                 found += results(send, part.frames(len(receipts)))
             else:
                 found += results(send, [part])
         return found
 
-    def _enter_run(self, run: Run) -> list[Receipt]:
+    def _enter_run(self, run: Run) -> Sequence[Receipt]:
         channel = self._channels[run.plugin_id]
         if channel.waiting:
             return []
         self._await(channel)
         return self._accept_run(run)
 
-    def _accept_run(self, run: Run) -> list[Receipt]:
+    def _accept_run(self, run: Run) -> Sequence[Receipt]:
         """Accept the first ones of a run, as many as there is room for."""
         channel = self._channels[run.plugin_id]
         receipts = channel.offer_run(run, self._changed)

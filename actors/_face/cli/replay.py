@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import BinaryIO, Protocol
 
@@ -25,7 +25,7 @@ class Target(Protocol):
 
     def dispatch_many(
         self, frames: Iterable[tuple[int, bytes]], *, timeout: float | None = None
-    ) -> list[Receipt | NyxPluginError]:
+    ) -> Sequence[Receipt | NyxPluginError]:
         """Send frames; one receipt or error for each."""
 
     def drain(self, timeout: float | None = None) -> None:

@@ -153,7 +153,7 @@ def test_dispatch_many_waits_for_room(load: Callable[..., PluginSystem]) -> None
     system = load(capacity=5)
     frames = data_frames(*(b"%d" % number for number in range(100)))
     frames[50] = (0x60, frames[50][1])
-    results = system.dispatch_many(frames, timeout=LONG_S)
+    results = list(system.dispatch_many(frames, timeout=LONG_S))
     assert isinstance(results.pop(50), InvalidFrameType)
     del frames[50]
     replies = [item.outcome(LONG_S).reply for item in results if isinstance(item, Receipt)]
