@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -15,6 +16,7 @@ from nyx_plugins.actors.frame_rules import frame_rules
 from nyx_plugins.actors.inquiries import Inquiry
 from nyx_plugins.actors.questions import AGAIN_S, Ask
 from nyx_plugins.actors.receipt import Receipt
+from nyx_plugins.actors.series import each as each_of
 from nyx_plugins.actors.session import Session
 from nyx_plugins.actors.waiting import Waiter
 from nyx_plugins.config.errors import NyxPluginError
@@ -63,6 +65,7 @@ class Client:
         self.frames: list[Frame] = []
         self.asked: list[Asked] = []
         self.closed = False
+        self._numbers = itertools.count()
         self._world = world
         self._truth = truth
         self._dirty = True
@@ -92,10 +95,26 @@ class Client:
 
     # What it does.
 
-    def dispatch(self, plugin_id: int, frame_type: int, kind: bytes, wait: bool, extra: m.Extra | None = None) -> None:
+    def dispatch(self, plugin_id: int, frame_type: int, kind: bytes, extra: m.Extra | None, wait: bool) -> None:
         """Offer one frame; a worker does with it what ``kind`` says."""
-        data = b"%s %d.%d" % (kind, self.number, len(self.frames))
-        self._offer(Frame(plugin_id, frame_type, data, extra), PluginHeader(plugin_id, 0, data).encode(), wait)
+        frame = self._new_frame(plugin_id, frame_type, kind, extra)
+        self._offer(frame, PluginHeader(plugin_id, 0, frame.data).encode(), wait)
+
+    def dispatch_many(self, plugin_id: int, wanted: Sequence[tuple[int, bytes, m.Extra | None]], wait: bool) -> None:
+        """Offer frames in one go."""
+        frames = []
+        for what in wanted:
+            frames.append(self._new_frame(plugin_id, *what))
+            self.frames.append(frames[-1])
+        self._dirty = True
+        sendables = [(each.frame_type, PluginHeader(plugin_id, 0, each.data), each.extra) for each in frames]
+        entries = each_of((self.session.enter_many if wait else self.session.offer_many)(sendables))
+        for frame, entry in zip(frames, entries, strict=True):
+            self._has(frame, entry)
+
+    def _new_frame(self, plugin_id: int, frame_type: int, kind: bytes, extra: m.Extra | None) -> Frame:
+        data = b"%s %d.%d" % (kind, self.number, next(self._numbers))
+        return Frame(plugin_id, frame_type, data, extra)
 
     def redeliver(self, letters: list[DeadLetterContent]) -> None:
         """Offer the frames of dead letters once more."""
@@ -107,11 +126,16 @@ class Client:
         self.frames.append(frame)
         self._dirty = True
         try:
-            entry = (self.session.enter if wait else self.session.offer)(frame.frame_type, header, frame.extra)
+            send = self.session.enter if wait else self.session.offer
+            entry: Receipt | Waiter | NyxPluginError = send(frame.frame_type, header, frame.extra)
         except NyxPluginError as error:
-            frame.refused = error
-            return
-        if isinstance(entry, Receipt):
+            entry = error
+        self._has(frame, entry)
+
+    def _has(self, frame: Frame, entry: Receipt | Waiter | NyxPluginError) -> None:
+        if isinstance(entry, NyxPluginError):
+            frame.refused = entry
+        elif isinstance(entry, Receipt):
             self._has_receipt(frame, entry)
         else:
             frame.waiter = entry

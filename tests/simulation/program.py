@@ -70,12 +70,21 @@ def enter(run: Run, op: Op) -> None:
 
 def _offer(run: Run, op: Op, wait: bool) -> None:
     client = run.client(op.who)
-    for place in range(1 + op.a % 7):
-        if client is not None and client.usable:
-            number = op.b + 7 * place
-            sends = op.plugin_id in DEPENDENT and number % 3 == 0
-            kind = SEND if sends else KINDS[number * 5 % len(KINDS)]
-            client.dispatch(op.plugin_id, TYPES[number % len(TYPES)], kind, wait, _extra(run, number))
+    if client is None:
+        return
+    frames = [_frame(run, op, op.b + 7 * place) for place in range(1 + op.a % 7)]
+    if op.b % 2 and client.usable:
+        client.dispatch_many(op.plugin_id, frames, wait)
+        return
+    for frame in frames:
+        if client.usable:
+            client.dispatch(op.plugin_id, *frame, wait)
+
+
+def _frame(run: Run, op: Op, number: int) -> tuple[int, bytes, m.Extra | None]:
+    sends = op.plugin_id in DEPENDENT and number % 3 == 0
+    kind = SEND if sends else KINDS[number * 5 % len(KINDS)]
+    return TYPES[number % len(TYPES)], kind, _extra(run, number)
 
 
 def _extra(run: Run, number: int) -> m.Extra | None:

@@ -239,7 +239,7 @@ def run(
     """Perform a program under the schedule of this seed, and ``then`` this; raises :class:`Failure`."""
     with _folder() as folder:
         here = World(seed, trace)
-        with kernel_of(here, {"WorkerLink": Link}):
+        with kernel_of(here, {"WorkerLink": Link, "LEAST_FRAMES": 2}):
             try:
                 this = Run(here, folder, bundles)
                 Link.world, Link.runs = here, this.truth

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -101,7 +102,7 @@ def _unfenced(fencing: Fencing, target: Any, promise: Any) -> None:
 
 def _never_sent_again(open_: Callable[..., None]) -> Callable[..., None]:
     def call(channel: Channel, route: m.Route) -> None:
-        unsent = list(channel._unsent)
+        unsent = copy.copy(channel._unsent)
         open_(channel, route)
         channel._unsent = unsent
 
