@@ -19,8 +19,9 @@ from rich.table import Table
 
 from nyx_plugins import FrameType, NyxPluginError, PluginFailed, PluginHeader, PluginSettings, PluginSystem
 from nyx_plugins.actors.processes import descendants
-from nyx_plugins.config.errors import ConfigError, Fault
+from nyx_plugins.config.errors import Fault
 
+from .errors import ScenarioError
 from .result import Better, Counts, Metric, Round
 from .scene import Scene
 
@@ -195,7 +196,9 @@ def run(transport: str, note: Callable[[str], None], stop: threading.Event | Non
 def drive(scene: Scene) -> Round:
     """Be the driver of the scenario ``reference``."""
     if scene.connect is not None:
-        raise ConfigError("connect", [Fault("", "the tests of the reference need a system of their own")])
+        raise ScenarioError(
+            "--connect", [Fault("", "the tests of the reference need a system of their own: leave it out")]
+        )
     begun = time.monotonic()
     figures = run("unix", scene.show.phase, scene.stop)
     return Round(scene.number, time.monotonic() - begun, _counts(figures), dict(_metrics(figures)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,12 +39,12 @@ def run(
     drivers = {name: find(part.driver, plan.folder) for name, part in plan.parts.items()}
     try:
         for number in range(1, plan.scenario.rounds + 1):
-            done: dict[str, Round] = {}
+            done, maxima = dict[str, Round](), dict[Hashable, float]()
             try:
                 for name, part in plan.parts.items():
                     if not stop.is_set():
                         show.note(_title(plan, number, name))
-                        scene = Scene(part, number, Path(plan.folder), connect, stop, show)
+                        scene = Scene(part, number, Path(plan.folder), connect, stop, show, maxima)
                         done[name] = drive(drivers[name], scene)
             finally:
                 if done:

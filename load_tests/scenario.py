@@ -196,7 +196,7 @@ class Scenario:
     """``open`` only: whether the time between two frames is random (exponentially distributed) or always the same."""
     rate: Any = field(default=0.0, validator=checks.check(_rate_reason))
     """``open`` only: frames per second of all clients together; or ``"80%"`` of what is processed at the most, which is
-    measured before, on the same system, in a closed loop with this ``call``, ``batch`` and ``window``."""
+    measured before, once for all variants in a round, in a closed loop with this ``call``, ``batch`` and ``window``."""
     share_of: ShareOf = field(default="one plugin", validator=checks.one_of(*get_args(ShareOf)))
     """Whose maximum that is: of one plugin of the first group, or of all plugins, each of which gets its share."""
     calibrate_s: float = field(default=3.0, validator=checks.positive_seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -53,6 +53,8 @@ class Scene:
     stop: threading.Event
     """Set when the run is to end early: a driver then returns what it has."""
     show: Show
+    maxima: dict[Hashable, float] = attrs.field(factory=dict)
+    """What was measured for rates that are shares of a maximum, by how: the same for all variants of a round."""
 
 
 Driver: TypeAlias = Callable[[Scene], Round]

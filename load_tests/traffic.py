@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -27,6 +28,9 @@ from .stage import Place, Stage, staged
 INTERVAL_S = 0.1
 # From the order to the first frame: all clients have to have read it.
 LEAD_S = 0.2
+_OF_A_MAXIMUM = (
+    "share_of", "call", "batch", "window", "clients", "when_full", "frame_bytes", "capture", "calibrate_s", "settings",
+)  # fmt: skip
 # Warming up before a calibration, as a part of it.
 CALIBRATION_WARM_UP = 0.3
 
@@ -106,7 +110,10 @@ class _Traffic:
         share = self._scenario.share
         if share is None:
             return float(self._scenario.rate)
-        most = self._calibrate()
+        maxima, way = self._scene.maxima, way_of(self._scenario)
+        if way not in maxima:
+            maxima[way] = self._calibrate()
+        most = maxima[way]
         self._metrics["calibrated_per_s"] = Metric(most, "frames/s", Better.HIGHER)
         return most * share
 
@@ -184,6 +191,15 @@ class _Traffic:
         turn = spread({plugin: weight for plugin, weight in weights.items() if weight})
         first = number * len(turn) // self._scenario.clients
         return tuple(turn[first:] + turn[:first])
+
+
+def way_of(scenario: Scenario) -> Hashable:
+    """Return how a maximum is measured: what is the same for two variants gives the same maximum."""
+    receivers = [group for group in scenario.plugins.values() if group.weight]
+    if scenario.share_of == "one plugin":
+        receivers = [attrs.evolve(receivers[0], count=1, id=None)]
+    asked = [getattr(scenario, name) for name in _OF_A_MAXIMUM]
+    return json.dumps([*asked, *map(attrs.asdict, receivers)], sort_keys=True)
 
 
 def at_stake(phase: Phase) -> int:

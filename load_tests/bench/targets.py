@@ -94,7 +94,7 @@ TARGETS = (
     ),
     Target("100 plugins together, against one plugin's maximum", "total_100", 0.7, 0.9, over="total_1"),
     Target(
-        "a plugin that spins: what it adds to the others' p99, at half of what they can do",
+        "a plugin that spins: what it adds to the others' p99, at 40 % of what they can do",
         "spin_added",
         10,
         2,

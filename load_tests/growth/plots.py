@@ -12,7 +12,7 @@ from nyx_plugins.load_tests.result import Metric
 
 with needed():
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from .points import CPU, MEMORY, PLUGIN_MEMORY, RATE
 from .sweeps import KIB, MIB, Sweep
@@ -83,10 +83,10 @@ def _cost(cost: Any, metrics: Mapping[str, Metric], sweep: Sweep) -> None:
     heights = [[dict(zip(*layer, strict=True))[value] for value in values] for layer in layers.values()]
     if not sweep.factors:
         cost.stackplot(values, heights, labels=list(layers), colors=COLOURS[: len(layers)], alpha=0.85)
-    _axes(cost, sweep, "microseconds of a processor per frame", thousands)
+    _axes(cost, sweep, "\N{MICRO SIGN}s of processor time per frame", thousands)
     if sweep.factors:
         _lines(cost, values, list(layers), heights)
-    cost.legend(*_topmost_first(cost), loc="best")
+    cost.figure.legend(*_topmost_first(cost), loc="outside lower right", ncols=len(layers), frameon=False)
 
 
 def _lines(cost: Any, values: Sequence[int], roles: Sequence[str], heights: Sequence[Sequence[float]]) -> None:
@@ -95,6 +95,8 @@ def _lines(cost: Any, values: Sequence[int], roles: Sequence[str], heights: Sequ
         cost.plot(values, height, marker="o", color=colour, label=role)
     cost.set_ylim(auto=True)
     cost.set_yscale("log")
+    cost.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    cost.yaxis.set_minor_locator(NullLocator())
     cost.yaxis.set_major_formatter(FuncFormatter(thousands))
 
 

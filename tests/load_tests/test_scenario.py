@@ -15,6 +15,7 @@ from nyx_plugins.load_tests.drivers import find
 from nyx_plugins.load_tests.errors import ScenarioError
 from nyx_plugins.load_tests.parsing import parse
 from nyx_plugins.load_tests.scenario import Event, Limit, Plan, PluginGroup, Scenario
+from nyx_plugins.load_tests.traffic import way_of
 
 GOOD = 'name = "mine"\ndescription = "Mine."\n[plugins.work]\ncapacity = 10\n'
 
@@ -192,6 +193,18 @@ def test_the_scenario_of_the_manual_can_be_used() -> None:
     [text] = [block.partition("```")[0] for block in MANUAL.split("```toml\n")[1:] if block.startswith("name")]
     swaps = parse(text, "load-tests.md", "/").scenario
     assert (swaps.name, swaps.plugins["work"].count, swaps.events[0].do) == ("swaps", 2, "swap")
+
+
+def test_variants_have_the_same_rate_where_their_maximum_would_be_measured_alike() -> None:
+    """Whatever happens in them, and however many plugins there are besides the one whose maximum it is."""
+
+    def ways(name: str, changes: dict[str, object]) -> list[object]:
+        return [way_of(part) for part in library.load(name, changes).parts.values()]
+
+    assert len(set(ways("noisy_neighbour", {}))) == 1
+    assert len(set(ways("fanout", {})[:3])) == 1
+    assert len(set(ways("fanout", {"share_of": "all plugins"})[:3])) == 3
+    assert ways("noisy_neighbour", {"call": "many"})[0] != ways("noisy_neighbour", {})[0]
 
 
 def test_the_manual_names_every_key_and_every_scenario() -> None:
