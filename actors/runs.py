@@ -5,12 +5,15 @@ What is decided for a run is decided once for all of its frames. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..plugins.wire import PluginHeader
 from .gate import Gate
 from .messages import Extra
-from .series import Sendable
+from .receipt import Receipt
+from .series import Piece, Sendable, results
+from .stretch import Stretch
+from .waiting import Waiter
 
 
 class Run:
@@ -67,3 +70,21 @@ def runs(frames: Iterable[Sendable], gate: Gate) -> Iterator[Run | Sendable]:
     if run is not None:
         run.are_alike(kind, data_length)
         yield run
+
+
+def send_in_runs(
+    frames: Iterable[Sendable],
+    gate: Gate,
+    send: Callable[[int, bytes, Extra | None], Receipt | Waiter],
+    send_run: Callable[[Run], Sequence[Receipt]],
+) -> list[Piece]:
+    """Let in runs as far as there is room for them; what becomes of others is found out one by one."""
+    found: list[Piece] = []
+    for part in runs(frames, gate):
+        if isinstance(part, Run):
+            receipts = send_run(part)
+            found += [receipts] if isinstance(receipts, Stretch) else receipts
+            found += results(send, part.frames(len(receipts)))
+        else:
+            found += results(send, [part])
+    return found

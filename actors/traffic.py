@@ -6,7 +6,7 @@ Pure and not thread-safe: its session holds the lock, and wakes whoever sends af
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from ..config.errors import NyxPluginError
 from ..plugins.errors import DispatchTimeout, FateUnknown, MailboxFull, PluginNotRegistered, SystemStopped
@@ -21,9 +21,8 @@ from .gate import Gate
 from .outbox import Outbox
 from .receipt import OutcomeKind, Receipt
 from .results import DeadLetter
-from .runs import Run, runs
-from .series import Piece, Sendable, results
-from .stretch import Stretch
+from .runs import Run, send_in_runs
+from .series import Piece, Sendable
 from .waiting import Waiter
 
 
@@ -89,11 +88,11 @@ class Traffic:
 
     def offer_many(self, frames: Iterable[Sendable]) -> list[Piece]:
         """Offer frames one after the other; one receipt or error for each, or several receipts in a stretch."""
-        return self._send_many(frames, self.offer, self._accept_run)
+        return send_in_runs(frames, self._gate, self.offer, self._accept_run)
 
     def enter_many(self, frames: Iterable[Sendable]) -> list[Piece]:
         """Likewise, where those that find no room wait in line."""
-        return self._send_many(frames, self.enter, self._enter_run)
+        return send_in_runs(frames, self._gate, self.enter, self._enter_run)
 
     def leave(self, waiter: Waiter) -> None:
         """Let it wait no longer. Idempotent."""
@@ -148,23 +147,6 @@ class Traffic:
         except NyxPluginError as error:
             self.outbox.refuse(error, getattr(error, "plugin_id", None))
             raise
-
-    def _send_many(
-        self,
-        frames: Iterable[Sendable],
-        send: Callable[[int, bytes, m.Extra | None], Receipt | Waiter],
-        send_run: Callable[[Run], Sequence[Receipt]],
-    ) -> list[Piece]:
-        """Let in runs as far as there is room for them; what becomes of others is found out one by one."""
-        found: list[Piece] = []
-        for part in runs(frames, self._gate):
-            if isinstance(part, Run):
-                receipts = send_run(part)
-                found += [receipts] if isinstance(receipts, Stretch) else receipts
-                found += results(send, part.frames(len(receipts)))
-            else:
-                found += results(send, [part])
-        return found
 
     def _enter_run(self, run: Run) -> Sequence[Receipt]:
         channel = self._channels[run.plugin_id]
