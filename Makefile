@@ -89,7 +89,7 @@ bench: $(VENV)/dev.stamp compile ## the table of targets, against other systems 
 	$(BIN)/python -P -m nyx_plugins.load_tests bench --output $(OUTPUT) </dev/null
 
 growth: OUTPUT = docs/performance/growth
-growth: $(VENV)/dev.stamp compile ## draw how cost grows with batches, frames, plugins, clients and mailboxes; takes minutes
+growth: $(VENV)/dev.stamp compile ## draw how cost grows with batches, frames, plugins, clients and mailboxes; takes five to ten minutes
 	$(BIN)/python -P -m nyx_plugins.load_tests growth --output $(OUTPUT) </dev/null
 
 # Most of these tests sleep most of the time. What fails is tried again by itself: their patience is short, and other

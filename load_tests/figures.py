@@ -106,8 +106,9 @@ def _of_processors(processes: Iterable[ProcessUsage], window: Window, landed: in
         if process.role.startswith(CLIENT):
             busiest = max(busiest, cpu_s / window.seconds)
     yield "busiest_client_cores", _less(busiest, "cores")
-    if landed:
-        system = sum(cpu_s for kind, cpu_s in used.items() if kind != CLIENT)
+    system = sum(cpu_s for kind, cpu_s in used.items() if kind != CLIENT)
+    # Without any, nobody could look in time.
+    if landed and system:
         yield "system_cpu_us_per_frame", _less(system / landed * 1e6, "us")
         for kind in (CLIENT, "dispatcher", PLUGIN_ACTOR, WORKER):
             yield f"cpu_us_per_frame.{kind.replace(' ', '_')}", _less(used[kind] / landed * 1e6, "us")

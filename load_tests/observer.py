@@ -93,14 +93,12 @@ class Observer(threading.Thread):
         self._look()
 
     def _rest(self, until: float) -> None:
-        """Wait, and look at processes at each edge that is in between."""
-        now = time.monotonic()
+        """Wait, and look at processes at each edge that is in between, or was while plugins were asked."""
         while self._edges and (edge := self._began + self._edges[0]) < until:
             del self._edges[0]
-            if edge > now:
-                if self._over.wait(edge - time.monotonic()):
-                    return
-                self._look_at_processes(self._found, with_memory=False)
+            if self._over.wait(max(0.0, edge - time.monotonic())):
+                return
+            self._look_at_processes(self._found, with_memory=False)
         self._over.wait(max(0.0, until - time.monotonic()))
 
     def stop(self) -> None:

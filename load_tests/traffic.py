@@ -144,7 +144,8 @@ class _Traffic:
         span = Window(warm_up_s, tally.until / NS - began)
         landed = figures.landed_within(tally, span, INTERVAL_S)
         if not landed and not self._scene.stop.is_set():
-            raise StartupError(f"no frame was processed while the maximum of {scenario.share_of} was measured")
+            what = f"no frames were done while the maximum of {scenario.share_of} was measured"
+            raise StartupError(f"{what} for {scenario.calibrate_s:g} s: a larger calibrate_s may help")
         return max(1.0, landed / span.seconds)
 
     @property

@@ -57,7 +57,7 @@ class Growth:
             point = sweep.point(value)
             note(forecast.step(point))
             try:
-                found = _measured(sweep, value, seconds)
+                found = _measured_or_again(sweep, value, seconds)
             except WorkFailed as failure:
                 self.failures[point] = str(failure)
             else:
@@ -79,6 +79,14 @@ def changes_of(sweep: Sweep, value: int, seconds: float) -> dict[str, Any]:
     """Return what the scenario is told for a point: one round without variants, whose figures have plain names."""
     short = {"variants": {}, "rounds": 1, "warm_up_s": seconds / 2, "duration_s": seconds}
     return merged(short, sweep.changes(value))
+
+
+def _measured_or_again(sweep: Sweep, value: int, seconds: float) -> Metrics:
+    """Measure a point, once more if that fails: once may be the machine's fault. Raises :class:`WorkFailed`."""
+    try:
+        return _measured(sweep, value, seconds)
+    except WorkFailed:
+        return _measured(sweep, value, seconds)
 
 
 def _measured(sweep: Sweep, value: int, seconds: float) -> Metrics:
