@@ -28,7 +28,7 @@ attempt(*ast.literal_eval(os.read(0, 1 << 20).decode()))
 """
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOSTS_SECRET": "s3cret"}
 REFUSED, RAISED = 3, 4
-LIMIT_S = 20.0
+LIMIT_S = 40.0
 ESCAPED = "This attempt has escaped."
 _secret = ctypes.create_string_buffer(b"SECRET")
 
