@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,3 +40,11 @@ class Limits:
         if not isinstance(queue, int) or queue < 1024:
             raise ValueError(f"{QUEUE_CAPABILITY!r} must be a whole number of at least 1024, not {queue!r}")
         return cls(message_bytes=message, queue_bytes=queue)
+
+
+def raise_descriptor_limit() -> None:
+    """Each peer takes a descriptor: allow as many as may be had without asking."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

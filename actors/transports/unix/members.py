@@ -14,11 +14,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
-import inspect
 import logging
 import os
 import signal
-import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -46,12 +44,14 @@ from thespian.system.systemCommon import actorStartupFailed
 from thespian.system.transport import ReceiveEnvelope, SendStatus, TransmitIntent
 from thespian.system.utilis import actualActorClass, checkActorCapabilities
 
+from .actor_class import init_arguments, qualified
 from .births import announce
 from .endpoint import UnixEndpoint
 from .envelope import Envelope, LifelineEnded
 from .forked import ForkedProcess, start_process
 from .signals import catch_signals
 from .transport import UnixTransport
+from .waiting import Waiting
 
 CATCHES_ALL = "catches_all"
 """Attribute of an actor that raises nothing, and returns the same watch again as long as it watches the same."""
@@ -63,26 +63,6 @@ _setproctitle: Callable[[str], None] | None = None
 with contextlib.suppress(ImportError):
     # An optional package. Looked for here, once, and not by each process that is forked.
     _setproctitle = importlib.import_module("setproctitle").setproctitle
-
-
-class _Waiting:
-    """Intents for children that are not up yet. Thespian's own compares addresses with each other, all with all."""
-
-    def __init__(self) -> None:
-        self._intents: dict[int, list[TransmitIntent]] = {}
-
-    def add(self, address: ActorAddress, intent: TransmitIntent) -> None:
-        """Keep an intent until ``address``, the name that this process has for its child, means something."""
-        self._intents.setdefault(address.addressDetails.addressInstanceNum, []).append(intent)
-
-    def remove_intents_for_address(self, address: ActorAddress) -> list[TransmitIntent]:
-        """Thespian's: take those for one child."""
-        return self._intents.pop(address.addressDetails.addressInstanceNum, [])
-
-    def fmap(self, function: Callable[[Any], Any]) -> None:
-        """Thespian's: for its status report."""
-        for number, intents in self._intents.items():
-            function((number, intents))
 
 
 class _Member:
@@ -106,7 +86,7 @@ class _Member:
         """Thespian's: called as the object is made."""
         self.mpcontext = context
         self._ending: list[Any] = []
-        self._awaitingAddressUpdate = _Waiting()
+        self._awaitingAddressUpdate = Waiting()
 
     def _send_intent(self, intent: TransmitIntent, curtime: Any = None) -> None:
         self._send_intent_to_transport(intent)
@@ -149,7 +129,7 @@ class _Member:
             raise NoCompatibleSystemForActor(childClass, "no system has compatible capabilities")
         endpoint = self.transport.prepEndpoint(childAddr, self.capabilities)
         arguments = (
-            _qualified(childClass), globalName, sourceHash or self._sourceHash, sourceToLoad, parentAddr,
+            qualified(childClass), globalName, sourceHash or self._sourceHash, sourceToLoad, parentAddr,
             self._adminAddr, notifyAddr, self.asLogger, childRequirements, self.capabilities, self.mpcontext,
             self.logdefs,
         )  # fmt: skip
@@ -157,7 +137,7 @@ class _Member:
         if not hasattr(self, "_child_procs"):
             self._child_procs = []
         if self.mpcontext is None or self.mpcontext.get_start_method() == "fork":
-            _init_arguments(childClass)
+            init_arguments(childClass)
             self._fork(childAddr, childClass, endpoint, arguments, name)
         else:
             process = start_process(self.mpcontext, start_actor, (endpoint, *arguments), name)
@@ -330,7 +310,7 @@ class UnixManager(_Member, multiprocCommon.MultiProcManager):
         given = {"capabilities": self.capabilities, "requirements": self._childReqs}
         try:
             actor = actualActorClass(self._actorClass, load)
-            wanted = _init_arguments(actor)
+            wanted = init_arguments(actor)
             instance = actor(**{name: value for name, value in given.items() if name in wanted})
         except Exception:
             logging.getLogger(str(self._actorClass)).error(
@@ -363,19 +343,6 @@ class UnixManager(_Member, multiprocCommon.MultiProcManager):
 def _is_for_actor(kind: type) -> bool:
     """Whether messages of this class concern nobody but the actor."""
     return kind in (WakeupMessage, WatchMessage) or not issubclass(kind, (ActorSystemMessage, logging.LogRecord))
-
-
-def _qualified(actor: Any) -> str:
-    """Name a class as a new process can find it."""
-    return f"{sys.modules[actor.__module__].__name__}.{actor.__name__}" if hasattr(actor, "__name__") else actor
-
-
-@lru_cache
-def _init_arguments(actor: Any) -> frozenset[str]:
-    """Name the arguments of a class's constructor; remembered, so that forked processes need not look."""
-    with contextlib.suppress(TypeError, ValueError):
-        return frozenset(inspect.signature(actor.__init__).parameters)
-    return frozenset()
 
 
 def start_actor(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import resource
 import signal
 import socket
 from collections.abc import Callable, Mapping
@@ -31,10 +30,11 @@ from .address import ADMIN, LOGGER, UnixAddress, address, admin_address, convent
 from .door import listen
 from .endpoint import ContextInit, UnixEndpoint
 from .envelope import LifelineEnded, MessageTooLarge
-from .limits import Limits
+from .limits import Limits, raise_descriptor_limit
 from .links import Links
 from .loop import MessageLoop
 from .note import Note
+from .waiting import resolve
 
 PRIVATE_CAPABILITY = "Unix Private Key"
 LIFELINE_CAPABILITY = "Unix Lifeline"
@@ -106,7 +106,7 @@ class UnixTransport:
         self._adminAddr, self._parentAddr = endpoint.admin, endpoint.parent
         self._is_private = not endpoint.is_published
         directory.remember_key(endpoint.directory, endpoint.key)
-        _raise_descriptor_limit()
+        raise_descriptor_limit()
         # A signal that the program has blocked would be blocked in all its actors: none could end, or notice an end.
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         self._lifeline = self._offered = endpoint.lifeline
@@ -223,7 +223,7 @@ class UnixTransport:
         Raises CannotPickleAddress for an address that is not known yet, :class:`MessageTooLarge`, and what pickle
         raises.
         """
-        if manager is not None and not _resolve(manager, intent):
+        if manager is not None and not resolve(manager, intent):
             return
         target, message = intent.targetAddr, intent.message
         details = target.addressDetails
@@ -387,27 +387,3 @@ class UnixTransport:
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
             self.close()
-
-
-def _resolve(manager: Any, intent: TransmitIntent) -> bool:
-    """Put the address of a child in place of its parent's name for it; false if there is nothing to be sent.
-
-    Raises CannotPickleAddress as long as the child is not up.
-    """
-    target, message = manager.prepMessageSend(intent.targetAddr, intent.message)
-    if message is SendStatus.DeadTarget:
-        intent.tx_done(SendStatus.Sent)
-        return False
-    if target is None:
-        raise CannotPickleAddress(intent.targetAddr)
-    intent.changeTargetAddr(target)
-    intent.changeMessage(message)
-    return True
-
-
-def _raise_descriptor_limit() -> None:
-    """Each peer takes a descriptor: allow as many as may be had without asking."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
