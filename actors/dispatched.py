@@ -41,6 +41,12 @@ class Dispatched(Sequence[Result]):
     def __eq__(self, other: object) -> bool:
         return list(self) == list(other) if isinstance(other, (Dispatched, list)) else NotImplemented
 
+    def __add__(self, other: Iterable[Result]) -> list[Result]:
+        return [*self, *other]
+
+    def __radd__(self, other: Iterable[Result]) -> list[Result]:
+        return [*other, *self]
+
     __hash__ = None  # type: ignore[assignment]  # as that of a list
 
     def __repr__(self) -> str:

@@ -190,6 +190,8 @@ def test_what_was_dispatched_behaves_as_a_list() -> None:
     assert found[::-1] == list(reversed(list(found))) == list(reversed(found))
     with pytest.raises(IndexError):
         found[22]
+    assert found + found == [*found, *found]
+    assert list(found) + found == [*found, *found]
     assert Dispatched([]) == [] and not Dispatched([])
     assert Dispatched([error]) != (error,)
     assert repr(Dispatched([error])) == repr([error])
