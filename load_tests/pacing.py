@@ -102,7 +102,8 @@ class Sender:
         self._look_at_cpu(now)
         if self._phase.call == "one" or len(due) == 1:
             return self._underway.add([self._one() for _ in due], due, now)
-        frames = islice(self._frames, len(due))
+        # A list: those of any other iterable go one by one.
+        frames = list(islice(self._frames, len(due)))
         wait = self._phase.when_full == "wait"
         entries = self._system.dispatch_many(frames, wait=wait, timeout=self._patience_s())
         return self._underway.add(entries, due, now)
