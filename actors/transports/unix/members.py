@@ -278,6 +278,9 @@ class UnixManager(_Member, multiprocCommon.MultiProcManager):
             return
         try:
             self.transport.send(target, message, self.actor_send_fail)
+        except CannotPickleAddress:
+            # It tells of an actor that is not up yet, and waits for that.
+            super().actor_send(target, message)
         except Exception as error:
             self._unsendable(TransmitIntent(target, message, onError=self.actor_send_fail), error)
 
