@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import queue
-import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -64,8 +63,6 @@ def frames_of(phase: Phase) -> Iterator[tuple[int, bytes]]:
 
 def main() -> None:
     """Connect, and do as told."""
-    # Ctrl-C is for the harness, which tells all of its clients to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.setswitchinterval(SWITCH_S)
     orders = Orders()
     try:

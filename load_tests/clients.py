@@ -43,12 +43,14 @@ class Client:
         self.number = number
         self._errors = errors
         with errors.open("wb") as file:
+            # In a session of its own: Ctrl-C is for the harness, also before a client could say that it ignores it.
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "nyx_plugins.load_tests.client", str(service)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,
                 text=True,
+                start_new_session=True,
             )
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()

@@ -25,6 +25,11 @@ class Window:
     end_s: float
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is none of it."""
+        return self.end_s <= self.begin_s
+
+    @property
     def seconds(self) -> float:
         """How long it is; it can be divided by."""
         return max(1e-9, self.end_s - self.begin_s)
@@ -149,7 +154,7 @@ def at(at_s: Sequence[float], values: Sequence[float], when_s: float) -> float:
 
 def grown(at_s: Sequence[float], values: Sequence[float], window: Window) -> float:
     """Return by how much something that only grows has grown within the measured time, between looks in a line."""
-    if window.end_s <= window.begin_s:
+    if window.is_empty:
         return 0.0
     return _between(at_s, values, window.end_s) - _between(at_s, values, window.begin_s)
 

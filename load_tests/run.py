@@ -30,11 +30,23 @@ def run(
 ) -> Result:
     """Do all rounds; ``stop`` ends them early, and the result then says ``interrupted``.
 
-    ``connect`` is the runtime directory of the system that is put under load. What goes wrong meanwhile stands in the
-    result with what was measured before. Raises :class:`NyxPluginError` when nothing was measured at all, and
+    After that :class:`KeyboardInterrupt` ends them too, where an earlier round was measured. ``connect`` is the runtime
+    directory of the system that is put under load. What goes wrong meanwhile stands in the result with what was
+    measured before. Raises :class:`NyxPluginError` when nothing was measured at all, and
     :class:`ScenarioError` when there is no such driver.
     """
+    result, error = attempt(plan, connect=connect, stop=stop, show=show)
+    if error is not None and not result.rounds:
+        raise error
+    return result
+
+
+def attempt(
+    plan: Plan, *, connect: Path | None = None, stop: threading.Event | None = None, show: Show | None = None
+) -> tuple[Result, NyxPluginError | None]:
+    """Do the same, and return what has broken the run off besides, whatever was measured before."""
     stop, show = stop or threading.Event(), show or Silence()
+    error: NyxPluginError | None = None
     at, here, rounds, ended = datetime.now(UTC), machine(), list[Round](), COMPLETED
     drivers = {name: find(part.driver, plan.folder) for name, part in plan.parts.items()}
     try:
@@ -45,16 +57,21 @@ def run(
                     if not stop.is_set():
                         show.note(_title(plan, number, name))
                         scene = Scene(part, number, Path(plan.folder), connect, stop, show, maxima)
-                        done[name] = drive(drivers[name], scene)
+                        made = drive(drivers[name], scene)
+                        # What was interrupted before it had measured anything is no round.
+                        if made.metrics or not stop.is_set():
+                            done[name] = made
             finally:
                 if done:
                     rounds.append(joined(number, done))
         ended = INTERRUPTED if stop.is_set() else _complete(rounds)
-    except NyxPluginError as error:
-        if not rounds:
+    except KeyboardInterrupt:
+        if not (stop.is_set() and rounds):
             raise
-        ended = str(error)
-    return Result(
+        ended = INTERRUPTED
+    except NyxPluginError as raised:
+        error, ended = raised, str(raised)
+    result = Result(
         plan.scenario.name,
         plan.scenario.description,
         at.isoformat(timespec="seconds"),
@@ -67,6 +84,7 @@ def run(
         tuple(rounds),
         checks(plan.scenario.limits, rounds),
     )
+    return result, error
 
 
 def _complete(rounds: Sequence[Round]) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +15,21 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from nyx_plugins.cli.failure import Failure
-from nyx_plugins.config.errors import Fault
+from nyx_plugins.cli.failure import EXIT_STOPPED, Failure, exit_code_of, failure_of
+from nyx_plugins.config.errors import Fault, NyxPluginError
 
 from . import library
 from .errors import ScenarioError
+from .output import FOLDER, FolderPath, output_folder
 from .printing import full_width_console, print_result
+from .reading import FILE_NAME
 
 if TYPE_CHECKING:
     from .result import Result
 
 EXIT_NOT_MET = 1
 EXIT_INTERRUPTED = 130
-RESULT = "result.json"
-FOLDER = "load-test-results"
+HEARD = b"interrupted: what was measured is written; press again, and what is measured just now is lost\n"
 
 
 @click.command("list")
@@ -56,7 +57,7 @@ def show(name: str) -> None:
 @click.option("--rounds", type=click.IntRange(1), help="How often.  [default: what the scenario says]")
 @click.option("--seconds", type=click.FloatRange(0.001), help="How long is measured, each time.  [default: likewise]")
 @click.option("--connect", metavar="DIR", type=click.Path(path_type=Path), help="Load the service that runs in DIR.")
-@click.option("--output", metavar="DIR", type=click.Path(path_type=Path), help=f"[default: {FOLDER}/NAME-TIME]")
+@click.option("--output", metavar="DIR", type=FolderPath(), help=f"[default: {FOLDER}/NAME-TIME]")
 @click.option("--no-report", is_flag=True, help="Write the result, and draw nothing.")
 @click.option("--no-progress", is_flag=True, help="Print lines instead of a bar.")
 def run(
@@ -71,13 +72,14 @@ def run(
 ) -> None:
     """Run a scenario, by its name or from a file, and write what it has measured: as JSON, and as a page with plots.
 
-    Exit code 1 says that a limit was not met, 2 that the scenario can't be used or that something broke the run off.
-    Ctrl-C ends a run early. What was measured is written in any case.
+    Exit code 1 says that a limit was not met, 2 that the scenario can't be used or that something broke the run off,
+    3 that no system is there, or is there any more, 130 that the run was interrupted. Ctrl-C ends a run early, and what
+    was measured is written in any case; a second one breaks off what is measured just then, and keeps earlier rounds.
     """
     from .progress import display
     from .report import write_report
     from .result import write
-    from .run import run as run_all
+    from .run import attempt
 
     given = {"rounds": rounds, "duration_s": seconds}
     changes = library.changes_of(settings) | {key: value for key, value in given.items() if value is not None}
@@ -85,22 +87,33 @@ def run(
         # A service keeps its own.
         raise ScenarioError("--set", [Fault("settings", "is for a system of the run's own: no --connect with it")])
     plan = library.load(name, changes)
-    folder = output or Path(FOLDER) / f"{plan.scenario.name}-{datetime.now():%Y%m%d-%H%M%S}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with _stoppable() as stop, display(not no_progress) as shown:
-        result = run_all(plan, connect=connect, stop=stop, show=shown)
-    write(result, folder / RESULT)
-    print_result(result, full_width_console())
-    click.echo(f"result: {folder / RESULT}")
-    if not no_report:
-        click.echo(f"report: {write_report(result, folder)}")
-    _exit(result)
+    with output_folder(output, plan.scenario.name) as folder:
+        with _stoppable() as stop, display(not no_progress) as shown:
+            result, error = attempt(plan, connect=connect, stop=stop, show=shown)
+            if error is not None and not result.rounds:
+                raise broken_off(error)
+            write(result, folder / FILE_NAME)
+        print_result(result, full_width_console())
+        click.echo(f"result: {folder / FILE_NAME}")
+        if not no_report:
+            click.echo(f"report: {write_report(result, folder)}")
+        _exit(result, error)
 
 
-def _exit(result: Result) -> None:
+def broken_off(error: NyxPluginError) -> Failure:
+    """Return how a run fails that an error has broken off, in whichever round: 3 without a system, and 2 otherwise.
+
+    1 and 4, which other commands have, would say something else here.
+    """
+    return failure_of(error) if exit_code_of(error) == EXIT_STOPPED else Failure(str(error))
+
+
+def _exit(result: Result, error: NyxPluginError | None) -> None:
     context = click.get_current_context()
     if result.ended == "interrupted":
         context.exit(EXIT_INTERRUPTED)
+    if error is not None:
+        raise broken_off(error)
     if result.ended != "completed":
         raise Failure(result.ended)
     if not all(check.met for check in result.checks):
@@ -109,13 +122,15 @@ def _exit(result: Result) -> None:
 
 @contextmanager
 def _stoppable() -> Iterator[threading.Event]:
-    """Let the first Ctrl-C (or SIGTERM) end a run early, and a second one break it off."""
+    """Let the first Ctrl-C (or SIGTERM) end a run early, and say so at once, and a second one break it off."""
     stop = threading.Event()
 
     def on_signal(number: int, frame: Any) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
+        # Past everything that may hold a lock just now; a bar that is drawn on this line comes again.
+        os.write(2, (b"\r\x1b[2K" if os.isatty(2) else b"") + HEARD)
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -19,7 +19,7 @@ from .figures import Window
 from .observer import Observer
 from .phase import Phase
 from .recorder import Tally, added
-from .result import Better, Mark, Metric, Round
+from .result import Better, Counts, Mark, Metric, Round
 from .scenario import Scenario
 from .scene import Scene
 from .scratch import scratch
@@ -39,9 +39,16 @@ def drive(scene: Scene) -> Round:
     """Do one round. Raises any :class:`NyxPluginError` that keeps a system from running or clients from sending."""
     scene.show.phase("loading plugins")
     with staged(scene.scenario, scene.base, scene.connect) as stage, scratch("nyx-load-") as folder:
+        if scene.stop.is_set():
+            return unmeasured(scene.number)
         scene.show.phase("starting clients")
         with Clients(scene.scenario.clients, stage.service, folder) as clients:
             return _Traffic(scene, stage, clients).round()
+
+
+def unmeasured(number: int) -> Round:
+    """Return a round that was ended before anything was measured."""
+    return Round(number, 0.0, Counts(), {})
 
 
 class _Traffic:
@@ -53,6 +60,8 @@ class _Traffic:
     def round(self) -> Round:
         scenario = self._scenario
         rate = self._rate() if scenario.mode == "open" else 0.0
+        if self._scene.stop.is_set():
+            return unmeasured(self._scene.number)
         if rate:
             self._metrics["rate_per_s"] = Metric(rate, "frames/s", Better.HIGHER)
         began = time.monotonic() + LEAD_S
@@ -71,26 +80,31 @@ class _Traffic:
             director.stop()
             observer.stop()
         tally, lost = added(heard.tallies), [(phases[place], why) for place, why in heard.lost.items()]
-        return self._made(tally, lost, observer, director, Window(measured - began, tally.until / NS - began))
+        window = Window(measured - began, tally.until / NS - began)
+        if window.is_empty and self._scene.stop.is_set():
+            return unmeasured(self._scene.number)
+        return self._made(tally, lost, observer, director, window)
 
     def _made(
         self, tally: Tally, lost: Sequence[tuple[Phase, str]], observer: Observer, director: Director, window: Window
     ) -> Round:
         if tally.error:
             raise StartupError(f"the system stopped meanwhile: {tally.error}")
+        scenario = self._scenario
         processes, series = observer.processes(), observer.series()
-        found = figures.metrics_of(tally, window, INTERVAL_S, processes, series, len(self._stage.places))
-        failed = {"events_failed": Metric(director.failed, "events", Better.LOWER)} if self._scenario.events else {}
+        plugins = len(self._stage.places)
+        found = {} if window.is_empty else figures.metrics_of(tally, window, INTERVAL_S, processes, series, plugins)
+        failed = {"events_failed": Metric(director.failed, "events", Better.LOWER)} if scenario.events else {}
         return Round(
             self._scene.number,
-            round(window.seconds, 3),
+            0.0 if window.is_empty else round(window.seconds, 3),
             figures.counts_of(tally, sum(at_stake(phase) for phase, _ in lost)),
             found | self._metrics | failed,
             figures.latencies_of(tally),
             figures.throughput(tally, INTERVAL_S) + series,
             processes,
             tuple(sorted([*self._phases(window), *director.marks], key=lambda mark: mark.at_s)),
-            tuple(notes(tally.refusals, lost)),
+            (*notes(tally.refusals, lost), *early(tally.frames, scenario, window)),
         )
 
     def _phases(self, window: Window) -> Iterator[Mark]:
@@ -182,7 +196,7 @@ class _Traffic:
             end,
             end + round(scenario.drain_s * NS),
             round(INTERVAL_S * NS),
-            max(1, scenario.max_frames // scenario.clients),
+            most_of_each(scenario),
         )
 
     def _order(self, number: int) -> tuple[int, ...]:
@@ -216,3 +230,18 @@ def notes(refusals: Mapping[str, int], lost: Sequence[tuple[Phase, str]]) -> Ite
         yield f"{count:,} frames were refused with {cause}"
     for phase, why in lost:
         yield f"{why}: what it has counted is lost, and of {at_stake(phase):,} frames nobody knows what became of them"
+
+
+def early(frames: int, scenario: Scenario, window: Window) -> Iterator[str]:
+    """Yield that the round ended early, because all frames that it may have were sent."""
+    if frames >= most_of_each(scenario) * scenario.clients and round(window.seconds, 3) < scenario.duration_s:
+        ended = f"max_frames ({scenario.max_frames:,}) was reached"
+        if window.is_empty:
+            yield f"{ended} before the measured time began: nothing was measured"
+        else:
+            yield f"{ended}: {window.seconds:.3g} s were measured, not {scenario.duration_s:g} s"
+
+
+def most_of_each(scenario: Scenario) -> int:
+    """Return how many frames each client may send."""
+    return max(1, scenario.max_frames // scenario.clients)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from ..output import FolderPath
 from ..reading import read
 from . import write_report
 
 
 @click.command()
 @click.argument("result", type=click.Path(path_type=Path))
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder for it; else that of RESULT.")
+@click.option("--output", type=FolderPath(), help="Folder for it; else that of RESULT.")
 def report(result: Path, output: Path | None) -> None:
     """Draw the report of RESULT: a page that needs nothing else, and PNGs.
 

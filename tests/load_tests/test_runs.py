@@ -136,7 +136,7 @@ def test_a_plugin_of_the_service_is_not_taken_for_one_of_the_run(tmp_path: Path,
         system.pause(FIRST_ID)
         words = ["run", "throughput", "--no-progress", "--no-report", "--output", str(tmp_path / "o")]
         done = CliRunner().invoke(main, [*words, "--connect", str(path)])
-        assert done.exit_code == 1 and "already loaded" in done.stderr
+        assert done.exit_code == 2 and "already loaded" in done.stderr and not (tmp_path / "o").exists()
         assert [plugin.name for plugin in system.plugins()] == ["echo"]
 
 
@@ -147,35 +147,63 @@ def test_no_service_is_told_in_one_line(tmp_path: Path) -> None:
 
 
 def test_interrupted_runs_write_what_they_have_measured(tmp_path: Path, nobody_left: None) -> None:
-    """Ctrl-C goes to all processes of the terminal; the result says so, and nobody is left."""
-    words = [sys.executable, "-P", "-m", "nyx_plugins.load_tests", "run", "throughput", "--seconds", "3000"]
-    changes = [
-        "--set",
-        "warm_up_s=0",
-        "--set",
-        "variants={}",
-        "--set",
-        "call=one",
-        "--set",
-        "batch=8",
-        "--set",
-        "window=8",
-    ]
-    command = [*words, *changes, "--no-report", "--output", str(tmp_path)]
+    """Ctrl-C goes to all processes of the terminal; a round of which nothing was measured is left out."""
+    result = interrupted(tmp_path, "sending", 2)
+    [measured] = result.rounds
+    assert measured.counts.processed > 0 and measured.metrics["processed_per_s"].value > 0
+
+
+def test_ctrl_c_while_clients_start_is_an_interruption(tmp_path: Path, nobody_left: None) -> None:
+    """They are in a session of their own, and hear of it from the harness only."""
+    assert interrupted(tmp_path, "starting clients", 1).rounds == ()
+
+
+def interrupted(folder: Path, when: str, number: int) -> Result:
+    """Interrupt a run when it says so in this round, and return its result."""
+    words = [sys.executable, "-P", "-m", "nyx_plugins.load_tests", "run", "throughput", "--seconds", "0.5"]
+    changes = [f"--set={change}" for change in ("warm_up_s=0", "variants={}", "limits=[]")]
     with subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0
+        [*words, *changes, "--no-report", "--output", str(folder)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        process_group=0,
     ) as process:
         assert process.stderr is not None
         said = []
         for line in process.stderr:
             said.append(line)
-            if "sending" in line:
+            if when in line and f"round {number} of 3" in "".join(said):
                 os.killpg(process.pid, signal.SIGINT)
         assert process.wait() == 130, said
-    result = read(tmp_path)
+    assert "interrupted: what was measured is written" in "".join(said) and "Error" not in "".join(said)
+    result = read(folder)
+    assert result.ended == "interrupted"
+    return result
+
+
+def test_a_round_that_is_interrupted_has_the_figures_of_the_time_before() -> None:
+    """Of all frames that were offered by then."""
+    stop = threading.Event()
+
+    class Impatient(Silence):
+        def look(self, per_s: float, depth: int) -> None:
+            if per_s:
+                stop.set()
+
+    changes = {**SMALL, "variants": {}, "limits": [], "warm_up_s": 0, "duration_s": 3000.0}
+    result = run(library.load("throughput", changes), stop=stop, show=Impatient())
     [measured] = result.rounds
-    assert result.ended == "interrupted" and measured.seconds < 3000
-    assert measured.counts.offered == measured.counts.processed + measured.counts.refused
+    assert result.ended == "interrupted" and 0 < measured.seconds < 3000
+    assert measured.counts.offered == measured.counts.processed + measured.counts.refused > 0
+
+
+def test_frames_that_are_used_up_too_early_are_told() -> None:
+    """In the warm-up, nothing was measured then."""
+    result = small("throughput", variants={}, limits=[], max_frames=10, batch=5)
+    [measured] = result.rounds
+    assert "processed_per_s" not in measured.metrics and measured.seconds == 0
+    assert measured.notes == ("max_frames (10) was reached before the measured time began: nothing was measured",)
 
 
 class Killer(Silence):
@@ -220,7 +248,7 @@ def test_without_any_client_there_is_nothing_to_keep() -> None:
 
 
 def test_a_run_may_be_stopped_while_a_maximum_is_measured() -> None:
-    """It ends at once, with a result in which nothing was offered."""
+    """It ends at once, without a round: nothing of it was measured."""
     stop = threading.Event()
 
     class Impatient(Silence):
@@ -229,7 +257,7 @@ def test_a_run_may_be_stopped_while_a_maximum_is_measured() -> None:
                 stop.set()
 
     result = run(library.load("flood", {**SMALL, "calibrate_s": 500.0}), stop=stop, show=Impatient())
-    assert (result.ended, result.rounds[0].counts.offered) == ("interrupted", 0)
+    assert (result.ended, result.rounds) == ("interrupted", ())
 
 
 def test_a_folder_that_can_not_be_made_is_told_in_one_line() -> None:

@@ -1,0 +1,78 @@
+"""The folder that a run writes into: one of its own, or one that was asked for, without what an earlier run has left."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .reading import FILE_NAME
+
+FOLDER = "load-test-results"
+WRITTEN = (
+    FILE_NAME,
+    "report.html",
+    *(f"{plot}.png" for plot in ("latency", "flow", "memory", "kernel", "processor", "rounds")),
+)
+"""All that a run writes."""
+
+
+class FolderPath(click.Path):
+    """A folder, there or not; an empty text is none, not the current one."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse an empty one."""
+        if value == "":
+            self.fail("must name a folder, and is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+@contextmanager
+def output_folder(wanted: Path | None, name: str) -> Iterator[Path]:
+    """Give a folder in which files can be written, and none of an earlier run is left.
+
+    It is gone afterwards if nothing was written into it and it was not there before. Raises :class:`OSError`.
+    """
+    is_new = wanted is None or not wanted.exists()
+    folder = _of_its_own(name) if wanted is None else _made(wanted)
+    try:
+        _clear(folder)
+        # Not only after minutes of measuring is it to be found out.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        yield folder
+    finally:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+                if wanted is None:
+                    folder.parent.rmdir()
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _of_its_own(name: str) -> Path:
+    base = Path(FOLDER) / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    for number in count(1):
+        folder = base if number == 1 else base.with_name(f"{base.name}-{number}")
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            return folder
+    raise AssertionError("numbers have no end")
+
+
+def _clear(folder: Path) -> None:
+    for name in WRITTEN:
+        (folder / name).unlink(missing_ok=True)

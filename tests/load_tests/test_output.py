@@ -1,0 +1,55 @@
+"""Where a run writes, and what is in there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from nyx_plugins.load_tests.__main__ import main
+from nyx_plugins.load_tests.output import WRITTEN, output_folder
+from nyx_plugins.load_tests.report.plots import plots
+
+from .conftest import Forge
+
+
+def test_runs_of_the_same_second_have_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number tells them apart; those into which nothing was written go again."""
+    monkeypatch.chdir(tmp_path)
+    with output_folder(None, "flood") as first, output_folder(None, "flood") as second:
+        assert first != second
+        (first / "result.json").write_text("{}")
+    assert first.exists() and not second.exists()
+
+
+def test_nothing_of_an_earlier_run_is_left(tmp_path: Path) -> None:
+    """What others have there stays, and so does the folder."""
+    for name in (*WRITTEN, "mine.txt"):
+        (tmp_path / name).touch()
+    with output_folder(tmp_path, "flood") as folder:
+        assert [path.name for path in folder.iterdir()] == ["mine.txt"]
+    (tmp_path / "mine.txt").unlink()
+    with output_folder(tmp_path, "flood"):
+        pass
+    assert tmp_path.exists()
+
+
+def test_all_that_a_report_writes_is_known() -> None:
+    """A plot of another name would be left."""
+    assert {f"{plot.name}.png" for plot in plots(Forge(rounds=2).result())} <= set(WRITTEN)
+
+
+@pytest.mark.parametrize(
+    ("taken", "output", "told"),
+    [("out/result.json/file", "out", "out/result.json: Is a directory"), ("x", "", "is empty"), ("x", "x", "is a file")],
+)
+def test_a_folder_that_can_not_be_used_is_told_before_anything_runs(
+    taken: str, output: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one line."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / taken).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / taken).touch()
+    done = CliRunner().invoke(main, ["run", "throughput", "--output", output])
+    assert done.exit_code == 2 and told in done.stderr and "round 1" not in done.stderr, done.stderr
