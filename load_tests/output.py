@@ -1,4 +1,4 @@
-"""The folder that a run writes into: one of its own, or one that was asked for, without what an earlier run has left."""
+"""The folder that a run writes into: one of its own, or the one asked for, without what an earlier run has left."""
 
 from __future__ import annotations
 

@@ -42,7 +42,11 @@ def test_all_that_a_report_writes_is_known() -> None:
 
 @pytest.mark.parametrize(
     ("taken", "output", "told"),
-    [("out/result.json/file", "out", "out/result.json: Is a directory"), ("x", "", "is empty"), ("x", "x", "is a file")],
+    [
+        ("out/result.json/file", "out", "out/result.json: Is a directory"),
+        ("x", "", "is empty"),
+        ("x", "x", "is a file"),
+    ],
 )
 def test_a_folder_that_can_not_be_used_is_told_before_anything_runs(
     taken: str, output: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
