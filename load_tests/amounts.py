@@ -31,6 +31,11 @@ def digits(value: float) -> str:
     return f"{value:,.{decimals}f}"
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number of things, of which one is called ``what``: ``1 round``, ``3 rounds``."""
+    return f"{number:,} {what}" + ("s" if number != 1 else "")
+
+
 def percent(share: float) -> str:
     """Return a share of one as percent: ``0.6 %``, ``12 %``."""
     value = share * 100

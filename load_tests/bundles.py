@@ -10,7 +10,7 @@ from typing import Any
 
 from nyx_plugins.config.settings import PluginSettings
 
-from .scenario import WORK, PluginGroup, Scenario, bundle_of, merged
+from .scenario import ORDERS, WORK, PluginGroup, Scenario, bundle_of, merged
 
 VERSIONS = ("1.0.0", "1.1.0")
 # What a handler may take, in seconds, beyond what the scenario lets it take.
@@ -67,7 +67,7 @@ class Bundles:
         }
 
     def _longest_s(self, name: str) -> float:
-        lengths = [event.lasts_s for event in self._scenario.events if event.group == name]
+        lengths = [event.lasts_s for event in self._scenario.events if event.group == name and event.do in ORDERS]
         return max([0.0, *lengths, self._scenario.plugins[name].work_us / 1e6])
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TypeAlias
 
 from nyx_plugins.config.checks import shown_key
 from nyx_plugins.config.errors import Fault
 
+from .bundles import MARGIN_S
 from .payload import around
-from .scenario import OF_PLUGINS, ORDERS, TRAFFIC, WORK, Event, Scenario
+from .scenario import ORDERS, TRAFFIC, WORK, PluginGroup, Scenario
 
 Rule: TypeAlias = Callable[[Scenario], Iterator[Fault]]
 
@@ -30,23 +31,25 @@ def _lonely_ids(scenario: Scenario) -> Iterator[Fault]:
             yield Fault(f"plugins.{shown_key(name)}.id", f"is for a group of one plugin only, not of {group.count}")
 
 
-def _targets(scenario: Scenario) -> Iterator[Fault]:
+def _lengths(scenario: Scenario) -> Iterator[Fault]:
+    """A plugin is given the time that its handler needs, and some besides, under the operator's ceiling."""
+    ceiling = scenario.system_settings().ceiling.wall_time_s
+    most = max(0.0, ceiling - MARGIN_S)
+    why = f"(settings.ceiling.wall_time_s is {ceiling:g}, and {MARGIN_S:g} s of it are spare)"
+    groups = {name: group for name, group in scenario.plugins.items() if _is_timed(group)}
     for number, event in enumerate(scenario.events):
-        yield from _target(scenario, event, f"events[{number}]")
+        if event.do in ORDERS and event.group in groups and event.lasts_s > most:
+            yield Fault(f"events[{number}].for_s", f"must be at most {most:g} {why}, not {event.lasts_s:g}")
+    for name, group in groups.items():
+        if group.work_us > most * 1e6:
+            text = f"must be at most {most * 1e6:,g} {why}, not {group.work_us:,g}"
+            yield Fault(f"plugins.{shown_key(name)}.work_us", text)
 
 
-def _target(scenario: Scenario, event: Event, key: str) -> Iterator[Fault]:
-    if event.role not in (None, *OF_PLUGINS):
-        return  # of the system, whatever the group
-    group = scenario.plugins.get(event.group)
-    if group is None:
-        known = ", ".join(scenario.plugins) or "none"
-        yield Fault(f"{key}.group", f"must be one of the groups of plugins ({known}), not {event.group!r}")
-        return
-    if event.number > group.count:
-        yield Fault(f"{key}.number", f"must be at most {group.count}, the number of plugins, not {event.number}")
-    if event.do in ORDERS and group.bundle != WORK:
-        yield Fault(f"{key}.do", f"{event.do!r} is for plugins of the bundle {WORK!r}, not of {group.bundle!r}")
+def _is_timed(group: PluginGroup) -> bool:
+    """Return whether its time is reckoned: its manifest may say another one."""
+    sandbox = group.manifest.get("sandbox")
+    return group.bundle == WORK and not (isinstance(sandbox, Mapping) and "wall_time_s" in sandbox)
 
 
 def _late_events(scenario: Scenario) -> Iterator[Fault]:
@@ -97,7 +100,7 @@ def frame_faults(scenario: Scenario, max_header_bytes: int) -> Iterator[Fault]:
 
 _ALWAYS: tuple[tuple[frozenset[str], Rule], ...] = ((frozenset({"plugins"}), _lonely_ids),)
 _WHOLE: tuple[tuple[frozenset[str], Rule], ...] = (
-    (frozenset({"plugins", "events"}), _targets),
+    (frozenset({"plugins", "events", "settings"}), _lengths),
     (frozenset({"events", "duration_s"}), _late_events),
     (frozenset({"mode", "rate"}), _rate),
     (frozenset({"mode", "call", "batch", "window"}), _batch),

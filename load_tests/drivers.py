@@ -12,17 +12,21 @@ from pathlib import Path
 
 from nyx_plugins.config.errors import DocumentError, Fault, NyxPluginError
 
-from .errors import DriverFailed, ScenarioError
+from .errors import DriverFailed, MissingExtra, ScenarioError
+from .extra import needed
 from .reading import checked
 from .result import Round
 from .scene import Driver, Scene
 
 
 def find(name: str, folder: str) -> Driver:
-    """Import ``module:function``; raises :class:`ScenarioError` with what hinders it."""
+    """Import ``module:function``; raises :class:`ScenarioError` with what hinders it, or :class:`MissingExtra`."""
     module, _, function = name.partition(":")
     try:
-        found = getattr(_imported(module, folder), function, None)
+        with needed():
+            found = getattr(_imported(module, folder), function, None)
+    except MissingExtra:
+        raise
     except (Exception, SystemExit) as error:
         # Whatever a module does when it is imported is its author's affair.
         raise _refused(name, f"{module} can't be imported: {type(error).__name__}: {error}") from error

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from nyx_plugins.cli.usage import alike
+from nyx_plugins.config.checks import joined, shown_key
 from nyx_plugins.config.errors import Fault
 from nyx_plugins.config.loading import read_file
 
@@ -33,7 +34,7 @@ def path_of(name: str) -> Path:
         return path
     near = alike(name, shipped())
     reason = f"there is no such scenario{near}: known are {', '.join(shipped())}; or name a file (*{SUFFIX})"
-    raise ScenarioError(name, [Fault("", reason)])
+    raise ScenarioError(name or "''", [Fault("", reason)])
 
 
 def load(name: str, changes: Mapping[str, Any] | None = None) -> Plan:
@@ -43,7 +44,25 @@ def load(name: str, changes: Mapping[str, Any] | None = None) -> Plan:
         text = read_file(path)
     except ValueError as error:
         raise ScenarioError(str(path), getattr(error, "faults", ())) from None
-    return parse(text, str(path), str(path.absolute().parent), changes)
+    try:
+        return parse(text, str(path), str(path.absolute().parent), changes)
+    except ScenarioError as error:
+        raise ScenarioError(_blamed(path, changes or {}, error.faults), error.faults) from None
+
+
+def _blamed(path: Path, changes: Mapping[str, Any], faults: Iterable[Fault]) -> str:
+    """Return what has the faults: the file, what was changed of it, or both together."""
+    if not changes:
+        return str(path)
+    changed = tuple(_keys(changes))
+    ours = all(fault.key.startswith(changed) for fault in faults)
+    return "as it was changed (--set)" if ours else f"{path} with what was changed of it"
+
+
+def _keys(changes: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in changes.items():
+        key = joined(prefix, shown_key(name))
+        yield from _keys(value, key) if isinstance(value, Mapping) and value else [key]
 
 
 def changes_of(settings: Iterable[str]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from nyx_plugins.plugins.bundle import read_manifest
 from .captures import capture_reason
 from .contradictions import contradictions
 from .errors import ScenarioError
+from .references import event_faults, limit_faults, parts_of, rate_faults, without_lost_limits
 from .scenario import WORK, Plan, Scenario, bundle_of, merged
 
 _NEEDED = {"name": "unnamed", "description": ""}
@@ -36,25 +37,23 @@ def parse(text: str | bytes, source: str, folder: str, changes: Mapping[str, Any
 
     Raises :class:`ScenarioError` with all faults, those of variants too.
     """
-    table = merged(parse_toml(text, source=source, error=ScenarioError), changes or {})
-    variants = dict(_variants(table))
+    written = parse_toml(text, source=source, error=ScenarioError)
+    table: Mapping[str, Any] = merged(written, changes or {})
+    if "limits" not in (changes or {}):
+        table = without_lost_limits(table, written)
+    variants = {name: part for name, part in parts_of(table).items() if name}
     whole = _read(table, folder, is_whole=not variants)
-    parts = {name: _read(_part(table, over), folder, is_whole=True) for name, over in variants.items()}
-    faults = [*whole.faults, *_of_variants(parts, whole)]
+    parts = {name: _read(part, folder, is_whole=True) for name, part in variants.items()}
+    faults = _once([*whole.faults, *_of_variants(parts, whole), *limit_faults(table), *rate_faults(table)])
     if faults or whole.scenario is None:
         raise ScenarioError(source, faults)
     found = {name: part.scenario for name, part in parts.items() if part.scenario is not None}
     return Plan(whole.scenario, found or {"": whole.scenario}, folder)
 
 
-def _variants(table: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    variants = table.get("variants")
-    if isinstance(variants, Mapping):
-        yield from ((name, over) for name, over in variants.items() if isinstance(over, Mapping))
-
-
-def _part(table: Mapping[str, Any], over: Mapping[str, Any]) -> Mapping[str, Any]:
-    return merged({key: value for key, value in table.items() if key != "variants"}, over)
+def _once(faults: Iterable[Fault]) -> list[Fault]:
+    """Return the first fault of each key: what is of the wrong type is not told to be wrong otherwise too."""
+    return list({fault.key: fault for fault in reversed(list(faults))}.values())[::-1]
 
 
 def _of_variants(parts: Mapping[str, _Reading], whole: _Reading) -> Iterator[Fault]:
@@ -77,6 +76,7 @@ def _read(table: Mapping[str, Any], folder: str, is_whole: bool) -> _Reading:
         faults += error.faults
     broken = _broken(table, faults)
     rest = _rest(table, broken) if faults else scenario
+    faults += event_faults(table) if is_whole else ()
     if rest is not None:
         faults += contradictions(rest, broken, is_whole)
         faults += _of_files(rest, Path(folder)) if is_whole else ()

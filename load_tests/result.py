@@ -158,7 +158,7 @@ class Round:
     latencies: Mapping[str, Latency] = field(factory=dict)
     """``outcome``: from the intended time of sending to the outcome; ``service``: from the actual one; or by name."""
     series: tuple[Series, ...] = ()
-    """Throughput, the depth of each mailbox, tmpfs and socket buffers in bytes, over time."""
+    """Throughput, the depth of each mailbox, files and socket buffers in bytes, over time."""
     processes: tuple[ProcessUsage, ...] = ()
     marks: tuple[Mark, ...] = ()
     notes: tuple[str, ...] = ()

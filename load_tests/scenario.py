@@ -171,9 +171,11 @@ class Limit:
     """In words; the names of the metrics, if it is empty."""
 
     def __attrs_post_init__(self) -> None:
-        """Refuse a limit that limits nothing."""
+        """Refuse a limit that limits nothing, or that is compared with two others."""
         if (self.at_least is None) == (self.at_most is None):
             raise ConfigError("Limit", [Fault("", "must have at_least or at_most, and not both")])
+        if self.over and self.minus:
+            raise ConfigError("Limit", [Fault("", "must have over or minus, and not both")])
 
 
 @attrs.frozen
@@ -195,8 +197,9 @@ class Scenario:
     arrivals: Arrivals = field(default="poisson", validator=checks.one_of(*get_args(Arrivals)))
     """``open`` only: whether the time between two frames is random (exponentially distributed) or always the same."""
     rate: Any = field(default=0.0, validator=checks.check(_rate_reason))
-    """``open`` only: frames per second of all clients together; or ``"80%"`` of what is processed at the most, which is
-    measured before, once for all variants in a round, in a closed loop with this ``call``, ``batch`` and ``window``."""
+    """``open`` only, and refused with ``closed``: frames per second of all clients together; or ``"80%"`` of what is
+    processed at the most, which is measured before, once for all variants in a round, in a closed loop with this
+    ``call``, ``batch`` and ``window``."""
     share_of: ShareOf = field(default="one plugin", validator=checks.one_of(*get_args(ShareOf)))
     """Whose maximum that is: of one plugin of the first group, or of all plugins, each of which gets its share."""
     calibrate_s: float = field(default=3.0, validator=checks.positive_seconds)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import attrs
 
-from nyx_plugins import NyxPluginError, PluginNotRegistered, PluginSystem
+from nyx_plugins import AlreadyLoaded, NyxPluginError, PluginNotRegistered, PluginSystem
 from nyx_plugins.actors.service_file import Claim, service_dir
+from nyx_plugins.config.errors import Fault
 from nyx_plugins.config.settings import PluginSettings
 from nyx_plugins.service.sampler import AT_REST
 
@@ -108,12 +109,23 @@ def staged(scenario: Scenario, base: Path, connect: Path | None) -> Iterator[Sta
         _refuse_long_frames(scenario, system)
         stage = Stage(system, service, runtime, Bundles(scenario, folder, base), places_of(scenario))
         try:
-            stage.load(tuple(p for p in stage.places if scenario.plugins[p.group].loaded))
+            with _free_ids(scenario):
+                stage.load(tuple(p for p in stage.places if scenario.plugins[p.group].loaded))
             yield stage
         finally:
             with contextlib.suppress(NyxPluginError):
                 if connect is not None:
                     stage.clear()
+
+
+@contextmanager
+def _free_ids(scenario: Scenario) -> Iterator[None]:
+    """Say what can be done where a service has a plugin of the same id, of its own or left by a run that was killed."""
+    try:
+        yield
+    except AlreadyLoaded as error:
+        key, advice = "first_id", "unload it (nyx-plugins unload), or begin with another: --set first_id=80001"
+        raise ScenarioError(scenario.name, [Fault(key, f"{error}: {advice}")]) from error
 
 
 def _refuse_long_frames(scenario: Scenario, system: PluginSystem) -> None:

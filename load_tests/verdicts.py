@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from .amounts import figure
+from .measures import unit_of
 from .result import Check, Metric, Round
 from .scenario import Limit
 
@@ -19,7 +20,7 @@ def _check(limit: Limit, rounds: Sequence[Mapping[str, Metric]]) -> Check:
     names = [name for name in (limit.metric, limit.over, limit.minus) if name]
     complete = [metrics for metrics in rounds if all(name in metrics for name in names)]
     what = limit.what or _in_words(limit)
-    unit = "x" if limit.over else next((metrics[limit.metric].unit for metrics in complete), "")
+    unit = "x" if limit.over else next((metrics[limit.metric].unit for metrics in complete), unit_of(limit.metric))
     if not complete:
         return Check(what, _limit(limit, unit), None, unit, False)
     measured = statistics.median(_value(limit, metrics) for metrics in complete)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import click
 
+from nyx_plugins.cli.failure import Failure
+
 from ..printing import full_width_console
 from ..reading import read_all
+from .comparison import Verdict, left_out
 from .comparison import compare as compare_results
-from .comparison import left_out
 from .share import share
 from .table import show
 
@@ -36,7 +38,8 @@ def compare(first: Path, second: Path, max_regression: float, metrics: Sequence[
 
     Each is a result.json, or a folder with any number of them: rounds of the same scenario count together.
 
-    Exit code 1 says that a metric is worse than allowed, all of its interval, or that a limit is not met any more.
+    Exit code 1 says that a metric is worse than allowed, all of its interval, or that a limit is not met any more;
+    2 that nothing could be compared.
     """
     base, candidate = read_all(first), read_all(second)
     comparisons = compare_results(base, candidate, max_regression, metrics or ("*",))
@@ -46,3 +49,5 @@ def compare(first: Path, second: Path, max_regression: float, metrics: Sequence[
         out.print(f"note: {scenario} is on one side only, and left out", style="yellow", markup=False)
     if any(comparison.worse for comparison in comparisons):
         click.get_current_context().exit(EXIT_WORSE)
+    if all(row.verdict is Verdict.NO_RATIO for comparison in comparisons for row in comparison.rows):
+        raise Failure("nothing could be compared: a ratio takes two rounds on each side, and figures above zero")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
+from ..amounts import counted
 from ..result import Result
 from .side import Side
 
@@ -30,7 +31,7 @@ def notes(base: Side, candidate: Side) -> Iterator[str]:
     yield from _one_sided(base, candidate)
     fewest = min(len(base.rounds), len(candidate.rounds))
     if fewest < ENOUGH:
-        yield f"a side has only {fewest} rounds: {ENOUGH} or more give narrower intervals, and 2 give any"
+        yield f"a side has only {counted(fewest, 'round')}: {ENOUGH} or more give narrower intervals, and 2 give any"
 
 
 def _one_sided(base: Side, candidate: Side) -> Iterator[str]:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..amounts import figure
+from ..amounts import counted, figure
 from .comparison import Comparison, Row, Verdict
 from .ratio import LEVEL
 
@@ -30,7 +30,7 @@ def show(comparisons: Iterable[Comparison], out: Console, sides: tuple[str, str]
 
 def _table(comparison: Comparison, sides: tuple[str, str]) -> Table:
     first, second = comparison.rounds
-    title = Text(f"{comparison.scenario}: {first} rounds, then {second}", style="bold")
+    title = Text(f"{comparison.scenario}: {counted(first, 'round')}, then {second}", style="bold")
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, title=title, title_justify="left")
     table.add_column("metric", overflow="fold")
     for head in (*sides, "ratio", f"{LEVEL:.0%} interval"):

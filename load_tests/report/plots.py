@@ -218,8 +218,8 @@ _PLOTS: tuple[tuple[str, str, str, Callable[[Sequence[Round]], Figure | None]], 
     (
         "kernel",
         "Memory that the kernel holds",
-        "Files in memory (tmpfs) and what waits in the buffers of sockets. They belong to no process, so that no "
-        "process's memory shows them. They should stay small however much is sent.",
+        "Files in the runtime directory and what waits in the buffers of sockets. They belong to no process, so that "
+        "no process's memory shows them. They should stay small however much is sent.",
         kernel_plot,
     ),
     (

@@ -21,7 +21,7 @@ _WORDS = {
     "memory_bytes_per_plugin": "a plugin's actor and its worker",
     "memory_growth_bytes": "of the process that grew most in the measured time",
     "client_memory_growth_bytes": "likewise, of the clients",
-    "files_bytes": "files in memory (tmpfs), at the most",
+    "files_bytes": "files in the runtime directory, mailboxes among them, at the most",
     "files_growth_bytes": "by how much they grew in the measured time",
     "sockets_bytes": "waiting in the buffers of sockets, at the most",
     "sockets_growth_bytes": "by how much that grew in the measured time",

@@ -79,7 +79,7 @@ def test_without_enough_rounds_there_is_no_ratio(forge: Forging) -> None:
     comparison = compared(forge(rounds=1), forge(rounds=1, per_s=1000, changes={"checks": ()}))
     assert set(verdicts(comparison).values()) == {Verdict.NO_RATIO}
     assert not comparison.worse
-    assert any("only 1 rounds" in note for note in comparison.notes)
+    assert any("only 1 round:" in note for note in comparison.notes)
     assert verdicts(compared(forge(), forge()))["memory_growth"] is Verdict.NO_RATIO
 
 
@@ -205,6 +205,14 @@ def test_the_exit_code_tells(
     done = CliRunner(env={"COLUMNS": "140"}).invoke(main, words)
     assert done.exit_code == code, done.output
     assert piece in done.output
+
+
+def test_without_any_ratio_nothing_was_compared(forge: Forging, tmp_path: Path) -> None:
+    """The table is there, and the last line says why it says nothing: that is no success."""
+    write(forge(rounds=1, changes={"checks": ()}), tmp_path / "result.json")
+    done = CliRunner(env={"COLUMNS": "140"}).invoke(main, ["compare", str(tmp_path), str(tmp_path)])
+    assert done.exit_code == 2 and "1 round, then 1" in done.stdout
+    assert done.stderr.startswith("Error: nothing could be compared: a ratio takes two rounds on each side")
 
 
 @pytest.mark.parametrize(

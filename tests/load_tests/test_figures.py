@@ -11,7 +11,7 @@ import attrs
 import pytest
 from rich.console import Console
 
-from nyx_plugins.load_tests import figures, kernel, traffic, verdicts
+from nyx_plugins.load_tests import figures, kernel, measures, traffic, verdicts
 from nyx_plugins.load_tests.arrivals import NS
 from nyx_plugins.load_tests.figures import Window
 from nyx_plugins.load_tests.payload import cbor_map
@@ -166,9 +166,20 @@ def test_a_run_in_which_nothing_was_due_says_so() -> None:
 
 
 def test_what_was_not_measured_is_not_met() -> None:
-    """A limit for a metric that is spelt wrong does not pass."""
-    [check] = verdicts.checks([Limit("nothing", at_most=1)], [Round(1, 1.0, Counts(), {})])
+    """A limit for what is not there does not pass, and has the unit that is part of a name."""
+    [check, other] = verdicts.checks([Limit("nothing", at_most=1), Limit("p99_us [a]", at_most=1500)], [])
     assert (check.met, check.what, check.measured) == (False, "nothing", None)
+    assert (other.unit, other.limit) == ("us", "<= 1.50 ms")
+
+
+def test_every_figure_may_be_limited() -> None:
+    """What is measured is what limits know, with its unit."""
+    groups = {"plugins": {"fast": {}, "slow": {}}}
+    series = [Series(name, "bytes", (0.0,), (5.0,)) for name in ("sockets", "files")]
+    seen = [usage("client 1", (0.0, 1.0), (1, 1)), usage("dispatcher", (0.0, 1.0), (1, 1))]
+    metrics = figures.metrics_of(tally(), Window(0.0, 2.0), 0.1, seen, series, 1)
+    assert set(measures.measured(groups) or ()) == {*metrics, "load_s"}
+    assert [name for name, metric in metrics.items() if measures.unit_of(f"{name} [a]") != metric.unit] == []
 
 
 def test_variants_become_one_round() -> None:

@@ -136,7 +136,8 @@ def test_a_plugin_of_the_service_is_not_taken_for_one_of_the_run(tmp_path: Path,
         system.pause(FIRST_ID)
         words = ["run", "throughput", "--no-progress", "--no-report", "--output", str(tmp_path / "o")]
         done = CliRunner().invoke(main, [*words, "--connect", str(path)])
-        assert done.exit_code == 2 and "already loaded" in done.stderr and not (tmp_path / "o").exists()
+        assert done.exit_code == 2 and "first_id: plugin 70001 is already loaded" in done.stderr
+        assert "unload it (nyx-plugins unload)" in done.stderr and not (tmp_path / "o").exists()
         assert [plugin.name for plugin in system.plugins()] == ["echo"]
 
 

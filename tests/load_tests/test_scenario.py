@@ -12,7 +12,7 @@ import pytest
 from nyx_plugins.load_tests import library
 from nyx_plugins.load_tests.bundles import to_toml
 from nyx_plugins.load_tests.drivers import find
-from nyx_plugins.load_tests.errors import ScenarioError
+from nyx_plugins.load_tests.errors import MissingExtra, ScenarioError
 from nyx_plugins.load_tests.parsing import parse
 from nyx_plugins.load_tests.scenario import Event, Limit, Plan, PluginGroup, Scenario
 from nyx_plugins.load_tests.traffic import way_of
@@ -79,6 +79,18 @@ def test_all_faults_are_told_at_once() -> None:
         ({"events": [{"at_s": 1, "do": "spin"}], "plugins": {"work": {"bundle": "builtin:echo"}}}, "events[0].do"),
         ({"events": [{"at_s": 1, "do": "kill", "group": "other"}]}, "events[0].group"),
         ({"limits": [{"metric": "p99_us"}]}, "limits[0]"),
+        ({"limits": [{"metric": "p99_us", "at_most": 1, "over": "p50_us", "minus": "p90_us"}]}, "limits[0]"),
+        ({"limits": [{"metric": "p98_us", "at_most": 1}]}, "limits[0].metric"),
+        ({"limits": [{"metric": "p99_us", "at_most": 1, "over": "nope"}]}, "limits[0].over"),
+        ({"limits": [{"metric": "p99_us.work", "at_most": 1}]}, "limits[0].metric"),
+        ({"limits": [{"metric": "p99_us [a]", "at_most": 1}]}, "limits[0].metric"),
+        ({"limits": [{"metric": "p99_us", "at_most": 1}], "variants": {"a": {}}}, "limits[0].metric"),
+        ({"limits": [{"metric": "rate_per_s", "at_least": 1}]}, "limits[0].metric"),
+        ({"rate": 10}, "rate"),
+        ({"rate": "80%", "variants": {"a": {}, "b": {"mode": "open", "rate": 5}}}, "rate"),
+        ({"variants": {"a": {"rate": 10}}}, "variants.a.rate"),
+        ({"events": [{"at_s": 1, "do": "stall", "for_s": 56}]}, "events[0].for_s"),
+        ({"plugins": {"work": {"work_us": 56e6}}}, "plugins.work.work_us"),
         ({"settings": {"limits": {"mailbox_capacity": 0}}}, "settings.limits.mailbox_capacity"),
         ({"settings": {"system": {"transport": "inline"}}}, "settings.system.transport"),
         ({"driver": "nowhere"}, "driver"),
@@ -99,6 +111,81 @@ def test_faults_of_all_kinds_are_told_at_once() -> None:
         *("rate", "call", "settings.limits.mailbox_capacity", "capture"),
         *("events[0].at_s", "events[0].group", "variants.a.clients"),
     }
+
+
+def test_references_are_followed_whatever_else_is_wrong() -> None:
+    """Faults of types hide neither the groups and plugins that are not there, nor the metrics."""
+    text = GOOD.replace("10", '"x"') + '[[events]]\ndo = "swap"\nnumber = 2\n[[events]]\nat_s = 1\ngroup = "other"\n'
+    limits = '[[limits]]\nmetric = "nope"\nat_most = 1\n[[limits]]\nmetric = 5\n'
+    assert set(faults(text + limits)) == {
+        *("plugins.work.capacity", "events[0].at_s", "events[0].number", "events[1].do", "events[1].group"),
+        *("limits[0].metric", "limits[1].metric"),
+    }
+
+
+def test_limits_may_ask_of_what_is_measured() -> None:
+    """Of groups where there are several, of variants by their names, and of whatever a driver of one's own returns."""
+    groups = {"plugins": {"work": {}, "other": {}}, "limits": [{"metric": "p99_us.other", "at_most": 1}]}
+    assert plan(**groups).scenario.limits
+    assert "plugins.other.weight" not in faults(**{**groups, "plugins": {"other": {"weight": 0}}})
+    assert plan(limits=[{"metric": "p99_us [a]", "at_most": 1}], variants={"a": {}}).scenario.limits
+    own = {"driver": "mine:drive", "mode": "none"}
+    assert plan(limits=[{"metric": "answer", "at_most": 1}], **own).scenario.limits
+    assert "limits[0].metric" in faults(limits=[{"metric": "answer", "at_most": 1}], variants={"a": {}}, **own)
+
+
+def test_a_metric_that_is_spelt_almost_right_is_suggested() -> None:
+    """And a variant that there is not is told with those that there are."""
+    assert (
+        "did you mean 'processed_per_s'"
+        in faults(limits=[{"metric": "procesed_per_s", "at_most": 1}])["limits[0].metric"]
+    )
+    why = faults(limits=[{"metric": "p99_us [b]", "at_most": 1}], variants={"a": {}})["limits[0].metric"]
+    assert why == "must name a variant that there is ('p99_us [a]'), not 'p99_us [b]'"
+
+
+def test_limits_go_with_the_variants_that_are_taken_away() -> None:
+    """Other limits stay, and those that are given anew are looked at."""
+    left = library.load("throughput", {"variants": {}, "batch": 64})
+    assert left.scenario.limits == () and left.scenario.batch == 64
+    assert library.load("startup", {"variants": {}}).scenario.limits
+    limits = [{"metric": "lost_share [requests]", "at_most": 0}]
+    with pytest.raises(ScenarioError, match="limits"):
+        library.load("throughput", {"variants": {}, "limits": limits})
+
+
+def test_a_rate_may_be_there_for_some_variants() -> None:
+    """Those that are closed loops do not look at it."""
+    assert plan(rate=5, variants={"a": {}, "b": {"mode": "open"}}).parts["a"].mode == "closed"
+    assert plan(rate=0).scenario.rate == 0
+
+
+def test_a_plugin_may_be_paused_for_as_long_as_one_likes() -> None:
+    """Its handler waits for nothing; where the ceiling is higher, or the manifest says it, it may take longer too."""
+    event = {"at_s": 1, "do": "stall", "for_s": 500}
+    assert plan(events=[{**event, "do": "pause"}])
+    assert plan(events=[event], settings={"ceiling": {"wall_time_s": 600}})
+    assert plan(events=[event], plugins={"work": {"manifest": {"sandbox": {"wall_time_s": 60}}}})
+
+
+def test_what_was_changed_is_blamed_for_its_faults(tmp_path: Path) -> None:
+    """And not the file, unless that has faults too."""
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD)
+    with pytest.raises(ScenarioError, match=r"^scenario as it was changed \(--set\): plugins.work.count: must be"):
+        library.load(str(path), {"plugins": {"work": {"count": 0}}})
+    with pytest.raises(ScenarioError, match=r"mine\.toml with what was changed of it: rate: is needed"):
+        library.load(str(path), {"mode": "open"})
+    path.write_text("clients = 0")
+    with pytest.raises(ScenarioError, match=r"mine\.toml: "):
+        library.load(str(path))
+
+
+def test_words_of_limits_name_no_number_of_plugins() -> None:
+    """Which may be changed."""
+    for name in library.shipped():
+        for limit in library.load(name).scenario.limits:
+            assert "100 plugins" not in limit.what
 
 
 def test_who_is_killed_may_be_of_no_group() -> None:
@@ -159,6 +246,8 @@ def test_a_scenario_is_found_by_name_or_by_path(tmp_path: Path) -> None:
     assert (mine.scenario.name, mine.folder) == ("mine", str(tmp_path))
     with pytest.raises(ScenarioError, match="did you mean 'throughput'"):
         library.load("troughput")
+    with pytest.raises(ScenarioError, match="scenario '': there is no such"):
+        library.load("")
     with pytest.raises(ScenarioError, match="can't be read"):
         library.load(str(tmp_path / "other.toml"))
 
@@ -175,6 +264,13 @@ def test_a_driver_may_lie_beside_its_scenario(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ScenarioError, match=reason):
             find(name, str(tmp_path))
+
+
+def test_a_driver_that_needs_the_extra_says_how_to_install_it(tmp_path: Path) -> None:
+    """What is missing is no fault of the scenario."""
+    (tmp_path / "my_needy_driver.py").write_text("raise ModuleNotFoundError('gone', name='hdrh')\n")
+    with pytest.raises(MissingExtra, match=r"pip install 'nyx-plugins\[load\]'"):
+        find("my_needy_driver:drive", str(tmp_path))
 
 
 def test_manifests_are_written_as_toml() -> None:
