@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -130,7 +131,9 @@ def test_missing_packages_are_told_in_one_sentence(fake: Any, monkeypatch: pytes
 
 def test_closing_is_idempotent_and_frees_the_address(fake: Any) -> None:
     """After the end the port can be taken again at once."""
-    server = serve_dashboard("127.0.0.1:0", fake)
+    # An address that nobody else has: on the usual one, another program may be quicker to take the port.
+    address = f"127.{os.getpid() >> 16}.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
+    server = serve_dashboard(f"{address}:0", fake)
     server.close()
     server.close()
-    serve_dashboard(f"127.0.0.1:{server.place.port}", fake).close()
+    serve_dashboard(f"{address}:{server.place.port}", fake).close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import os
 import re
 import socket
 import threading
@@ -182,7 +183,9 @@ def test_a_busy_address_is_an_error_of_the_start(fake: Any, serve: Serve) -> Non
 
 def test_closing_is_idempotent_and_frees_the_address(fake: Any) -> None:
     """After the end the port can be taken again at once."""
-    server = serve_metrics("127.0.0.1:0", fake)
+    # An address that nobody else has: on the usual one, another program may be quicker to take the port.
+    address = f"127.{os.getpid() >> 16}.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
+    server = serve_metrics(f"{address}:0", fake)
     server.close()
     server.close()
-    serve_metrics(f"127.0.0.1:{server.place.port}", fake).close()
+    serve_metrics(f"{address}:{server.place.port}", fake).close()
