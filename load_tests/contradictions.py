@@ -52,11 +52,14 @@ def _is_timed(group: PluginGroup) -> bool:
     return group.bundle == WORK and not (isinstance(sandbox, Mapping) and "wall_time_s" in sandbox)
 
 
-def _late_events(scenario: Scenario) -> Iterator[Fault]:
+def _untimely_events(scenario: Scenario) -> Iterator[Fault]:
     for number, event in enumerate(scenario.events):
         if event.at_s >= scenario.duration_s:
             limit = f"must be before the measured time ends (duration_s is {scenario.duration_s:g})"
             yield Fault(f"events[{number}].at_s", f"{limit}, not {event.at_s:g}; or leave it out: --set 'events=[]'")
+        if event.at_s < -scenario.warm_up_s:
+            limit = f"must be in the warm-up (warm_up_s is {scenario.warm_up_s:g}) if it is less than 0"
+            yield Fault(f"events[{number}].at_s", f"{limit}, not {event.at_s:g}")
 
 
 def _rate(scenario: Scenario) -> Iterator[Fault]:
@@ -101,7 +104,7 @@ def frame_faults(scenario: Scenario, max_header_bytes: int) -> Iterator[Fault]:
 _ALWAYS: tuple[tuple[frozenset[str], Rule], ...] = ((frozenset({"plugins"}), _lonely_ids),)
 _WHOLE: tuple[tuple[frozenset[str], Rule], ...] = (
     (frozenset({"plugins", "events", "settings"}), _lengths),
-    (frozenset({"events", "duration_s"}), _late_events),
+    (frozenset({"events", "warm_up_s", "duration_s"}), _untimely_events),
     (frozenset({"mode", "rate"}), _rate),
     (frozenset({"mode", "call", "batch", "window"}), _batch),
     (frozenset({"mode", "call"}), _requests),

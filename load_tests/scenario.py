@@ -118,8 +118,8 @@ def _deeds(*deeds: Deed) -> dict[str, tuple[Deed, ...]]:
 class Event:
     """Something that happens while frames are sent."""
 
-    at_s: float = field(validator=checks.seconds)
-    """Seconds after the measured time has begun; before it ends."""
+    at_s: float = field(validator=checks.number(-86_400, 86_400))
+    """Seconds after the measured time has begun; before it ends. Less than 0 is in the warm-up."""
     do: Deed = field(validator=checks.one_of(*get_args(Deed)))
     """``stall`` (the handler sleeps), ``spin`` (it burns time of a processor) and ``flood`` (it emits frames as fast as
     it can) are for ``work`` plugins; ``kill`` is for any role; the others are what an operator does."""

@@ -71,6 +71,7 @@ def test_all_faults_are_told_at_once() -> None:
         ({"events": [{"at_s": 1, "do": "stall", "group": "other"}]}, "events[0].group"),
         ({"events": [{"at_s": 1, "do": "stall", "number": 2}]}, "events[0].number"),
         ({"events": [{"at_s": 10, "do": "stall"}]}, "events[0].at_s"),
+        ({"events": [{"at_s": -3, "do": "stall"}]}, "events[0].at_s"),
         ({"events": [{"at_s": 1, "do": "kill", "role": "supervisor"}]}, "events[0].role"),
         ({"events": [{"at_s": 1, "do": "swap", "role": "worker"}]}, "events[0].role"),
         ({"events": [{"at_s": 1, "do": "swap", "instances": 2}]}, "events[0].instances"),
