@@ -96,6 +96,7 @@ def run(
         print_result(result, full_width_console())
         click.echo(f"result: {folder / FILE_NAME}")
         if not no_report:
+            click.echo("drawing the report", err=True)
             click.echo(f"report: {write_report(result, folder)}")
         _exit(result, error)
 
