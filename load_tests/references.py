@@ -82,14 +82,14 @@ def limit_faults(table: Table) -> Iterator[Fault]:
 
 def _unknown(name: str, parts: Mapping[str, Table]) -> str | None:
     metric, variant = (name, "") if "" in parts else split(name)
+    known = measured(parts.get(variant) or next(iter(parts.values())))
+    if known is not None and metric not in known:
+        near = checks.suggestion(metric, known)
+        return f"must be a metric that is measured, not {metric!r}{near}; docs/load-tests.md has all of them"
     if variant not in parts:
-        known = ", ".join(f"'{metric} [{each}]'" for each in parts)
-        return f"must name a variant that there is ({known}), not {name!r}"
-    known_ones = measured(parts[variant])
-    if known_ones is None or metric in known_ones:
-        return None
-    near = checks.suggestion(metric, known_ones)
-    return f"must be a metric that is measured, not {metric!r}{near}; docs/load-tests.md has all of them"
+        there = ", ".join(f"'{metric} [{each}]'" for each in parts)
+        return f"must name a variant that there is ({there}), not {name!r}"
+    return None
 
 
 def without_lost_limits(table: Table, before: Table) -> Table:

@@ -143,6 +143,8 @@ def test_a_metric_that_is_spelt_almost_right_is_suggested() -> None:
     )
     why = faults(limits=[{"metric": "p99_us [b]", "at_most": 1}], variants={"a": {}})["limits[0].metric"]
     assert why == "must name a variant that there is ('p99_us [a]'), not 'p99_us [b]'"
+    why = faults(limits=[{"metric": "nope", "at_most": 1}], variants={"a": {}})["limits[0].metric"]
+    assert why.startswith("must be a metric that is measured, not 'nope'")
 
 
 def test_limits_go_with_the_variants_that_are_taken_away() -> None:
