@@ -14,11 +14,12 @@ from . import messages as m
 from .balance import lane_of, runs
 from .events import InstanceStats
 from .frames import NewFrame, seqs_of
+from .held import NOTHING_HELD, Held
 from .home import Home
 from .lane import Lane
 from .lane_files import CONTROL, DATA, lanes_on_disk, read_assigned, write_assigned
 from .latency import LatencyHistogram, total
-from .mailbox import NOTHING_HELD, Held, MailboxStatistics, Recalled
+from .mailbox import MailboxStatistics, Recalled
 from .outcome_keeper import OutcomeKeeper
 from .tray import Tray
 

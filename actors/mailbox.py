@@ -17,6 +17,7 @@ from typing import NamedTuple
 from ..plugins.errors import MailboxFull
 from ..plugins.worker.batch import Batch
 from .frames import Frames, NewFrame
+from .held import NOTHING_HELD, Held
 from .mailbox_file import (
     DELIVERIES_SHIFT,
     FRAME_WORDS,
@@ -28,6 +29,7 @@ from .mailbox_file import (
     MailboxFile,
     Sizes,
 )
+from .mailbox_rows import PLAIN, frame_rows, key_word, ordinary, result_rows
 from .mailbox_statistics import MailboxStatistics
 from .messages.values import Extra
 from .results import (
@@ -46,27 +48,16 @@ from .results import (
 __all__ = [
     "DeadLetter",
     "Failed",
-    "Held",
     "Mailbox",
     "MailboxCorrupt",
     "MailboxStatistics",
-    "NewFrame",
     "Recalled",
     "ReplyLost",
     "Result",
 ]
 
 
-class Held(NamedTuple):
-    """What the other mailboxes of a plugin hold, whose capacity is that of all of them together."""
-
-    frames: int = 0
-    bytes: int = 0
-
-
-NOTHING_HELD = Held()
 NO_EXTRAS: Mapping[int, Extra] = MappingProxyType({})
-_PLAIN = Extra()
 
 
 class Recalled(NamedTuple):
@@ -210,7 +201,9 @@ class Mailbox:
         frames_left = self.capacity - depth - others.frames
         count = max(0, min(frames_left, bisect_right(ends, begin + self.capacity_bytes - others.bytes)))
         if count:
-            self._put_frames(session, columns, ends[:count], extras)
+            rows = frame_rows(session, columns, ends[:count], extras)
+            self._file.claim_frames(state.accepted + count)
+            self._file.frames.put(state.accepted, rows)
             self._file.header_bytes.put(tail, columns.headers[: ends[count - 1] - tail])
             self._accept(count, begin, ends[count - 1], others.frames)
             self._file.sessions.note(session, columns.seqs[count - 1], state.accepted - 1)
@@ -224,9 +217,8 @@ class Mailbox:
         end = tail + columns.sizes[0]
         if depth + others.frames >= self.capacity or end - begin > self.capacity_bytes - others.bytes:
             return 0
-        extra = extras.get(seq, _PLAIN)
-        key = 0 if extra.key is None else KEYED | extra.key
-        what = columns.types[0], columns.data_sizes[0], extra.expires_at_ms, key
+        extra = extras.get(seq, PLAIN)
+        what = columns.types[0], columns.data_sizes[0], extra.expires_at_ms, key_word(extra)
         row = file.frames.packed(session, seq, end, *what)
         file.claim_frames(index + 1)
         file.frames.put_row(index, row)
@@ -253,7 +245,7 @@ class Mailbox:
         edges = array("Q", [end - begin for end in rows[2::FRAME_WORDS]])
         count = max(1, bisect_right(edges, max_bytes))
         if max(types) > TYPE_MASK or any(rows[5::FRAME_WORDS]):
-            count = min(count, _ordinary(types, rows[5::FRAME_WORDS], now_ms))
+            count = min(count, ordinary(types, rows[5::FRAME_WORDS], now_ms))
             types = array("Q", [word & TYPE_MASK for word in types])
         headers = file.header_bytes.get(begin, edges[count - 1] if count else 0)
         return Batch(bytes(types[:count].tolist()), edges[:count], headers)
@@ -362,22 +354,6 @@ class Mailbox:
         if seqs[0] <= last or not (isinstance(seqs, range) or all(map(lt, seqs, seqs[1:]))):
             raise ValueError(f"sequence numbers of session {session} must ascend from {last}: {seqs[0]} to {seqs[-1]}")
 
-    def _put_frames(self, session: int, columns: Frames, ends: array[int], extras: Mapping[int, Extra]) -> None:
-        count = len(ends)
-        rows = array("Q", bytes(8 * FRAME_WORDS * count))
-        rows[0::FRAME_WORDS] = array("Q", (session,)) * count
-        rows[1::FRAME_WORDS] = array("Q", columns.seqs[:count])
-        rows[2::FRAME_WORDS] = ends
-        rows[3::FRAME_WORDS] = array("Q", tuple(columns.types[:count]))
-        rows[4::FRAME_WORDS] = columns.data_sizes[:count]
-        if extras:
-            found = [extras.get(seq, _PLAIN) for seq in columns.seqs[:count]]
-            rows[5::FRAME_WORDS] = array("Q", [extra.expires_at_ms for extra in found])
-            rows[6::FRAME_WORDS] = array("Q", [0 if extra.key is None else KEYED | extra.key for extra in found])
-        accepted = self._state.accepted
-        self._file.claim_frames(accepted + count)
-        self._file.frames.put(accepted, rows)
-
     def _accept(self, count: int, begin: int, end: int, beside: int) -> None:
         state = self._state
         state.accepted += count
@@ -393,11 +369,7 @@ class Mailbox:
         edges = array("Q", accumulate(map(len, chunks), initial=begin))
         file.claim_results(edges[-1])
         file.result_bytes.put(begin, b"".join(chunks))
-        rows = array("Q", bytes(8 * RESULT_WORDS * len(kinds)))
-        rows[0::RESULT_WORDS] = array("Q", tuple(kinds))
-        rows[1::RESULT_WORDS] = edges[:-1]
-        rows[2::RESULT_WORDS] = edges[1:]
-        file.results.put(self.finished, rows)
+        file.results.put(self.finished, result_rows(kinds, edges))
         return edges[-1]
 
     def _get_results(self, first: int, rows: Sequence[int]) -> Iterator[Result]:
@@ -425,13 +397,3 @@ class Mailbox:
         state.begin = ends[-1]
         state.result_end = result_end
         self._file.commit()
-
-
-def _ordinary(types: Sequence[int], times: Sequence[int], now_ms: int) -> int:
-    """How many frames from the first on can be handed out together."""
-    for place, (word, expires_at) in enumerate(zip(types, times, strict=True)):
-        if 0 < expires_at <= now_ms:
-            return place
-        if word > TYPE_MASK:
-            return place or 1
-    return len(types)

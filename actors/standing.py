@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..config.errors import NyxPluginError
 from ..plugins.errors import MailboxFull, PluginFailed, PluginQuarantined
 from . import messages as m
-from .mailbox import Held
+from .held import Held
 
 
 class Standing:

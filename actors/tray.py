@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from ..plugins.worker.batch import Batch
+from .frames import NewFrame
+from .held import NOTHING_HELD, Held
 from .latency import LatencyMeter
-from .mailbox import NO_EXTRAS, NOTHING_HELD, Held, Mailbox, NewFrame
+from .mailbox import NO_EXTRAS, Mailbox
 from .messages.values import Extra
 from .pace import Pace
 from .results import DeadLetter, Outcomes, ReplyLost, Result, outcomes_of
