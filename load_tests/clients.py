@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -36,21 +36,29 @@ class Heard:
     """By the place of their phase."""
 
 
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """What is started meanwhile never hears of Ctrl-C, from its first moment on: that is for the harness."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Client:
     """One process."""
 
     def __init__(self, number: int, service: Path, errors: Path) -> None:
         self.number = number
         self._errors = errors
-        with errors.open("wb") as file:
-            # In a session of its own: Ctrl-C is for the harness, also before a client could say that it ignores it.
+        with errors.open("wb") as file, _deaf():
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "nyx_plugins.load_tests.client", str(service)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,
                 text=True,
-                start_new_session=True,
             )
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()

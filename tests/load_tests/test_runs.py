@@ -155,7 +155,7 @@ def test_interrupted_runs_write_what_they_have_measured(tmp_path: Path, nobody_l
 
 
 def test_ctrl_c_while_clients_start_is_an_interruption(tmp_path: Path, nobody_left: None) -> None:
-    """They are in a session of their own, and hear of it from the harness only."""
+    """They never get the signal, however early it comes, and hear of it from the harness only."""
     assert interrupted(tmp_path, "starting clients", 1).rounds == ()
 
 
