@@ -103,7 +103,7 @@ class Sender(threading.Thread):
         begun = time.monotonic()
         while not self._ending.wait(begun + len(self.receipts) / self._rate - time.monotonic()):
             first = len(self.receipts)
-            sent = self._system.dispatch_many(map(self._frame, range(first, first + BATCH)), timeout=WAIT_S)
+            sent = self._system.dispatch_many([*map(self._frame, range(first, first + BATCH))], timeout=WAIT_S)
             self.receipts += [item for item in sent if isinstance(item, Receipt)]
             self.refused += [item for item in sent if not isinstance(item, Receipt)]
         self.took_s = time.monotonic() - begun
