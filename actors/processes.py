@@ -8,11 +8,13 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ACTOR_PREFIX = "nyx-"
 """How the names of actors' processes begin."""
+LOOKS = 100
+"""How often the processes below another are looked at, at most, until two looks say the same."""
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -38,6 +40,29 @@ def process_name(pid: int) -> str:
 
 def children(pid: int) -> list[int]:
     """Return the processes whose parent is ``pid``."""
+    return _settled(lambda: _listed(pid))
+
+
+def descendants(pid: int, spare: frozenset[int] = frozenset()) -> list[int]:
+    """Return the processes below ``pid``, parents before their children; not its children in ``spare``, nor theirs."""
+    return _settled(lambda: _below(pid, spare))
+
+
+def _settled(look: Callable[[], list[int]]) -> list[int]:
+    """Look until two looks in a row say the same (at most :data:`LOOKS` times, since others may start without end).
+
+    While processes end, the kernel's list leaves out some that are there (proc_tid_children(5)), and an
+    orphan moves to a parent that has been looked at already; whoever ended was seen, so that the next look differs.
+    """
+    seen = look()
+    for _ in range(LOOKS):
+        before, seen = seen, look()
+        if seen == before:
+            break
+    return seen
+
+
+def _listed(pid: int) -> list[int]:
     found: list[int] = []
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -46,11 +71,10 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def descendants(pid: int) -> list[int]:
-    """Return all processes below ``pid``, parents before their children."""
-    found = children(pid)
+def _below(pid: int, spare: frozenset[int]) -> list[int]:
+    found = [child for child in _listed(pid) if child not in spare]
     for child in found:
-        found += [grandchild for grandchild in children(child) if grandchild not in found]
+        found += [grandchild for grandchild in _listed(child) if grandchild not in found]
     return found
 
 
@@ -124,7 +148,7 @@ def sweep(budget_s: float, spare: frozenset[int] = frozenset()) -> list[int]:
     Returns those still there after ``budget_s`` seconds.
     """
     deadline = time.monotonic() + budget_s
-    while left := _strays(spare):
+    while left := descendants(os.getpid(), spare):
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -136,10 +160,3 @@ def sweep(budget_s: float, spare: frozenset[int] = frozenset()) -> list[int]:
         # A killed process is reaped here or becomes ours to reap: either way the next look finds fewer.
         time.sleep(0.002)
     return []
-
-
-def _strays(spare: frozenset[int]) -> list[int]:
-    found = [pid for pid in children(os.getpid()) if pid not in spare]
-    for child in found:
-        found += [grandchild for grandchild in children(child) if grandchild not in found]
-    return found
