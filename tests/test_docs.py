@@ -18,7 +18,7 @@ def test_the_transport_can_be_used_as_its_document_says(tmp_path: Path, runtime_
     path.write_text(program)
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(runtime_base), "THESPLOG_FILE": str(tmp_path / "thespian.log")}
     with (tmp_path / "output").open("w+") as output:
-        subprocess.run([sys.executable, str(path)], stdout=output, env=environment, timeout=30, check=True)
+        subprocess.run([sys.executable, str(path)], stdout=output, env=environment, timeout=150, check=True)
         output.seek(0)
         assert output.read() == "hello, world\n"
     assert list(runtime_base.iterdir()) == []

@@ -58,7 +58,7 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> frozenset[str]:
     for file in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, copy)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
-    built = subprocess.run([*command, "-w", target, copy], capture_output=True, text=True, timeout=50)
+    built = subprocess.run([*command, "-w", target, copy], capture_output=True, text=True, timeout=150)
     assert built.returncode == 0, built.stdout + built.stderr
     (wheel,) = target.iterdir()
     with zipfile.ZipFile(wheel) as archive:

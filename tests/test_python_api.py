@@ -37,6 +37,6 @@ def test_a_program_of_the_page_does_what_it_says(tmp_path: Path, program: int, s
     """It is run as it stands."""
     code = re.findall(r"```python\n(.*?)```", PAGE, re.S)[program]
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=50, cwd=tmp_path
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=150, cwd=tmp_path
     )
     assert run.stdout == said

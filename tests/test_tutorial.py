@@ -21,7 +21,7 @@ TUTORIAL = ROOT / "docs" / "tutorial.md"
 FOLDERS = ("actors", "config", "load_tests", "plugins")
 # A line that says what is to be done with a block, if anything; the language; the block; and what it prints.
 BLOCK = re.compile(r"(?:<!-- (?P<what>.+?) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)```\n", re.S)
-TIMEOUT_S = 50
+TIMEOUT_S = 150
 
 
 class Block(NamedTuple):

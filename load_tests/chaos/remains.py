@@ -11,7 +11,7 @@ import attrs
 
 from nyx_plugins.actors.processes import descendants, process_name, reap
 
-PATIENCE_S = 5.0
+PATIENCE_S = 30.0
 LOOK_S = 0.02
 
 

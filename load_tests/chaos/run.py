@@ -37,7 +37,7 @@ EMBEDDED = 0
 # A connection is made when there is something to say for the first time: one for each actor is none too many. A
 # descriptor for each death would be hundreds.
 FEW_DESCRIPTORS = len(CAST) + 3
-SETTLE_S = 5.0
+SETTLE_S = 30.0
 # How long it may take until all clients send; before that nobody is killed.
 BEGIN_S = 60.0
 # How many plans for plugins are carried out at the same time, each for some of them.

@@ -19,7 +19,7 @@ from nyx_plugins.plugins.worker.answers import Connect
 from nyx_plugins.plugins.worker.outside import Refusal
 from nyx_plugins.plugins.worker.protocol import BY_POLICY, BY_SYSTEM, MAX_REQUESTS, ProtocolError
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 POLICY = Policy(network=("localhost", "slow.localhost"))
 TIMED_OUT = Refusal(BY_SYSTEM, errno.ETIMEDOUT, "Connection timed out")
 

@@ -11,7 +11,7 @@ import pytest
 from nyx_plugins.actors import crew as module
 from nyx_plugins.actors.crew import Crew
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Hands:

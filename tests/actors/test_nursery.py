@@ -17,7 +17,7 @@ from nyx_plugins.actors.nursery import Nursery, is_wanted
 from nyx_plugins.actors.processes import children
 from nyx_plugins.config.settings import Settings, SupervisionSettings, SystemSettings
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Root:

@@ -16,7 +16,7 @@ from nyx_plugins.actors import runtime_dir
 from nyx_plugins.actors.processes import await_ends, descendants, reap, watch_ends
 
 HOUR_S = 3600.0
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def aged(path: Path) -> Path:

@@ -72,7 +72,7 @@ def test_what_is_written_needs_no_mending(name: str, invoke: Invoke) -> None:
             [sys.executable, "-m", "ruff", command[0], "--isolated", "--no-cache", *command[1:], name],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=150,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -26,7 +26,7 @@ Frame = Callable[..., StreamFrame]
 Capture = Callable[[list[StreamFrame]], Path]
 
 DATA = files("nyx_plugins") / "data"
-TIMEOUT_S = 60
+TIMEOUT_S = 150
 
 
 def test_the_version_is_told(invoke: Invoke) -> None:

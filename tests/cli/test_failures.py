@@ -306,7 +306,7 @@ def test_output_that_can_not_be_written_is_one_sentence(tmp_path: Path) -> None:
     capture.write_bytes(b"")
     command = [sys.executable, "-m", "nyx_plugins.cli", "replay", str(capture), "--config", str(config)]
     with Path("/dev/full").open("w") as full:
-        said = subprocess.run([*command, "--transport", "inline"], stdout=full, stderr=subprocess.PIPE, timeout=50)
+        said = subprocess.run([*command, "--transport", "inline"], stdout=full, stderr=subprocess.PIPE, timeout=150)
     assert said.returncode == 2
     assert said.stderr.decode().splitlines() == ["Error: the output can't be written: No space left on device"]
 
@@ -337,7 +337,7 @@ def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
     gone.mkdir()
     code = f"import os; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); from nyx_plugins.cli.main import main; main()"
     command = [sys.executable, "-c", code, "status", "--runtime-dir", "below"]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=50, cwd=tmp_path)
+    said = subprocess.run(command, capture_output=True, text=True, timeout=150, cwd=tmp_path)
     assert (said.returncode, said.stdout) == (2, "")
     assert said.stderr == "Error: the current folder is not there any more: change to another\n"
 
@@ -345,14 +345,14 @@ def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
 def test_closed_streams_break_nothing(tmp_path: Path) -> None:
     """A shell can start the command without any of the three."""
     command = f"{sys.executable} -m nyx_plugins.cli request 1 --file - --runtime-dir {tmp_path} <&- >&- 2>&-"
-    assert subprocess.run(["bash", "-c", command], timeout=50).returncode == 3
+    assert subprocess.run(["bash", "-c", command], timeout=150).returncode == 3
 
 
 @pytest.mark.parametrize("arguments", ["--help", "--version", "config show", "status --help"])
 def test_output_that_is_closed_is_lost_with_exit_code_2(arguments: str) -> None:
     """Nobody takes what was not written for done."""
     command = f"{sys.executable} -m nyx_plugins.cli {arguments} >&-"
-    said = subprocess.run(["bash", "-c", command], stderr=subprocess.PIPE, text=True, timeout=50)
+    said = subprocess.run(["bash", "-c", command], stderr=subprocess.PIPE, text=True, timeout=150)
     assert (said.returncode, said.stderr) == (2, "Error: the output can't be written: Bad file descriptor\n")
 
 
@@ -377,6 +377,6 @@ def test_a_configuration_that_is_a_pipe_is_not_waited_for(tmp_path: Path, invoke
 def test_a_timeout_must_be_a_number() -> None:
     """Not a number is no time to wait."""
     command = [sys.executable, "-m", "nyx_plugins.cli", "replay", "x", "--config", "y", "--timeout", "nan"]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    said = subprocess.run(command, capture_output=True, text=True, timeout=150)
     assert said.returncode == 2
     assert "'nan' is no number of seconds" in said.stderr

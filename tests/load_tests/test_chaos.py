@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from nyx_plugins.actors.processes import descendants
 from nyx_plugins.load_tests.__main__ import main
 from nyx_plugins.load_tests.chaos import command
 from nyx_plugins.load_tests.chaos.census import kill
@@ -27,18 +26,16 @@ from nyx_plugins.load_tests.chaos.witness import Witness
 def run(*arguments: str) -> tuple[int, str, str]:
     """Run it as a program of its own; returns its exit code, its output and the last line."""
     words = [sys.executable, "-P", "-m", "nyx_plugins.load_tests", "chaos", *arguments]
-    ended = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=55)
+    ended = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=150)
     return ended.returncode, ended.stdout + ended.stderr, ended.stdout.splitlines()[-1]
 
 
-def test_a_short_run_keeps_every_promise() -> None:
+def test_a_short_run_keeps_every_promise(nobody_left: None) -> None:
     """Processes are killed, frames are handled, and nothing is wrong in the end; no process is left."""
-    before = descendants(os.getpid())
     code, output, last = run("--seed", "3", "--seconds", "4", "--clients", "1", "--rate", "500")
     assert code == 0, output
     assert last.startswith("chaos seed 3, 4 s: ") and last.endswith("every promise kept")
     assert " 0 killed" not in last and " 0 processed" not in last
-    assert descendants(os.getpid()) == before
 
 
 def test_it_fails_when_lost_frames_are_not_sent_again() -> None:

@@ -150,7 +150,9 @@ def test_no_service_is_told_in_one_line(tmp_path: Path) -> None:
 def test_interrupted_runs_write_what_they_have_measured(tmp_path: Path, nobody_left: None) -> None:
     """Ctrl-C goes to all processes of the terminal; a round of which nothing was measured is left out."""
     result = interrupted(tmp_path, "sending", 2)
-    [measured] = result.rounds
+    # On a slow machine the second round has its own figures by then.
+    measured = result.rounds[0]
+    assert len(result.rounds) < 3
     assert measured.counts.processed > 0 and measured.metrics["processed_per_s"].value > 0
 
 

@@ -270,7 +270,7 @@ def test_a_keeper_ends_with_who_started_it() -> None:
     before = descendants(os.getpid())
     work = json.dumps(attrs.asdict(keeper.work_of(Request("ask", TCP, 10_000_000))))
     command = [sys.executable, "-P", "-m", "nyx_plugins.load_tests.keeper", work]
-    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=50)
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=150)
     assert json.loads(ended.stdout) == {"failed": "nobody waits for it"}
     assert descendants(os.getpid()) == before
 
@@ -279,7 +279,7 @@ def test_the_program_gives_every_figure_and_leaves_no_process() -> None:
     """A quick run with our base, as its own program: every measurement has a figure, and nothing is lost."""
     before = descendants(os.getpid())
     command = [sys.executable, "-P", "-m", "nyx_plugins.load_tests.transports", "--quick", "--base", UNIX, "--json"]
-    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=50)
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=150)
     figures = {figure["figure"]: figure for figure in json.loads(ended.stdout)["figures"]}
     assert [key for key, figure in figures.items() if figure["failures"]] == [], ended.stderr
     assert all(figures[key]["median"] is not None for key in QUANTITIES)

@@ -67,7 +67,7 @@ def test_openssl_makes_keys_too(tmp_path: Path) -> None:
     """A PKCS #8 file of another program will do."""
     path = tmp_path / "k"
     try:
-        subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", path], check=True, timeout=30)
+        subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", path], check=True, timeout=150)
     except FileNotFoundError:
         pytest.skip("there is no openssl here")
     path.chmod(0o600)

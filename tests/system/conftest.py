@@ -23,6 +23,7 @@ from nyx_plugins.config.sandbox import Ceiling
 from nyx_plugins.config.settings import LimitSettings, Settings, SupervisionSettings, SystemSettings
 
 ESSENTIAL = ("Dispatcher", "Guard", "Registry")
+LOADER = "nyx-Loader"
 _ids = itertools.count(5000)
 
 
@@ -49,7 +50,16 @@ class Census:
 
     @property
     def plugin_actors(self) -> list[int]:
-        """The plugin actors, in the order in which they were started (and any loader that is at work)."""
+        """The plugin actors, in the order in which they were started."""
+        return [pid for pid in self._others if process_name(pid) != LOADER]
+
+    @property
+    def loaders(self) -> list[int]:
+        """The loaders that are at work, or about to end."""
+        return [pid for pid in self._others if process_name(pid) == LOADER]
+
+    @property
+    def _others(self) -> list[int]:
         return [pid for pid in children(self.supervisor) if pid not in self._essential]
 
     @property

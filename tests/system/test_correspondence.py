@@ -95,7 +95,7 @@ def asked(system: PluginSystem, verb: str, plugin: str | int, data: bytes, **opt
     """Let the asker ask, and return what it got."""
     import cbor2
 
-    reply = system.request(0x52, PluginHeader(ASKER, 0, cbor2.dumps([verb, plugin, data, options])), timeout=20.0)
+    reply = system.request(0x52, PluginHeader(ASKER, 0, cbor2.dumps([verb, plugin, data, options])), timeout=60.0)
     assert reply is not None
     return cbor2.loads(reply)
 
@@ -169,7 +169,7 @@ def test_a_dependency_that_crashes_fails_the_request_and_serves_the_next(pair: P
     name, text, state = asked(pair, "request", "store", b"exit")  # type: ignore[misc]
     assert (name, state["step"]) == ("PluginFailed", "dead_lettered")
     assert "crash" in text
-    assert asked(pair, "request", "store", b"again", timeout=20.0) == b"got again"
+    assert asked(pair, "request", "store", b"again", timeout=60.0) == b"got again"
 
 
 @pytest.mark.needs_worker(reason="the worker of the sender ends")
@@ -186,7 +186,7 @@ def test_what_a_sender_has_sent_is_processed_though_it_crashes(
     import cbor2
 
     last = cbor2.dumps(["send", "store", b"last", {}])
-    assert str(system.dispatch(0x52, PluginHeader(ASKER, 0, last)).outcome(20.0).kind) == "dead_lettered"
+    assert str(system.dispatch(0x52, PluginHeader(ASKER, 0, last)).outcome(60.0).kind) == "dead_lettered"
     assert asked(system, "request", "store", b"all") == b"last"
     stats = system.plugin_stats(STORE)
     assert (stats.accepted, stats.processed, stats.dead_lettered) == (2, 2, 0)

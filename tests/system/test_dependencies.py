@@ -49,7 +49,7 @@ def order(subscription: Subscription, kind: str, ids: Iterable[int]) -> list[int
     """Wait until this has happened to all of these plugins, and return in which order."""
     left, seen = set(ids), []
     while left:
-        notice = subscription.get(timeout=20.0)
+        notice = subscription.get(timeout=60.0)
         assert notice is not None, f"no event {kind!r} of {left}, only {seen}"
         if getattr(notice, "kind", None) == kind and notice.plugin_id in left:
             left.discard(notice.plugin_id)

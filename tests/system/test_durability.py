@@ -29,7 +29,7 @@ pytestmark = pytest.mark.needs_worker(reason="a system in this process can't be 
 
 DATA = 0x52
 ID = 7
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 WITNESS = '''
 """Writes the data of each frame into the file of its configuration, then waits for as long as the data says."""
 
@@ -110,7 +110,7 @@ def frames(*texts: str) -> list[tuple[int, bytes]]:
 
 def send(system: PluginSystem, *texts: str) -> list[Any]:
     """Send and return the receipts once all are accepted."""
-    receipts: list[Any] = system.dispatch_many(frames(*texts), timeout=20.0)
+    receipts: list[Any] = system.dispatch_many(frames(*texts), timeout=60.0)
     assert all(receipt.accepted for receipt in receipts)
     return receipts
 
@@ -137,13 +137,13 @@ def test_what_waits_goes_to_the_next_system(place: Place) -> None:
     system = place.system()
     place.load(system)
     [first] = send(system, "n0")
-    assert first.outcome(20.0).kind == "processed"
+    assert first.outcome(60.0).kind == "processed"
     system.pause(ID)
     send(system, *names(range(1, 301)))
     kill(system)
     with place.system() as system:
         place.load(system)
-        send(system, "last")[0].outcome(20.0)
+        send(system, "last")[0].outcome(60.0)
         stats = system.plugin_stats(ID)
         assert (stats.accepted, stats.processed, stats.in_mailbox) == (301, 301, 0)
     assert place.seen() == [*names(range(301)), "last"]
@@ -160,7 +160,7 @@ def test_exactly_the_frame_in_hand_is_suspect(place: Place) -> None:
         kill(system)
     with place.system() as system:
         place.load(system)
-        send(system, "last")[0].outcome(20.0)
+        send(system, "last")[0].outcome(60.0)
         [letter] = system.dead_letters(ID)
         assert (letter.cause, system.dead_letter(ID, letter.letter_id).data) == ("crash", b"wait")
     assert place.seen() == ["wait", *names(range(50)), "last"]
@@ -183,7 +183,7 @@ def test_after_another_start_of_the_machine_what_was_handed_out_is_suspect(place
     files.close()
     with place.system() as system:
         place.load(system)
-        send(system, "last")[0].outcome(20.0)
+        send(system, "last")[0].outcome(60.0)
         assert len(system.dead_letters(ID, limit=1000)) == in_hand
         assert system.plugin_stats(ID).accepted == waiting + 1
     assert place.seen() == ["wait", *names(range(in_hand - 1, 900)), "last"]
@@ -200,12 +200,12 @@ def test_killed_at_any_time(place: Place, seed: int) -> None:
         texts = [f"{life}-{number}" for number in range(chance.randint(0, 400))]
         receipts = send(system, *texts)
         if receipts and chance.random() < 0.5:
-            chance.choice(receipts).outcome(20.0)
+            chance.choice(receipts).outcome(60.0)
         accepted += texts
         kill(system)
     with place.system() as system:
         place.load(system, capacity=200)
-        send(system, "last")[0].outcome(20.0)
+        send(system, "last")[0].outcome(60.0)
         letters = system.dead_letters(ID, limit=1000)
         suspects = [system.dead_letter(ID, letter.letter_id).data.decode() for letter in letters]
     seen = place.seen()
@@ -224,7 +224,7 @@ def test_the_plugin_actor_alone_is_killed(place: Place, wait_event: Callable[...
             os.kill(system.plugin_stats(ID).actor_pid, signal.SIGKILL)
             receipts += send(system, *names(range(200, 400)))
             wait_event(events, "restarted", ID)
-        outcomes = [receipt.outcome(20.0).kind for receipt in receipts]
+        outcomes = [receipt.outcome(60.0).kind for receipt in receipts]
         stats = system.plugin_stats(ID)
         assert stats.accepted == stats.processed + stats.dead_lettered == 400
         assert outcomes.count("processed") == stats.processed
@@ -240,13 +240,13 @@ def test_a_system_that_stops_leaves_what_it_could_not_finish(place: Place) -> No
         system.close(timeout=0.0)
     with place.system() as system:
         place.load(system)
-        send(system, "last")[0].outcome(20.0)
+        send(system, "last")[0].outcome(60.0)
         assert [letter.reason for letter in system.dead_letters(ID)] == ["system stopped"]
         assert place.seen() == ["wait", *names(range(20)), "last"]
         receipts = send(system, "wait", "n20")
         with open(place.path / "gate", "wb"):
             system.unload(ID, timeout=0.0)
-        assert [receipt.outcome(20.0).reason for receipt in receipts] == ["unloaded", "unloaded"]
+        assert [receipt.outcome(60.0).reason for receipt in receipts] == ["unloaded", "unloaded"]
         place.load(system)
         assert system.plugin_stats(ID).accepted == 0
 
@@ -264,7 +264,7 @@ def test_another_plugin_gets_nothing(place: Place) -> None:
             system.load(other, config={"file": str(place.path / "seen")})
         assert (caught.value.plugin_id, caught.value.found, caught.value.frames) == (ID, "witness", 2)
         place.load(system)
-        send(system, "last")[0].outcome(20.0)
+        send(system, "last")[0].outcome(60.0)
     assert place.seen() == ["n0", "n1", "last"]
 
 
@@ -291,7 +291,7 @@ def test_what_can_not_be_made_durable_is_not_accepted(place: Place, plugin_log: 
     """Where nothing can be written any more, frames are refused by name; once there is room it goes on."""
     with place.system() as system:
         place.load(system)
-        send(system, "n0")[0].outcome(20.0)
+        send(system, "n0")[0].outcome(60.0)
         for path in place.journals.glob("*.journal"):
             path.unlink()
         place.journals.rename(place.journals.with_name("elsewhere"))
@@ -299,16 +299,16 @@ def test_what_can_not_be_made_durable_is_not_accepted(place: Place, plugin_log: 
         large = "x" * 60_000
         refusal = None
         for _ in range(200):
-            [result] = system.dispatch_many(frames(large), timeout=20.0)
+            [result] = system.dispatch_many(frames(large), timeout=60.0)
             if isinstance(result, JournalFailed):
                 refusal = result
                 break
         assert refusal is not None and "No such file or directory" in str(refusal)
         plugin_log.wait_for("no frame can be made durable")
         place.journals.with_name("elsewhere").rename(place.journals)
-        while isinstance(result := system.dispatch_many(frames("after"), timeout=20.0)[0], JournalFailed):
+        while isinstance(result := system.dispatch_many(frames("after"), timeout=60.0)[0], JournalFailed):
             pass
-        assert result.outcome(20.0).kind == "processed"
+        assert result.outcome(60.0).kind == "processed"
     assert place.seen()[-1] == "after"
 
 
@@ -344,6 +344,6 @@ def test_suspects_of_idempotent_plugins_are_delivered_again(place: Place) -> Non
         place.load(system)
         with open(place.path / "gate", "wb"):
             pass
-        send(system, "last")[0].outcome(20.0)
+        send(system, "last")[0].outcome(60.0)
         assert system.dead_letters(ID) == []
     assert place.seen() == ["wait", "wait", "n0", "n1", "last"]

@@ -39,7 +39,7 @@ class Fault:
 
 CRASH = (b"before", b"crash", b"after")
 ONE_LOST = "processed dead_lettered processed"
-SOON = "wall_time_s = 0.5"
+SOON = "wall_time_s = 1.0"
 FAULTS = (
     Fault("plugin_that_fails_to_load", loads=False),
     Fault("plugin_that_exits_in_load", loads=False),
@@ -67,7 +67,7 @@ def running(short_folder: Callable[[], Path]) -> Iterator[PluginSystem]:
     """Run a system with little patience, and a healthy plugin in it."""
     base = short_folder()
     settings = Settings(
-        SystemSettings(runtime_dir=str(base), load_timeout_s=2.0, stop_timeout_s=0.5),
+        SystemSettings(runtime_dir=str(base), load_timeout_s=4.0, stop_timeout_s=0.5),
         LimitSettings(wall_time_s=LONG_S),
         SupervisionSettings(backoff_initial_s=0.01, backoff_max_s=0.01),
         Ceiling(write_paths=(tempfile.gettempdir(),)),

@@ -209,7 +209,7 @@ def test_a_spinning_plugin_does_not_delay_the_answers_of_its_actor(
     shared: PluginSystem, fault: Callable[..., Path], plugin_id: int, plugin_log: Any
 ) -> None:
     """Statistics of a plugin are answered while it spins, and its mailbox accepts."""
-    shared.load(fault("spinning_plugin", plugin_id=plugin_id))
+    shared.load(fault("spinning_plugin", "[sandbox]\nwall_time_s = 60\n", plugin_id))
     spinning = send(shared, plugin_id, b"crash")
     plugin_log.wait_for("spinning")
     waiting = send(shared, plugin_id, *NUMBERS)

@@ -18,7 +18,7 @@ from nyx_plugins.config.settings import LimitSettings, Settings, SupervisionSett
 from nyx_plugins.plugins.errors import PluginNotRegistered
 
 DATA, CONTROL = 0x52, 0x53
-WAIT_S = 20.0
+WAIT_S = 60.0
 SETTINGS = Settings(
     limits=LimitSettings(mailbox_capacity=2000),
     ceiling=Ceiling(write_paths=(tempfile.gettempdir(),)),

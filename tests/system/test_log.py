@@ -220,7 +220,7 @@ def test_nothing_is_left_in_the_temporary_directory_or_said_unasked(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=True,
     )
     assert said.stderr == ""

@@ -99,5 +99,5 @@ with PluginSystem() as system:
 def test_a_daemon_without_standard_streams_can_embed_a_system(closed: str, tmp_path: Path) -> None:
     """Closed descriptors 0, 1 and 2 are no reason not to start."""
     close = f"import os; [os.close(int(fd)) for fd in {closed!r}.split()]"
-    subprocess.run([sys.executable, "-c", close + PROGRAM], cwd=tmp_path, check=True, timeout=50)
+    subprocess.run([sys.executable, "-c", close + PROGRAM], cwd=tmp_path, check=True, timeout=150)
     assert (tmp_path / "answer").read_bytes() == b"x"

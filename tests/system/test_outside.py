@@ -24,7 +24,7 @@ from nyx_plugins.config.settings import Settings, SupervisionSettings
 
 DATA = 0x52
 PLUGIN = 1
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Greeter:

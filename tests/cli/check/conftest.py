@@ -11,7 +11,7 @@ import pytest
 from click.testing import Result
 
 Invoke = Callable[..., Result]
-TIMEOUT_S = 60
+TIMEOUT_S = 150
 
 MANIFEST = 'id = 1\nname = "demo"\nversion = "1.0.0"\napi_version = 1\nentry_point = "plugin:Demo"\n'
 CHATTY = """

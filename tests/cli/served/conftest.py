@@ -24,7 +24,7 @@ import pytest
 
 from nyx_plugins import PluginSystem
 
-PATIENCE_S = 40.0
+PATIENCE_S = 100.0
 COMMAND = (sys.executable, "-P", "-m", "nyx_plugins.cli")
 # Makes the terminal at standard input the one that sends the signals of Ctrl-C and of a resized window.
 _IN_TERMINAL = (

@@ -40,7 +40,7 @@ def complete(tmp_path: Path) -> Complete:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=150,
             stdin=subprocess.DEVNULL,
         )
         assert (said.returncode, said.stderr) == (0, "")

@@ -88,7 +88,7 @@ def waiting(own_service: Service) -> subprocess.Popen[str]:
 def test_a_service_that_ends_meanwhile_is_one_sentence(own_service: Service, waiting: subprocess.Popen[str]) -> None:
     """A command that waits for it ends with exit code 3, and tells how far it came."""
     own_service.process.kill()
-    told, errors = waiting.communicate(timeout=40)
+    told, errors = waiting.communicate(timeout=100)
     assert waiting.returncode == 3
     assert re.fullmatch(r"5,000 frames for plugin 1002: \d+ accepted, \d+ refused(, \d+ of unknown fate)?\n", told)
     assert errors.startswith("Error: the plugin system has stopped: ") and errors.count("\n") == 1
@@ -97,7 +97,7 @@ def test_a_service_that_ends_meanwhile_is_one_sentence(own_service: Service, wai
 def test_a_service_that_stops_meanwhile_is_one_sentence(own_service: Service, waiting: subprocess.Popen[str]) -> None:
     """Exit code 3, whether frames are refused because the system is about to stop or because it has."""
     own_service.stop()
-    _, errors = waiting.communicate(timeout=40)
+    _, errors = waiting.communicate(timeout=100)
     assert waiting.returncode == 3
     assert errors.removeprefix("Error: the plugin system has stopped: ") in ("it is stopping\n", "it was stopped\n")
 
@@ -111,7 +111,7 @@ def test_ctrl_c_leaves_the_service_running(service: Service) -> None:
         while system.plugin_stats(1002).in_mailbox == 0:
             pass
         waiting.send_signal(signal.SIGINT)
-        told, errors = waiting.communicate(timeout=40)
+        told, errors = waiting.communicate(timeout=100)
         assert (waiting.returncode, told) == (130, "")
         assert errors == "Interrupted: the service goes on, and may still do what it was asked before.\n"
         assert system.plugin_stats(1002).in_mailbox == 1
@@ -125,7 +125,7 @@ def test_nobody_reads_the_output(loaded: Service) -> None:
     os.close(writing)
     assert process.stderr.read() == ""
     process.stderr.close()
-    assert process.wait(40) == 1
+    assert process.wait(100) == 1
 
 
 @pytest.mark.parametrize(("columns", "expected"), [(120, "1002  echo "), (60, "echo (1002), ready\n  0 accepted, ")])
@@ -144,7 +144,7 @@ def test_a_terminal_without_our_letters_gets_others(arguments: tuple[str, ...], 
         [*shlex.split(loaded.command), *arguments],
         env=environment,
         capture_output=True,
-        timeout=40,
+        timeout=100,
         stdin=subprocess.DEVNULL,
     )
     assert (found.returncode, found.stderr) == (0, b"")

@@ -20,7 +20,7 @@ Service = Any
 Process = subprocess.Popen[str]
 Follow = Callable[..., Any]
 
-PATIENCE_S = 40
+PATIENCE_S = 100
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from nyx_plugins.plugins.worker.inbox import NO_DESCRIPTOR, Inbox
 from nyx_plugins.plugins.worker.protocol import BATCH, GRANTED, REFUSED, STOP, ProtocolError, encode
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Host:

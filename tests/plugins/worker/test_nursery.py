@@ -20,7 +20,7 @@ from nyx_plugins.plugins.worker import nursery as nursery_module
 from nyx_plugins.plugins.worker import protocol, spawn
 from nyx_plugins.plugins.worker.batch import Batch
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 SECRET = "hunter2-and-some-more"  # the value is not a secret, but stands for one
 PLUGIN = """
 import os, sys

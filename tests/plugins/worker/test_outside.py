@@ -219,7 +219,7 @@ def test_no_more_requests_are_under_way_than_an_actor_bears(both_ends: BothEnds)
     _refuse(ours, asked)
     _refuse(ours, _requests(ours, 8))
     for thread in threads:
-        thread.join(20.0)
+        thread.join(60.0)
     assert answers == [Refusal(BY_SYSTEM, 1, "no")] * (MAX_REQUESTS + 8)
 
 

@@ -104,7 +104,7 @@ def test_a_plugin_whose_actor_ends_too_often_is_failed_and_its_frames_have_outco
     wait_event: Callable[..., Any],
 ) -> None:
     """Past the intensity the plugin is failed, with an event; what its mailbox held is dead-lettered."""
-    system = make_system(attrs.evolve(SETTINGS, supervision=SupervisionSettings(max_restarts=1)))
+    system = make_system(attrs.evolve(SETTINGS, supervision=SupervisionSettings(max_restarts=1, within_s=3600)))
     system.load(fault("crashing_plugin"))
     system.pause(1)
     receipts = send(system, 1, *NUMBERS)

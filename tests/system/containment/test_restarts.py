@@ -53,7 +53,7 @@ def test_restarts_back_off_and_end_at_the_intensity(
     make_system: Callable[..., PluginSystem], fault: Callable[..., Path], wait_event: Callable[..., Any]
 ) -> None:
     """The second restart waits backoff_initial_s, the third twice as long; past max_restarts the plugin is failed."""
-    pauses = SupervisionSettings(max_restarts=3, backoff_initial_s=0.3, jitter=0.0)
+    pauses = SupervisionSettings(max_restarts=3, within_s=3600, backoff_initial_s=0.3, jitter=0.0)
     system = make_system(attrs.evolve(SETTINGS, supervision=pauses))
     system.load(fault("crashing_plugin"))
     with system.subscribe() as events:

@@ -27,7 +27,7 @@ class Prisoner:
     def send(self, code: str) -> Receipt:
         """Let it run code."""
         header = PluginHeader(self.plugin_id, 0, textwrap.dedent(code).encode())
-        return self.system.dispatch(DATA, header, timeout=20.0)
+        return self.system.dispatch(DATA, header, timeout=60.0)
 
     def run(self, code: str) -> str:
         """Let it run code, and return its ``result``; fail the test with what it raises."""

@@ -65,7 +65,7 @@ def test_a_worker_that_ends_has_a_cause(
     plugin = prisoner(SANDBOX)
     with plugin.system.subscribe() as events:
         lost = plugin.send(code)
-        crashed = wait_event(events, "crashed", 1, timeout=20.0)[-1]
+        crashed = wait_event(events, "crashed", 1, timeout=60.0)[-1]
     assert crashed.reason.startswith(reason)
     assert lost.outcome(30.0).reason == f"crash: {crashed.reason}"
     assert plugin.run("result = 45") == "45"
@@ -79,7 +79,7 @@ def test_a_frame_that_takes_too_long_is_a_deadline(prisoner: Callable[..., Any],
     plugin = prisoner("wall_time_s = 0.2\n")
     with plugin.system.subscribe() as events:
         lost = plugin.send("import time; time.sleep(60)")
-        wait_event(events, "crashed", 1, timeout=20.0)
+        wait_event(events, "crashed", 1, timeout=60.0)
     assert lost.outcome(30.0).reason == "deadline: worker exceeded its wall time of 0.2 s per frame"
     assert plugin.system.plugin_stats(1).last_death.cause == "deadline"
 

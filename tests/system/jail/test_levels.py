@@ -48,7 +48,7 @@ if __name__ == "__main__":
 def on_a_kernel_without(*numbers: int, required: str = "full", transport: str = "unix") -> dict[str, Any]:
     """Run a system that loads the echo plugin, and say how that went."""
     command = [sys.executable, "-c", PROGRAM, transport, required, *map(str, numbers)]
-    ended = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=50, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=150, check=False)
     assert ended.returncode == 0, ended.stderr
     told: dict[str, Any] = json.loads(ended.stdout)
     return told

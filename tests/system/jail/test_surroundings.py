@@ -51,7 +51,7 @@ def run(running: PluginSystem) -> Callable[[str], Any]:
     """Return what lets plugin 1 run code; gives its reply, or the reason why there is none."""
 
     def told(code: str) -> Any:
-        outcome = running.dispatch(0x52, PluginHeader(1, 0, code.encode()), timeout=30.0).outcome(20.0)
+        outcome = running.dispatch(0x52, PluginHeader(1, 0, code.encode()), timeout=30.0).outcome(60.0)
         return outcome.reply if outcome.reply is not None else outcome.reason
 
     return told

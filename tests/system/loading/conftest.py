@@ -12,7 +12,8 @@ import pytest
 from nyx_plugins import PluginSystem
 from nyx_plugins.config.settings import Settings, SystemSettings
 
-QUICK = Settings(system=SystemSettings(load_timeout_s=1.0))
+# Long enough for a plugin that is well, on a slow machine too.
+QUICK = Settings(system=SystemSettings(load_timeout_s=3.0))
 
 
 @pytest.fixture

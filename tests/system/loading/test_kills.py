@@ -66,13 +66,13 @@ def loading(runtime_base: Path, census: Callable[..., Any], fault: Callable[...,
 
     def start(system: PluginSystem, others: list[str]) -> tuple[Future[Any], int]:
         system.load("builtin:kv")
-        known = set(census(system).plugin_actors)
+        known = census(system).loaders
         specs = [PluginSettings(bundle) for bundle in (str(large(fault("crashing_plugin"))), *others)]
         [plugins] = runtime_base.glob("*/plugins")
         created = Created(plugins)
         future = in_background(lambda: system.load_many(specs))
         created.wait()
-        [loader] = [pid for pid in census(system).plugin_actors if pid not in known]
+        [loader] = [pid for pid in census(system).loaders if pid not in known]
         os.kill(loader, signal.SIGSTOP)
         return future, loader
 

@@ -32,7 +32,7 @@ from nyx_plugins.actors.transports.unix import directory as directories
 from nyx_plugins.actors.transports.unix import framing, tally
 
 # How long anything may take at most, in seconds.
-PATIENCE_S = 40.0
+PATIENCE_S = 100.0
 MOST_GROWTH_BYTES = 8 << 20
 # Shorter than usual, so that no attacker has to wait for them; little may wait for anybody.
 SHORT = {"stall_s": 1.0, "introduction_s": 1.0}

@@ -19,7 +19,7 @@ from nyx_plugins.actors.transports import unix
 from nyx_plugins.actors.transports.unix import transport
 from nyx_plugins.actors.transports.unix.endpoint import UnixEndpoint
 
-PATIENCE_S = 40.0
+PATIENCE_S = 100.0
 
 
 class Parent(Actor):

@@ -16,7 +16,7 @@ from thespian.system.messages.status import Thespian_StatusReq
 
 from nyx_plugins.actors.transports.unix import framing
 
-PATIENCE_S = 40.0
+PATIENCE_S = 100.0
 NOBODY = 65534
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")

@@ -12,7 +12,7 @@ from thespian.actors import Actor, ActorAddress, ActorSystem, DeadEnvelope
 
 from nyx_plugins.actors.transports import unix
 
-PATIENCE_S = 40.0
+PATIENCE_S = 100.0
 
 
 class Teller(Actor):

@@ -20,7 +20,7 @@ from thespian.actors import Actor, ActorSystem, ChildActorExited, DeadEnvelope, 
 from nyx_plugins.actors.transports import unix
 from nyx_plugins.actors.transports.unix import members
 
-PATIENCE_S = 40.0
+PATIENCE_S = 100.0
 MIB = 1 << 20
 MOST_GROWTH_BYTES = 8 * MIB
 

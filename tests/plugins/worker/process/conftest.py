@@ -17,7 +17,7 @@ from nyx_plugins.plugins.worker import protocol, spawn
 from nyx_plugins.plugins.worker.answers import Answer, Done, Ready, check_from_worker
 from nyx_plugins.plugins.worker.batch import Batch
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 MAX_REPLY_BYTES = 100_000
 DATA = 0x52
 
