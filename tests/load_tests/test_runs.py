@@ -21,7 +21,7 @@ from nyx_plugins.actors.processes import children
 from nyx_plugins.actors.service_file import Claim
 from nyx_plugins.config.errors import StartupError
 from nyx_plugins.config.settings import SystemSettings
-from nyx_plugins.load_tests import library
+from nyx_plugins.load_tests import library, observer
 from nyx_plugins.load_tests.__main__ import main
 from nyx_plugins.load_tests.parsing import parse
 from nyx_plugins.load_tests.reading import read
@@ -33,6 +33,12 @@ from nyx_plugins.load_tests.scene import Silence
 STALL_S = 1.0
 FIRST_ID = 70_001
 SMALL = {"rounds": 1, "warm_up_s": 0.2, "duration_s": 1.0, "calibrate_s": 0.3, "sample_s": 0.2, "clients": 1}
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let runs wait for the statistics of every plugin, as long as it takes on a slow machine."""
+    monkeypatch.setattr(observer, "PATIENCE_S", 30.0)
 
 
 def small(name: str, **changes: Any) -> Result:
@@ -104,7 +110,7 @@ def test_requests_and_lists_are_sent_by_several_clients() -> None:
         'variants.requests = { call = "request" }\nvariants.lists = { clients = 2, batch = 4, window = 8 }\n'
     )
     [measured] = run(parse(text, "both.toml", "/", {**SMALL, "duration_s": 0.5})).rounds
-    assert all(measured.metrics[f"processed_per_s [{name}]"].value > 0 for name in ("requests", "lists"))
+    assert all(measured.latencies[f"outcome [{name}]"].count > 0 for name in ("requests", "lists"))
     depths = [each.values for each in measured.series if each.name == "mailbox 1 [lists]"]
     assert depths and max(map(max, depths)) <= 16
 
@@ -153,7 +159,7 @@ def test_interrupted_runs_write_what_they_have_measured(tmp_path: Path, nobody_l
     # On a slow machine the second round has its own figures by then.
     measured = result.rounds[0]
     assert len(result.rounds) < 3
-    assert measured.counts.processed > 0 and measured.metrics["processed_per_s"].value > 0
+    assert measured.counts.processed > 0 and "processed_per_s" in measured.metrics
 
 
 def test_ctrl_c_while_clients_start_is_an_interruption(tmp_path: Path, nobody_left: None) -> None:
