@@ -14,9 +14,8 @@ from .trees import size_up_to
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _STAT_BYTES = 2048
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-# Places behind the name: fields 14, 15, 20 and 24 of proc(5).
-_USER, _SYSTEM, _THREADS, _RESIDENT = 11, 12, 17, 21
+# Places behind the name: fields 20 and 24 of proc(5).
+_THREADS, _RESIDENT = 17, 21
 # Looking at the directory takes at most this part of the actor's time.
 _SCRATCH_SHARE = 0.02
 
@@ -30,14 +29,11 @@ class Consumption:
         self._scratch = scratch
         self._first_bytes: int | None = None
         self._scratch_due = 0.0
-        self.cpu_s = 0.0
-        """The CPU time that it had used at the last look, in seconds."""
 
     def exceeded(self) -> Death | None:
         """Why the worker has to be ended now; ``None`` when it keeps to its policy, or has ended."""
         with contextlib.suppress(OSError, ValueError, IndexError):
             fields = _stat(self._pid)
-            self.cpu_s = (int(fields[_USER]) + int(fields[_SYSTEM])) / _TICKS_PER_S
             return self._memory(fields) or self._threads(fields) or self._files()
         return None
 

@@ -56,8 +56,6 @@ class WorkerPlan:
     max_snapshot_bytes: int = 0
     nursery: str = ""
     """The socket of the process from which it is forked; empty: it is exec'ed."""
-    busy_nice: int = 0
-    """What its nice value becomes once it has kept a processor busy; 0: what it was."""
     standby: bool = False
     """Whether it is to take another worker's place, and gets no frames before it has."""
 

@@ -9,7 +9,6 @@ import contextlib
 import os
 import select
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +21,6 @@ from ..plugins.worker.jail.plan import Orders
 from ..plugins.worker.outside import TOO_MANY, Refusal
 from ..plugins.worker.peers import described
 from ..plugins.worker.spawn import start_message
-from .claim import Claim
 from .confinement import Confinement, confinement
 from .consumption import Consumption
 from .deaths import Cause, Death, told_by_kernel
@@ -40,7 +38,6 @@ _LAST_READS = 16
 _ENDING_S = 0.2
 # Once killed, a process needs this long at the most, in seconds, unless the kernel holds it.
 _REAP_S = 5.0
-_YIELDS = "its worker keeps a processor busy: from now on it yields to others (system.busy_nice)"
 
 
 class Watching(Protocol):
@@ -71,7 +68,6 @@ class WorkerLink:
         self._line = b""
         self._process: WorkerProcess | None = None
         self._consumption: Consumption | None = None
-        self._claim: Claim | None = None
         self._cpu_limit_s: int | None = None
         self._socket: socket.socket | None = None
         self._output = -1
@@ -95,7 +91,6 @@ class WorkerLink:
         self._watching.watch(self._output, self._output_ready)
         self._cpu_limit_s = plan.policy.cpu_seconds
         self._consumption = Consumption(self.pid, plan.policy, Path(jail.grants.scratch))
-        self._claim = Claim(self.pid, plan.busy_nice)
         # A child that the plugin forked may hold the socket: its end of file alone would not tell.
         self._ended = process.ended
         self._watching.watch(self._ended, self._process_ended)
@@ -145,13 +140,8 @@ class WorkerLink:
         return (0, 0) if self._page is None else self._page.read()
 
     def exceeded(self) -> Death | None:
-        """Look at what the worker holds; if it keeps a processor busy, let it yield to others."""
-        if self._consumption is None or self._claim is None:
-            return None
-        death, claim = self._consumption.exceeded(), self._claim
-        if claim.weigh(time.monotonic(), self._consumption.cpu_s, claim.wanted_s) and claim.lower():
-            self._owner.worker_output(_YIELDS)
-        return death
+        """Look at what the worker holds."""
+        return None if self._consumption is None else self._consumption.exceeded()
 
     def halt(self) -> None:
         """Kill the worker's process group, and reap it."""

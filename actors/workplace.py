@@ -47,7 +47,6 @@ class Workplace:
             plan.settings.limits.snapshot_bytes,
             # What starts programs is a child of the plugin actor, which ends what it leaves behind.
             "" if plan.policy.subprocesses else plan.nursery,
-            plan.settings.system.busy_nice,
             standby,
         )
 

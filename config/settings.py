@@ -50,7 +50,6 @@ class SystemSettings:
     stop_timeout_s: float = field(default=3.0, validator=checks.seconds)
     load_timeout_s: float = field(default=10.0, validator=checks.positive_seconds)
     fresh_interpreter: bool = field(default=False, validator=checks.flag)
-    busy_nice: int = field(default=10, validator=checks.whole(0, 19))
     require_enforcement: Enforcement = field(default="full", validator=checks.one_of(*get_args(Enforcement)))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from nyx_plugins import PluginHeader, PluginSystem
+from nyx_plugins import PluginHeader, PluginInfo, PluginSystem
 from nyx_plugins.config.settings import PluginSettings
 
 IDS = range(1, 11)
@@ -22,7 +22,7 @@ MIB = 1 << 20
 def cycle(system: PluginSystem, use: bool) -> None:
     """Load ten plugins at once, use them if told to, and unload them."""
     results = system.load_many([PluginSettings("builtin:echo", id=number, capacity=4) for number in IDS])
-    assert [getattr(result, "plugin_id", result) for result in results] == list(IDS)
+    assert [result.plugin_id if isinstance(result, PluginInfo) else result for result in results] == list(IDS)
     if use:
         receipts = [system.dispatch(0x52, PluginHeader(number, 0, b"%d" % number)) for number in IDS]
         assert [receipt.outcome(30.0).reply for receipt in receipts] == [b"%d" % number for number in IDS]

@@ -217,16 +217,3 @@ def test_a_spinning_plugin_does_not_delay_the_answers_of_its_actor(
     assert (stats.accepted, stats.in_mailbox, stats.state) == (51, 51, "ready")
     shared.unload(plugin_id, timeout=0.0)
     assert {str(receipt.outcome(30.0).kind) for receipt in spinning + waiting} == {"dead_lettered"}
-
-
-def test_a_spinning_plugin_yields_to_others(
-    shared: PluginSystem, fault: Callable[..., Path], plugin_id: int, plugin_log: Any
-) -> None:
-    """Once it has spun for a second its nice value is the configured one, and its neighbour's is what it was."""
-    shared.load(fault("spinning_plugin", "[sandbox]\nwall_time_s = 60\n", plugin_id))
-    send(shared, plugin_id, b"crash")
-    plugin_log.wait_for("yields to others", 30.0)
-    own = os.getpriority(os.PRIO_PROCESS, 0)
-    workers = [shared.plugin_stats(each).worker_pid or 0 for each in (plugin_id, NEIGHBOUR)]
-    assert [os.getpriority(os.PRIO_PROCESS, worker) for worker in workers] == [max(10, own), own]
-    shared.unload(plugin_id, timeout=0.0)

@@ -14,6 +14,7 @@ from nyx_plugins import (
     OutcomeKind,
     PermissionDenied,
     PluginHeader,
+    PluginInfo,
     PluginNotRegistered,
     PluginSettings,
     PluginSystem,
@@ -37,7 +38,7 @@ def header(plugin_id: int, data: bytes = b"") -> bytes:
 def load_echoes(system: PluginSystem, ids: range, capacity: int | None = None) -> None:
     """Load as many echo plugins, at the same time."""
     results = system.load_many([PluginSettings("builtin:echo", id=number, capacity=capacity) for number in ids])
-    assert [getattr(result, "plugin_id", result) for result in results] == list(ids)
+    assert [result.plugin_id if isinstance(result, PluginInfo) else result for result in results] == list(ids)
 
 
 def processed(system: PluginSystem, plugin_id: int) -> int:
