@@ -19,6 +19,7 @@ import cattrs
 from nyx_plugins.config.errors import StartupError
 
 from .client import CONNECT_S, READY, STOP
+from .interruption import HEARD
 from .phase import Phase
 from .recorder import Tally
 
@@ -38,8 +39,8 @@ class Heard:
 
 @contextlib.contextmanager
 def _deaf() -> Iterator[None]:
-    """What is started meanwhile never hears of Ctrl-C, from its first moment on: that is for the harness."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """What is started meanwhile never hears of what ends a run, from its first moment on: that is for the harness."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
     try:
         yield
     finally:

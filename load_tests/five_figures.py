@@ -201,11 +201,19 @@ def drive(scene: Scene) -> Round:
         )
     begun = time.monotonic()
     figures = run("unix", scene.show.phase, scene.stop)
-    return Round(scene.number, time.monotonic() - begun, _counts(figures), dict(_metrics(figures)))
+    return round_of(scene.number, time.monotonic() - begun, figures)
+
+
+def round_of(number: int, seconds: float, figures: Sequence[Figure]) -> Round:
+    """Return the figures as a round; a note tells of tests that were not done, and then nobody knows how many miss."""
+    done = len({figure.test for figure in figures})
+    notes = () if done == len(TESTS) else (f"{done} of {len(TESTS)} tests were done, so not all limits were measured",)
+    return Round(number, seconds, _counts(figures), dict(_metrics(figures)), notes=notes)
 
 
 def _metrics(figures: Sequence[Figure]) -> Iterator[tuple[str, Metric]]:
-    yield "figures_not_met", Metric(sum(figure.met is False for figure in figures), "figures", Better.LOWER)
+    if {figure.test for figure in figures} == set(range(1, len(TESTS) + 1)):
+        yield "figures_not_met", Metric(sum(figure.met is False for figure in figures), "figures", Better.LOWER)
     for figure in figures:
         if figure.metric:
             better = Better.HIGHER if figure.metric.endswith("_per_s") else Better.LOWER

@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from nyx_plugins.cli.failure import failure_of
+from nyx_plugins.cli.failure import Interrupted, failure_of
 from nyx_plugins.cli.group import CommandGroup
 
 from .errors import MissingExtra
 from .extra import missing, needed
+from .interruption import interrupted, interruptible
 
 
 class Commands(CommandGroup):
@@ -36,9 +37,16 @@ class Commands(CommandGroup):
             formatter.write_dl([(name, self._help[name]) for name in self.list_commands(ctx)])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; errors of this package become one line and an exit code, as with ``nyx-plugins``."""
+        """Run a command; errors of this package become one line and an exit code, as with ``nyx-plugins``.
+
+        SIGTERM and SIGHUP end it as Ctrl-C does, with codes of their own.
+        """
         try:
-            with needed():
+            with interruptible(), needed():
                 return super().invoke(ctx)
+        except Interrupted as error:
+            if isinstance(error.__cause__, KeyboardInterrupt):
+                raise interrupted(error.__cause__, error.message) from error.__cause__
+            raise
         except MissingExtra as error:
             raise failure_of(error) from error

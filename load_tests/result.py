@@ -18,6 +18,7 @@ from attrs import field
 from nyx_plugins.config.errors import ConfigError, Fault
 
 from . import rules
+from .drafts import drafted
 
 SCHEMA = 1
 """Grows when an older reader would misunderstand a newer file."""
@@ -221,5 +222,6 @@ def to_json(result: Result) -> str:
 
 
 def write(result: Result, path: Path) -> None:
-    """Write ``result`` to ``path``. Raises :class:`OSError`."""
-    path.write_text(to_json(result), encoding="utf-8")
+    """Write ``result`` to ``path``, whole or not at all. Raises :class:`OSError`."""
+    with drafted(path) as draft:
+        draft.write_text(to_json(result), encoding="utf-8")

@@ -18,7 +18,7 @@ from .result import Counts, Mark, Mode, ProcessUsage, Result, Round, Series
 from .scenario import Plan
 from .scene import Scene, Show, Silence
 from .stage import runtime_base
-from .verdicts import checks
+from .verdicts import checks, judged, left_out
 
 # Between two variants, in what is drawn.
 PAUSE_S = 1.0
@@ -81,8 +81,8 @@ def attempt(
         here,
         versions(),
         _settings(plan, connect),
-        tuple(rounds),
-        checks(plan.scenario.limits, rounds),
+        (*(attrs.evolve(first, notes=(*first.notes, *left_out(plan))) for first in rounds[:1]), *rounds[1:]),
+        checks(judged(plan), rounds),
     )
     return result, error
 

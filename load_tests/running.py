@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -20,6 +18,7 @@ from nyx_plugins.config.errors import Fault, NyxPluginError
 
 from . import library
 from .errors import ScenarioError
+from .interruption import Interruption, Stop, answered, code_after, drawing
 from .output import FOLDER, FolderPath, output_folder
 from .printing import full_width_console, print_result
 from .reading import FILE_NAME
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from .result import Result
 
 EXIT_NOT_MET = 1
-EXIT_INTERRUPTED = 130
 HEARD = b"interrupted: what was measured is written; press again, and what is measured just now is lost\n"
 
 
@@ -73,8 +71,9 @@ def run(
     """Run a scenario, by its name or from a file, and write what it has measured: as JSON, and as a page with plots.
 
     Exit code 1 says that a limit was not met, 2 that the scenario can't be used or that something broke the run off,
-    3 that no system is there, or is there any more, 130 that the run was interrupted. Ctrl-C ends a run early, and what
-    was measured is written in any case; a second one breaks off what is measured just then, and keeps earlier rounds.
+    3 that no system is there, or is there any more, 130 that Ctrl-C has ended the run (143: SIGTERM, 129: SIGHUP).
+    These end a run early, and what was measured is written in any case; a second one breaks off what is measured just
+    then, and keeps earlier rounds.
     """
     from .progress import display
     from .report import write_report
@@ -95,10 +94,13 @@ def run(
             write(result, folder / FILE_NAME)
         print_result(result, full_width_console())
         click.echo(f"result: {folder / FILE_NAME}")
-        if not no_report:
+        if stop.is_hurried and not no_report:
+            click.echo(f"no report is drawn now: nyx-plugins-load report {folder} does it", err=True)
+        elif not no_report:
             click.echo("drawing the report", err=True)
-            click.echo(f"report: {write_report(result, folder)}")
-        _exit(result, error)
+            with drawing(folder / FILE_NAME):
+                click.echo(f"report: {write_report(result, folder)}")
+        _exit(result, error, stop)
 
 
 def broken_off(error: NyxPluginError) -> Failure:
@@ -109,10 +111,10 @@ def broken_off(error: NyxPluginError) -> Failure:
     return failure_of(error) if exit_code_of(error) == EXIT_STOPPED else Failure(str(error))
 
 
-def _exit(result: Result, error: NyxPluginError | None) -> None:
+def _exit(result: Result, error: NyxPluginError | None, stop: Stop) -> None:
     context = click.get_current_context()
     if result.ended == "interrupted":
-        context.exit(EXIT_INTERRUPTED)
+        context.exit(code_after(stop.number))
     if error is not None:
         raise broken_off(error)
     if result.ended != "completed":
@@ -122,20 +124,17 @@ def _exit(result: Result, error: NyxPluginError | None) -> None:
 
 
 @contextmanager
-def _stoppable() -> Iterator[threading.Event]:
-    """Let the first Ctrl-C (or SIGTERM) end a run early, and say so at once, and a second one break it off."""
-    stop = threading.Event()
+def _stoppable() -> Iterator[Stop]:
+    """Let the first Ctrl-C (SIGTERM, SIGHUP) end a run early, and say so at once, and a second one break it off."""
+    stop = Stop()
 
-    def on_signal(number: int, frame: Any) -> None:
+    def on_signal(number: int, frame: object) -> None:
         if stop.is_set():
-            raise KeyboardInterrupt
+            raise Interruption(number)
+        stop.number = number
         stop.set()
         # Past everything that may hold a lock just now; a bar that is drawn on this line comes again.
         os.write(2, (b"\r\x1b[2K" if os.isatty(2) else b"") + HEARD)
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with answered(on_signal):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

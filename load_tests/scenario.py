@@ -167,6 +167,8 @@ class Limit:
     """Another metric, by which it is divided first."""
     minus: str = field(default="", validator=checks.string)
     """Another metric, which is taken from it first."""
+    from_plugins: int = field(default=0, validator=checks.whole(0, MAX_PLUGINS))
+    """With fewer plugins it is left out: what all plugins share would be divided among too few, for example."""
     what: str = field(default="", validator=checks.string)
     """In words; the names of the metrics, if it is empty."""
 

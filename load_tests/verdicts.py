@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from .amounts import figure
 from .measures import unit_of
 from .result import Check, Metric, Round
-from .scenario import Limit
+from .scenario import Limit, Plan
+from .variants import split
 
 
 def checks(limits: Sequence[Limit], rounds: Sequence[Round]) -> tuple[Check, ...]:
     """Judge each limit by the median of all rounds; one whose metric was not measured is not met."""
     return tuple(_check(limit, [round.metrics for round in rounds]) for limit in limits)
+
+
+def judged(plan: Plan) -> tuple[Limit, ...]:
+    """Return the limits that hold for so many plugins."""
+    return tuple(limit for limit in plan.scenario.limits if _plugins(plan, limit) >= limit.from_plugins)
+
+
+def left_out(plan: Plan) -> Iterator[str]:
+    """Say which do not."""
+    for limit in plan.scenario.limits:
+        if (count := _plugins(plan, limit)) < limit.from_plugins:
+            what = limit.what or _in_words(limit)
+            yield f"{what}: not judged, as its limit is for {limit.from_plugins:,} plugins or more, not for {count:,}"
+
+
+def _plugins(plan: Plan, limit: Limit) -> int:
+    part = plan.parts.get(split(limit.metric)[1]) or next(iter(plan.parts.values()))
+    return sum(group.count for group in part.plugins.values())
 
 
 def _check(limit: Limit, rounds: Sequence[Mapping[str, Metric]]) -> Check:

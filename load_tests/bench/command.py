@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from nyx_plugins.load_tests.interruption import drawing
 from nyx_plugins.load_tests.peers.document import Beginning, Ending, begin, document
 from nyx_plugins.load_tests.printing import full_width_console
 from nyx_plugins.load_tests.reading import FILE_NAME
@@ -28,7 +29,8 @@ PAGE = "targets.md"
 def bench(rounds: int, seconds: float, output: Path | None) -> None:
     """Measure what is to be reached, against others in the same run; the exit code is 1 when something is not.
 
-    Ctrl-C ends it early: what was measured is printed and written all the same, and the exit code is 130.
+    Ctrl-C ends it early: what was measured is printed and written all the same, and the exit code is 130 (143 after
+    SIGTERM).
     """
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
@@ -38,7 +40,7 @@ def bench(rounds: int, seconds: float, output: Path | None) -> None:
     rows = judge_all(subject.figures(), subject.reasons)
     full_width_console().print(as_table(rows))
     if output is not None:
-        save(output, rows, result_of(subject, rows, beginning, ending, rounds))
+        save(output, rows, result_of(subject, rows, beginning, ending, rounds), is_drawn=not ending.is_hurried)
     ending.exit(EXIT_NOT_MET if any(row.verdict is Verdict.NOT_MET for row in rows) else 0)
 
 
@@ -51,16 +53,18 @@ def result_of(subject: Bench, rows: Sequence[Row], beginning: Beginning, ending:
 
 
 def checks(rows: Sequence[Row]) -> Iterator[Check]:
-    """Yield a check for each target that was judged."""
+    """Yield a check for each target, but for those that a peer is missing for: what is to be reached is our own."""
     for row in rows:
-        if row.judged is not None:
+        if row.verdict is not Verdict.NOT_MEASURED:
             target = row.target
             unit = "x" if target.over else target.unit
             yield Check(target.what, target.text(target.limit), row.judged, unit, row.verdict is Verdict.MET)
 
 
-def save(output: Path, rows: Sequence[Row], result: Result) -> None:
+def save(output: Path, rows: Sequence[Row], result: Result, *, is_drawn: bool = True) -> None:
     """Write the result, its report and the table into a folder."""
     write(result, output / FILE_NAME)
     (output / PAGE).write_text(as_markdown(rows, result), encoding="utf-8")
-    write_report(result, output)
+    if is_drawn:
+        with drawing(output / FILE_NAME):
+            write_report(result, output)

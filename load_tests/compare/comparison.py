@@ -136,5 +136,7 @@ class _Judge:
 
 def _broken(base: Side, candidate: Side) -> Iterator[str]:
     met = {check.what for result in base.results for check in result.checks if check.met}
-    missed = (check for result in candidate.results for check in result.checks if not check.met)
+    # What was not measured is neither met nor broken: a note tells.
+    measured = (check for result in candidate.results for check in result.checks if check.measured is not None)
+    missed = (check for check in measured if not check.met)
     yield from dict.fromkeys(f"{check.what} ({check.limit})" for check in missed if check.what in met)

@@ -28,6 +28,7 @@ def notes(base: Side, candidate: Side) -> Iterator[str]:
             yield f"the {name} side's machine was busy before it began: its figures are worse than they could be"
         if any(_circumstances(each) != _circumstances(side.results[0]) for each in side.results):
             yield f"the {name} side's own results differ in machine, versions or settings: only the first is looked at"
+        yield from _unmeasured(name, side)
     yield from _one_sided(base, candidate)
     fewest = min(len(base.rounds), len(candidate.rounds))
     if fewest < ENOUGH:
@@ -38,6 +39,12 @@ def _one_sided(base: Side, candidate: Side) -> Iterator[str]:
     first, second = ({name for one in side.rounds for name in one.metrics} for side in (base, candidate))
     if names := sorted(first ^ second):
         yield f"on one side only, and left out: {', '.join(names)}"
+
+
+def _unmeasured(name: str, side: Side) -> Iterator[str]:
+    checks = [check for result in side.results for check in result.checks]
+    for what in dict.fromkeys(check.what for check in checks if check.measured is None):
+        yield f"the {name} side has not measured: {what}"
 
 
 def _unlike(kind: str, first: Mapping[str, str], second: Mapping[str, str]) -> Iterator[str]:

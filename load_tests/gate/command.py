@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NoReturn
 
 import attrs
 import click
@@ -136,7 +133,7 @@ def _told(turn: Turn, metrics: Sequence[str], out: Console) -> Turn:
 def _builds(base: str, own_load_tests: bool) -> Iterator[tuple[Build, Build]]:
     root = checkout_of(Path.cwd())
     commit = commit_of(root, base)
-    with _ended_by_signals(), scratch("nyx-gate-", ignore_errors=True) as temporary:
+    with scratch("nyx-gate-", ignore_errors=True) as temporary:
         place = temporary.resolve()
         with worktree(root, commit, place / "checkout") as checkout:
             harness = None if own_load_tests else root
@@ -157,18 +154,3 @@ def _place(keep: Path | None) -> Iterator[Path]:
         return
     with scratch("nyx-gate-results-", ignore_errors=True) as folder:
         yield folder
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the gate as Ctrl-C does: with everything cleaned up."""
-
-    def end(number: int, frame: object) -> NoReturn:
-        sys.exit(128 + number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

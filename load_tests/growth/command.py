@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from nyx_plugins.load_tests.interruption import drawing
 from nyx_plugins.load_tests.peers.document import Ending, begin, document
 from nyx_plugins.load_tests.reading import FILE_NAME, read
 from nyx_plugins.load_tests.result import Metric, write
@@ -24,7 +25,7 @@ def growth(names: Sequence[str], seconds: float, again: bool, output: Path) -> N
     """Measure and draw how cost grows with batches, frames, plugins, clients and mailboxes.
 
     A point that can't be measured is told and left out. Ctrl-C ends it early: what was measured is written and drawn
-    all the same, and the exit code is 130.
+    all the same, and the exit code is 130 (143 after SIGTERM).
     """
     from .plots import draw  # drawing takes a second to import, and the help is read without
 
@@ -32,8 +33,9 @@ def growth(names: Sequence[str], seconds: float, again: bool, output: Path) -> N
     sweeps = [SWEEPS[name] for name in names or SWEEPS]
     ending = Ending()
     metrics = _kept(output) if again else _measured(names or list(SWEEPS), seconds, output, ending)
-    for picture in draw(metrics, sweeps, output):
-        click.echo(str(picture))
+    with drawing(output / FILE_NAME):
+        for picture in () if ending.is_hurried else draw(metrics, sweeps, output):
+            click.echo(str(picture))
     ending.exit()
 
 
@@ -50,5 +52,8 @@ def _measured(names: Sequence[str], seconds: float, output: Path, ending: Ending
         click.echo(f"{point}: {reason}", err=True)
     settings = {"seconds": seconds, "sweeps": list(names), "failures": found.failures}
     text = "How cost grows with batches, frames, plugins, clients and mailboxes."
-    write(document("growth", text, beginning, ending, [found.metrics], settings), output / FILE_NAME)
+    write(
+        document("growth", text, beginning, ending, [found.metrics] if found.metrics else [], settings),
+        output / FILE_NAME,
+    )
     return found.metrics

@@ -29,7 +29,8 @@ WIDTH = 132
 def peers(names: Sequence[str], rounds: int, seconds: float, output: Path | None) -> None:
     """Do the same work with other systems, and print how they compare.
 
-    Ctrl-C ends it early: what was measured is printed and written all the same, and the exit code is 130.
+    Ctrl-C ends it early: what was measured is printed and written all the same, and the exit code is 130 (143 after
+    SIGTERM).
     """
     entries = [entry for entry in ENTRIES if not names or entry.key in (OURS, *names)]
     if output is not None:

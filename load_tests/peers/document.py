@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import attrs
 import click
 
-from nyx_plugins.cli.failure import EXIT_INTERRUPTED
+from nyx_plugins.load_tests.interruption import code_after, is_hurried, number_of
 from nyx_plugins.load_tests.machine import machine, versions
 from nyx_plugins.load_tests.result import Check, Counts, Machine, Metric, Mode, Result, Round
 from nyx_plugins.load_tests.run import COMPLETED, INTERRUPTED
@@ -33,20 +32,27 @@ class Ending:
 
     def __init__(self) -> None:
         self.text = COMPLETED
+        self._number = 0
 
     def __enter__(self) -> None:
-        self._before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        """There is nothing to prepare."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        signal.signal(signal.SIGTERM, self._before)
         if isinstance(error, KeyboardInterrupt):
-            self.text = INTERRUPTED
+            self.text, self._number = INTERRUPTED, number_of(error)
         return self.text == INTERRUPTED
+
+    @property
+    def is_hurried(self) -> bool:
+        """Whether somebody has interrupted it who may not wait until pictures are drawn."""
+        return self.text == INTERRUPTED and is_hurried(self._number)
 
     def exit(self, code: int = 0) -> None:
         """End the command, once everything is written: with ``code``, or as one that was interrupted."""
-        if found := EXIT_INTERRUPTED if self.text == INTERRUPTED else code:
-            click.get_current_context().exit(found)
+        if self.text == INTERRUPTED:
+            click.echo("interrupted: there is what was measured by then", err=True)
+            click.get_current_context().exit(code_after(self._number))
+        click.get_current_context().exit(code)
 
 
 def begin() -> Beginning:

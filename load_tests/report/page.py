@@ -85,13 +85,19 @@ def _by_variant(metrics: Iterable[Summary]) -> dict[str, dict[str, Summary]]:
 def verdict(result: Result) -> tuple[str, str]:
     """Return ``good``, ``bad`` or ``plain``, and what there is to say first."""
     count, missed = len(result.checks), sum(not check.met for check in result.checks)
+    several = f"{missed} of {count} limits not met{_of_these(result)}."
     if result.ended != "completed":
         return "bad", f"The run did not go to its end: {result.ended}. What is here is what was measured until then."
     if missed:
-        return "bad", f"{missed} of {count} limits not met." if count > 1 else "The limit is not met."
+        return "bad", several if count > 1 else "The limit is not met."
     if result.checks:
         return "good", f"All {count} limits met." if count > 1 else "The limit is met."
     return "plain", "The run went to its end. It had no limits to meet."
+
+
+def _of_these(result: Result) -> str:
+    unmeasured = sum(check.measured is None for check in result.checks)
+    return f", of which {unmeasured} {'was' if unmeasured == 1 else 'were'} not measured" if unmeasured else ""
 
 
 @cache

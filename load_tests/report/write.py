@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..drafts import drafted
 from ..result import Result
 from .canvas import lay_out, save_png, style, svg
 from .page import Picture, page
@@ -19,7 +20,9 @@ def write_report(result: Result, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE_NAME
-    path.write_text(page(result, _pictures(result, folder)), encoding="utf-8")
+    text = page(result, _pictures(result, folder))
+    with drafted(path) as draft:
+        draft.write_text(text, encoding="utf-8")
     return path
 
 
@@ -28,6 +31,7 @@ def _pictures(result: Result, folder: Path) -> list[Picture]:
     with style():
         for plot in plots(result):
             lay_out(plot.figure)
-            save_png(plot.figure, folder / f"{plot.name}.png")
+            with drafted(folder / f"{plot.name}.png") as draft:
+                save_png(plot.figure, draft)
             pictures.append(Picture(plot.name, plot.title, plot.words, svg(plot.figure, plot.name)))
     return pictures

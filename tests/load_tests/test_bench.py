@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import attrs
 import pytest
@@ -14,6 +16,7 @@ from nyx_plugins.load_tests.__main__ import main
 from nyx_plugins.load_tests.bench import jobs, parts, table
 from nyx_plugins.load_tests.bench.jobs import COMPARED, PARTS_TO_DO, Bench
 from nyx_plugins.load_tests.bench.targets import TARGETS, Target, Verdict, judge, judge_all
+from nyx_plugins.load_tests.interruption import Interruption
 from nyx_plugins.load_tests.keeper import Work, WorkFailed
 from nyx_plugins.load_tests.peers import roster
 from nyx_plugins.load_tests.peers import run as peers_run
@@ -143,6 +146,21 @@ def test_the_command_writes_result_and_table(monkeypatch: pytest.MonkeyPatch, tm
     page = (tmp_path / "new" / "targets.md").read_text()
     assert len(re.findall(r"\| met \|", page)) == len(TARGETS) - 2
     assert page.count("| not measured: install the extra 'peers' |") == 2
+
+
+def test_what_is_missing_of_ours_is_not_met(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nor does the result say that all limits are met; the report of who is sent SIGTERM is left out."""
+
+    def end(*_: object) -> NoReturn:
+        raise Interruption(signal.SIGTERM)
+
+    pretend(monkeypatch, FIGURES)
+    monkeypatch.setattr(Bench, "run", end)
+    result = CliRunner().invoke(main, ["bench", "--output", str(tmp_path)])
+    assert result.exit_code == 143 and "interrupted" in result.stderr
+    written = read(tmp_path)
+    assert len(written.checks) == len(TARGETS) and not any(check.met for check in written.checks)
+    assert (tmp_path / "targets.md").exists() and not (tmp_path / "report.html").exists()
 
 
 def test_the_exit_code_is_1_when_something_is_not_reached(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,14 @@ def test_a_limit_that_is_not_met_any_more_is_a_regression(forge: Forging) -> Non
     assert not compared(both, both).worse
 
 
+def test_a_limit_that_was_not_measured_is_no_regression(forge: Forging) -> None:
+    """A run that was interrupted has broken nothing; a note says what it can't be asked."""
+    unmeasured = (Check("no frame is lost", "0", None, "frames", False),)
+    comparison = compared(forge(), forge(changes={"checks": unmeasured}))
+    assert not comparison.broken and not comparison.worse
+    assert "the second side has not measured: no frame is lost" in comparison.notes
+
+
 def test_several_results_of_a_side_count_together(forge: Forging) -> None:
     """Rounds of the same scenario are pooled; scenarios of one side only are named."""
     base = [forge(rounds=2, seed=seed) for seed in (1, 2)]

@@ -11,7 +11,7 @@ import attrs
 import pytest
 from rich.console import Console
 
-from nyx_plugins.load_tests import figures, kernel, measures, traffic, verdicts
+from nyx_plugins.load_tests import figures, kernel, library, measures, traffic, verdicts
 from nyx_plugins.load_tests.arrivals import NS
 from nyx_plugins.load_tests.figures import Window
 from nyx_plugins.load_tests.payload import cbor_map
@@ -170,6 +170,16 @@ def test_what_was_not_measured_is_not_met() -> None:
     [check, other] = verdicts.checks([Limit("nothing", at_most=1), Limit("p99_us [a]", at_most=1500)], [])
     assert (check.met, check.what, check.measured) == (False, "nothing", None)
     assert (other.unit, other.limit) == ("us", "<= 1.50 ms")
+
+
+def test_a_limit_may_be_for_many_plugins() -> None:
+    """With fewer it is neither met nor missed, and a note says so; each variant has plugins of its own."""
+    limits = [{"metric": f"p99_us [{name}]", "at_most": 1, "from_plugins": 10} for name in ("few", "many")]
+    groups = {name: {"plugins": {"work": {"count": count}}} for name, count in (("few", 9), ("many", 10))}
+    plan = library.load("throughput", {"variants": groups, "limits": limits})
+    assert [limit.metric for limit in verdicts.judged(plan)] == ["p99_us [many]"]
+    [told] = verdicts.left_out(plan)
+    assert told == "p99_us [few]: not judged, as its limit is for 10 plugins or more, not for 9"
 
 
 def test_every_figure_may_be_limited() -> None:

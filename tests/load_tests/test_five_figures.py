@@ -65,6 +65,15 @@ def test_durations_and_counts_are_judged() -> None:
         assert judge(1, "figure", value, limit).met is met
 
 
+def test_limits_of_tests_that_were_not_done_are_not_met() -> None:
+    """After an interruption nobody knows how many would be met."""
+    figures = [five_figures.at_most(test, "", 1.0, 2.0, f"seconds_{test}") for test in range(1, 6)]
+    whole, broken = five_figures.round_of(1, 1.0, figures), five_figures.round_of(1, 1.0, figures[:3])
+    assert whole.metrics["figures_not_met"].value == 0 and not whole.notes
+    assert "figures_not_met" not in broken.metrics and "seconds_3" in broken.metrics
+    assert broken.notes == ("3 of 5 tests were done, so not all limits were measured",)
+
+
 def test_the_table_has_a_line_for_each_figure() -> None:
     """All figures are shown."""
     console = Console(width=80)

@@ -162,12 +162,12 @@ def test_interrupted_runs_write_what_they_have_measured(tmp_path: Path, nobody_l
     assert measured.counts.processed > 0 and "processed_per_s" in measured.metrics
 
 
-def test_ctrl_c_while_clients_start_is_an_interruption(tmp_path: Path, nobody_left: None) -> None:
+def test_sigterm_while_clients_start_is_an_interruption(tmp_path: Path, nobody_left: None) -> None:
     """They never get the signal, however early it comes, and hear of it from the harness only."""
-    assert interrupted(tmp_path, "starting clients", 1).rounds == ()
+    assert interrupted(tmp_path, "starting clients", 1, signal.SIGTERM).rounds == ()
 
 
-def interrupted(folder: Path, when: str, number: int) -> Result:
+def interrupted(folder: Path, when: str, number: int, by: int = signal.SIGINT) -> Result:
     """Interrupt a run when it says so in this round, and return its result."""
     words = [sys.executable, "-P", "-m", "nyx_plugins.load_tests", "run", "throughput", "--seconds", "0.5"]
     changes = [f"--set={change}" for change in ("warm_up_s=0", "variants={}", "limits=[]")]
@@ -183,8 +183,8 @@ def interrupted(folder: Path, when: str, number: int) -> Result:
         for line in process.stderr:
             said.append(line)
             if when in line and f"round {number} of 3" in "".join(said):
-                os.killpg(process.pid, signal.SIGINT)
-        assert process.wait() == 130, said
+                os.killpg(process.pid, by)
+        assert process.wait() == 128 + by, said
     assert "interrupted: what was measured is written" in "".join(said) and "Error" not in "".join(said)
     result = read(folder)
     assert result.ended == "interrupted"
