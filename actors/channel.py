@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..plugins.errors import MailboxFull
@@ -141,12 +141,12 @@ class Channel:
         receipt = self._receipts[seq] = Receipt(self.plugin_id, seq, size, changed, agreement)
         return receipt
 
-    def offer_run(self, run: Run, changed: threading.Condition) -> Sequence[Receipt]:
-        """Spend what credits there are on the first frames, and queue those; nothing if their bytes are too many."""
+    def offer_run(self, run: Run, changed: threading.Condition) -> Stretch | None:
+        """Spend what credits there are on the first frames, and queue those; none if their bytes are too many."""
         assert self._lease is not None
         sizes = [len(header) for header in run.headers[: self._lease.available]]
         if not sizes or not self._lease.spend(len(sizes), sum(sizes)):
-            return []
+            return None
         first = self._last_seq + 1
         self._last_seq += len(sizes)
         self._extras.update((first + place, extra) for place, extra in run.extras.items() if place < len(sizes))
@@ -155,9 +155,9 @@ class Channel:
         self._is_orderly = self._is_orderly or not self.outstanding
         if len(sizes) >= LEAST_FRAMES and self._is_orderly:
             self._stretches.add(stretch)
-            return stretch
-        self._add_each(stretch)
-        return list(stretch)
+        else:
+            self._add_each(stretch)
+        return stretch
 
     def _add_each(self, stretch: Stretch) -> None:
         """Look at each frame by itself."""

@@ -10,6 +10,7 @@ from typing import TypeAlias, overload
 from ..config.errors import NyxPluginError
 from .receipt import Receipt
 from .stretch import Stretch
+from .woven import Woven
 
 Result: TypeAlias = Receipt | NyxPluginError
 
@@ -19,8 +20,10 @@ class Dispatched(Sequence[Result]):
 
     __slots__ = ("_ends", "_parts")
 
-    def __init__(self, pieces: Iterable[Result | Stretch]) -> None:
-        self._parts: list[Sequence[Result]] = [piece if isinstance(piece, Stretch) else (piece,) for piece in pieces]
+    def __init__(self, pieces: Iterable[Result | Stretch | Woven]) -> None:
+        self._parts: list[Sequence[Result]] = [
+            piece if isinstance(piece, (Stretch, Woven)) else (piece,) for piece in pieces
+        ]
         self._ends = list(accumulate(map(len, self._parts)))
 
     def __len__(self) -> int:

@@ -16,6 +16,7 @@ from .messages import Extra
 from .receipt import Receipt
 from .stretch import Stretch
 from .waiting import Waiter
+from .woven import Woven
 
 S = TypeVar("S", bound=Sequence[object])
 
@@ -36,7 +37,7 @@ Sendable = tuple[int, Header, Extra | None]
 Entry: TypeAlias = Receipt | Waiter | NyxPluginError
 """What came of a frame: its receipt, its wait for room, or why it was refused."""
 
-Piece: TypeAlias = Entry | Stretch
+Piece: TypeAlias = Entry | Stretch | Woven
 """The same, or the receipts of several frames in a row."""
 
 
@@ -99,7 +100,7 @@ def results(send: Callable[[int, bytes, Extra | None], Receipt | Waiter], frames
 def each(pieces: Iterable[Piece]) -> Iterator[Entry]:
     """What came of each frame."""
     for piece in pieces:
-        if isinstance(piece, Stretch):
+        if isinstance(piece, (Stretch, Woven)):
             yield from piece
         else:
             yield piece

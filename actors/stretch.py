@@ -71,6 +71,11 @@ class Stretch(Sequence[Receipt]):
         return receipt
 
     @property
+    def stretches(self) -> tuple[Stretch]:
+        """As with a :class:`Woven`: this one alone."""
+        return (self,)
+
+    @property
     def unaccepted(self) -> int:
         """How many frames are not accepted yet."""
         return self.stop - self.accepted_until

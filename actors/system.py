@@ -38,6 +38,7 @@ from .session import Session
 from .stretch import Stretch
 from .subscription import Subscription
 from .waiting import Waiter
+from .woven import Woven
 
 _log = logging.getLogger("nyx_plugins")
 _NOTHING = m.Unloaded((), 0, ())
@@ -357,16 +358,22 @@ class PluginSystem(Management):
 
     def _all_accepted(
         self, pieces: Iterable[Piece], deadline: float, timeout: float
-    ) -> Iterator[Receipt | NyxPluginError | Stretch]:
+    ) -> Iterator[Receipt | NyxPluginError | Stretch | Woven]:
         for piece in pieces:
-            # Most often all are accepted once the last one is.
-            if not isinstance(piece, Stretch):
+            if not isinstance(piece, (Stretch, Woven)):
                 yield self._accepted_or_error(piece, deadline, timeout)
-            elif self._accepted_or_error(piece[-1], deadline, timeout) is piece[-1] and not piece.unaccepted:
+            elif all(self._is_accepted(stretch, deadline, timeout) for stretch in piece.stretches):
                 yield piece
             else:
                 for receipt in piece:
                     yield self._accepted_or_error(receipt, deadline, timeout)
+
+    def _is_accepted(self, stretch: Stretch, deadline: float, timeout: float) -> bool:
+        """Wait for the last one: most often all are accepted then."""
+        last = stretch[-1]
+        if self._accepted_or_error(last, deadline, timeout) is not last:
+            return False
+        return not stretch.unaccepted or all(receipt.accepted for receipt in stretch)
 
     def _accepted_or_error(
         self, item: Receipt | Waiter | NyxPluginError, deadline: float, timeout: float

@@ -6,7 +6,7 @@ Pure and not thread-safe: its session holds the lock, and wakes whoever sends af
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from ..config.errors import NyxPluginError
 from ..plugins.errors import DispatchTimeout, FateUnknown, MailboxFull, PluginNotRegistered, SystemStopped
@@ -23,6 +23,7 @@ from .receipt import OutcomeKind, Receipt
 from .results import DeadLetter
 from .runs import Run, send_in_runs
 from .series import Piece, Sendable
+from .stretch import Stretch
 from .waiting import Waiter
 
 
@@ -148,20 +149,20 @@ class Traffic:
             self.outbox.refuse(error, getattr(error, "plugin_id", None))
             raise
 
-    def _enter_run(self, run: Run) -> Sequence[Receipt]:
+    def _enter_run(self, run: Run) -> Stretch | None:
         channel = self._channels[run.plugin_id]
         if channel.waiting:
-            return []
+            return None
         self._await(channel)
         return self._accept_run(run)
 
-    def _accept_run(self, run: Run) -> Sequence[Receipt]:
+    def _accept_run(self, run: Run) -> Stretch | None:
         """Accept the first ones of a run, as many as there is room for."""
         channel = self._channels[run.plugin_id]
-        receipts = channel.offer_run(run, self._changed)
-        if receipts:
+        stretch = channel.offer_run(run, self._changed)
+        if stretch is not None:
             self.outbox.note_frames(channel)
-        return receipts
+        return stretch
 
     def _accept(
         self,

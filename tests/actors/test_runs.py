@@ -15,8 +15,8 @@ from nyx_plugins.actors.frame_rules import FrameRules
 from nyx_plugins.actors.gate import Gate
 from nyx_plugins.actors.messages import Extra
 from nyx_plugins.actors.receipt import Receipt
-from nyx_plugins.actors.runs import Run, runs
-from nyx_plugins.actors.series import Sendable, encoded, results
+from nyx_plugins.actors.runs import Mixed, runs
+from nyx_plugins.actors.series import Sendable, each, encoded, results
 from nyx_plugins.actors.traffic import Traffic
 from nyx_plugins.actors.waiting import Waiter
 from nyx_plugins.plugins.policy import Policy
@@ -35,7 +35,7 @@ FRAMES = st.lists(
         st.one_of(HEADERS, HEADERS.map(encoded), st.just(b"no header")),
         st.sampled_from([None, None, Extra(b"ikey")]),
     ),
-    max_size=20,
+    max_size=60,
 )
 
 
@@ -54,7 +54,7 @@ class Ends:
         """Send frames, and say what came of each."""
         traffic = self.traffic
         if self.in_runs:
-            entries = (traffic.enter_many if waits else traffic.offer_many)(frames)
+            entries = list(each((traffic.enter_many if waits else traffic.offer_many)(frames)))
         else:
             entries = results(traffic.enter if waits else traffic.offer, frames)
         return [_told(entry) for entry in entries]
@@ -90,19 +90,21 @@ def test_runs_come_to_what_single_frames_come_to(calls: list[tuple[list[Sendable
         assert together.traffic.outstanding() == alone.traffic.outstanding()
 
 
-def test_a_run_is_of_one_plugin_and_of_what_has_passed() -> None:
-    """Types and lengths may differ; keys stay with their frames."""
+def test_runs_are_of_one_plugin_and_of_what_has_passed() -> None:
+    """Types and lengths may differ, keys stay with their frames, and nothing goes past a frame that nobody knows."""
     gate, key = Gate({7: ROUTE, 8: OTHER}, RULES), Extra(b"ikey")
     short, long, other = (PluginHeader(*each) for each in ((7, 0, b"a"), (7, 0, b"long"), (8, 0, b"a")))
     for header in (short, long, other):
         gate.admit(DATA, header.encode(), ())
-    frames: list[Sendable] = [(DATA, header, None) for header in (short, short, long, other)]
-    first, second, unknown, last = runs([*frames, (CONTROL, short, key), (DATA, short.encode(), key)], gate)
-    assert isinstance(first, Run)
+    frames: list[Sendable] = [(DATA, header, None) for header in (short, short, other, long)]
+    mixed, unknown, last = runs([*frames, (CONTROL, short, key), (DATA, short.encode(), key)], gate)
+    assert isinstance(mixed, Mixed)
+    first, second = mixed.runs
     assert (first.plugin_id, first.data_lengths) == (7, [1, 1, 4])
     assert list(first.frames(1)) == [(DATA, short.encode(), None), (DATA, long.encode(), None)]
-    assert isinstance(second, Run)
     assert (second.plugin_id, second.types, second.headers) == (8, [DATA], [other.encode()])
+    assert mixed.turns == [0, 0, 1, 0]
     assert unknown == (CONTROL, short.encode(), key)
-    assert isinstance(last, Run)
-    assert list(last.frames(0)) == [(DATA, short.encode(), key)]
+    assert isinstance(last, Mixed)
+    [run] = last.runs
+    assert list(run.frames(0)) == [(DATA, short.encode(), key)]

@@ -44,7 +44,7 @@ class Side:
             run = Run(7)
             run.headers = [PluginHeader(7, 0, bytes(size)).encode() for size in sizes]
             run.are_alike(0x52, 0)
-            self.lists.append(self.channel.offer_run(run, CHANGED))
+            self.lists.append(self.channel.offer_run(run, CHANGED) or [])
         return len(self.lists[-1])
 
     def offer_one(self) -> int:

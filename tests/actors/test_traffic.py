@@ -16,6 +16,7 @@ from nyx_plugins.actors import messages as m
 from nyx_plugins.actors.frame_rules import FrameRules
 from nyx_plugins.actors.receipt import OutcomeKind, Receipt
 from nyx_plugins.actors.results import Failed
+from nyx_plugins.actors.series import each
 from nyx_plugins.actors.traffic import Traffic
 from nyx_plugins.actors.waiting import Waiter
 from nyx_plugins.actors.word_book import NOTHING, Words
@@ -316,7 +317,7 @@ def test_a_message_tells_whether_somebody_waits_for_acceptance(traffic: Traffic)
     for enter, is_awaited in (
         (lambda: [traffic.offer(DATA, HEADER)], False),
         (lambda: [traffic.enter(DATA, HEADER, is_awaited=False)], False),
-        (lambda: traffic.enter_many([(DATA, HEADER, None)]), True),
+        (lambda: list(each(traffic.enter_many([(DATA, HEADER, None)]))), True),
         (lambda: [traffic.enter(DATA, HEADER), traffic.offer(DATA, HEADER)], True),
     ):
         receipts = enter()

@@ -100,14 +100,14 @@ class Client:
         frame = self._new_frame(plugin_id, frame_type, kind, extra)
         self._offer(frame, PluginHeader(plugin_id, 0, frame.data).encode(), wait)
 
-    def dispatch_many(self, plugin_id: int, wanted: Sequence[tuple[int, bytes, m.Extra | None]], wait: bool) -> None:
-        """Offer frames in one go."""
+    def dispatch_many(self, wanted: Sequence[tuple[int, int, bytes, m.Extra | None]], wait: bool) -> None:
+        """Offer frames in one go: each for a plugin, of a type, and what a worker is to do with it."""
         frames = []
         for what in wanted:
-            frames.append(self._new_frame(plugin_id, *what))
+            frames.append(self._new_frame(*what))
             self.frames.append(frames[-1])
         self._dirty = True
-        sendables = [(each.frame_type, PluginHeader(plugin_id, 0, each.data), each.extra) for each in frames]
+        sendables = [(each.frame_type, PluginHeader(each.plugin_id, 0, each.data), each.extra) for each in frames]
         entries = each_of((self.session.enter_many if wait else self.session.offer_many)(sendables))
         for frame, entry in zip(frames, entries, strict=True):
             self._has(frame, entry)

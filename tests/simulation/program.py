@@ -72,19 +72,24 @@ def _offer(run: Run, op: Op, wait: bool) -> None:
     client = run.client(op.who)
     if client is None:
         return
-    frames = [_frame(run, op, op.b + 7 * place) for place in range(1 + op.a % 7)]
+    frames = [_frame(run, _plugin_of(op, place), op.b + 7 * place) for place in range(1 + op.a % 7)]
     if op.b % 2 and client.usable:
-        client.dispatch_many(op.plugin_id, frames, wait)
+        client.dispatch_many(frames, wait)
         return
     for frame in frames:
         if client.usable:
-            client.dispatch(op.plugin_id, *frame, wait)
+            client.dispatch(*frame, wait)
 
 
-def _frame(run: Run, op: Op, number: int) -> tuple[int, bytes, m.Extra | None]:
-    sends = op.plugin_id in DEPENDENT and number % 3 == 0
+def _plugin_of(op: Op, place: int) -> int:
+    """Some offers are for all plugins in turns."""
+    return 1 + (op.plugin_id - 1 + place) % 3 if op.b % 3 == 0 else op.plugin_id
+
+
+def _frame(run: Run, plugin_id: int, number: int) -> tuple[int, int, bytes, m.Extra | None]:
+    sends = plugin_id in DEPENDENT and number % 3 == 0
     kind = SEND if sends else KINDS[number * 5 % len(KINDS)]
-    return TYPES[number % len(TYPES)], kind, _extra(run, number)
+    return plugin_id, TYPES[number % len(TYPES)], kind, _extra(run, number)
 
 
 def _extra(run: Run, number: int) -> m.Extra | None:
