@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from ..config.errors import NyxPluginError
@@ -17,7 +17,7 @@ from .messages import Extra
 from .pending import Pending
 from .questions import Ask
 from .receipt import Confirm, Receipt
-from .series import Header, Sendable, Series, checked_entries, each, encoded
+from .series import Header, Sendable, checked_entries, each, encoded
 from .session import Session
 from .waiting import Waiter
 
@@ -74,32 +74,30 @@ class AsyncSession:
         return AsyncReceipt(entry, self._bridge)
 
     async def enter_many(
-        self, frames: Iterable[Sequence[Sendable]], deadline: float, timeout: float
+        self, frames: Iterable[Sendable], are_there: bool, deadline: float, timeout: float
     ) -> list[AsyncReceipt | NyxPluginError]:
         """Send frames, waiting for room and acceptance; a task that is cancelled sends none of those that wait."""
-        series, sent = Series(self._session.enter_many), 0
-        try:
-            for go in frames:
+        sent = 0
+        with self._session.series(frames, True, are_there) as (series, goes):
+            for go, count in goes:
                 series.send(go)
                 self._session.flush()
                 while (waiter := series.in_the_way()) is not None:
                     await self._wait_for_room(waiter, deadline, timeout)
-                sent = await self._take_turns(sent + len(go))
+                sent = await self._take_turns(sent + count)
             return checked_entries(
                 [await self._accepted_or_error(entry, deadline, timeout) for entry in each(series.entries)]
             )
-        finally:
-            for waiter in series.waiting:
-                self._session.give_up(waiter)
 
-    async def offer_many(self, frames: Iterable[Sequence[Sendable]]) -> list[AsyncReceipt | NyxPluginError]:
+    async def offer_many(self, frames: Iterable[Sendable], are_there: bool) -> list[AsyncReceipt | NyxPluginError]:
         """Send frames without waiting for room."""
-        series, sent = Series(self._session.offer_many), 0
-        for go in frames:
-            series.send(go)
-            self._session.flush()
-            sent = await self._take_turns(sent + len(go))
-        return [self._wrapped(entry) for entry in each(series.entries) if not isinstance(entry, Waiter)]
+        sent = 0
+        with self._session.series(frames, False, are_there) as (series, goes):
+            for go, count in goes:
+                series.send(go)
+                self._session.flush()
+                sent = await self._take_turns(sent + count)
+            return [self._wrapped(entry) for entry in each(series.entries) if not isinstance(entry, Waiter)]
 
     @staticmethod
     async def _take_turns(sent: int) -> int:

@@ -27,7 +27,7 @@ from .events import ALL_STREAMS, EMITS, EVENTS
 from .extras import Key, extra
 from .launch import StopReport
 from .receipt import Confirm, check_processed, checked_confirm, reply_of
-from .series import Frame, Header, checked_frames, goes
+from .series import Frame, Header, checked_frames
 from .service_file import Claim
 from .system import PluginSystem
 
@@ -182,10 +182,10 @@ class AsyncPluginSystem(AsyncManagement):
         arrives on the receipts. What a system that ends meanwhile leaves is told by :meth:`PluginSystem.dispatch_many`.
         """
         session, timeout = self._here, self._dispatch_s(timeout)
-        checked = goes(checked_frames(frames, extra(key, ttl)), isinstance(frames, Sequence))
+        checked, are_there = checked_frames(frames, extra(key, ttl)), isinstance(frames, Sequence)
         if not wait:
-            return await session.offer_many(checked)
-        return await session.enter_many(checked, session.deadline(timeout), timeout)
+            return await session.offer_many(checked, are_there)
+        return await session.enter_many(checked, are_there, session.deadline(timeout), timeout)
 
     async def request(
         self,
@@ -245,7 +245,7 @@ class AsyncPluginSystem(AsyncManagement):
         while page := await session.ask(questions.letters_behind(plugin_id, contents)):
             contents += page
         contents = chosen(plugin_id, contents, wanted)
-        results = await session.enter_many(goes(again(contents), True), session.deadline(timeout), timeout)
+        results = await session.enter_many(again(contents), True, session.deadline(timeout), timeout)
         return redelivery_of(contents, results)
 
     async def drop_dead_letters(self, plugin_id: int, ids: Iterable[int] | None = None) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ._thespian import Address
 from .endpoint import Endpoint
+from .feed import Feed
 from .gathering import Gathering
 from .traffic import Traffic
 
@@ -33,6 +35,7 @@ class Sending:
         self._gathering = Gathering()
         self.is_due = False
         """Whether there may be something to send, of which the thread has been told."""
+        self._feeds: list[Feed] = []
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -45,6 +48,22 @@ class Sending:
         """Wait for the end of the thread, which comes when the session has ended."""
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout)
+
+    @contextmanager
+    def fed_by(self, feed: Feed) -> Iterator[None]:
+        """Meanwhile, send what is there of this as well."""
+        with self._lock:
+            self._feeds.append(feed)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._feeds.remove(feed)
+
+    def flow(self) -> None:
+        """Let in what is there of feeds, before anything that comes after it; the lock is held."""
+        for feed in self._feeds:
+            feed.flow()
 
     def kick(self) -> None:
         """Send what is queued, on a synchronous endpoint; else let the thread do it."""
@@ -74,6 +93,7 @@ class Sending:
     def _loop(self) -> None:
         while self._is_told():
             with self._lock:
+                self.flow()
                 hold_s = self._hold_s()
                 work = None if hold_s else self._next()
             if hold_s:
@@ -108,6 +128,9 @@ class Sending:
             return self._next()
 
     def _next(self) -> tuple[Address, Any] | None:
+        # First: whoever adds to a feed looks at it afterwards, without the lock.
+        self.is_due = False
+        self.flow()
         outbox = self._traffic.outbox
         work = outbox.next()
         self.is_due = work is not None and not outbox.is_empty

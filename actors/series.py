@@ -40,6 +40,9 @@ Entry: TypeAlias = Receipt | Waiter | NyxPluginError
 Piece: TypeAlias = Entry | Stretch | Woven
 """The same, or the receipts of several frames in a row."""
 
+Go: TypeAlias = tuple[Sequence[Sendable], int]
+"""Frames for their caller to send in one go, and how many have come since the last."""
+
 
 def checked_frames(frames: Iterable[Frame], extra: Extra | None = None) -> Iterator[Sendable]:
     """Yield each frame with what else there is to it, its own key going before that of ``extra``.
@@ -61,23 +64,19 @@ def checked_frames(frames: Iterable[Frame], extra: Extra | None = None) -> Itera
         yield frame_type, header, with_key(extra, key[0]) if key else extra
 
 
-def goes(frames: Iterable[Sendable], is_there: bool) -> Iterator[list[Sendable]]:
-    """Yield frames in lists: one by one, or, where all of them are there already, in larger ones.
-
-    What comes before an error of their iterator is yielded first.
-    """
-    most = GO_FRAMES if is_there else 1
+def goes(frames: Iterable[Sendable]) -> Iterator[Go]:
+    """Yield frames that are there in large goes. What comes before an error of their iterator is yielded first."""
     rest = iter(frames)
     while True:
         go: list[Sendable] = []
         try:
             # What comes before an error is in the list even so.
-            go.extend(islice(rest, most))
+            go.extend(islice(rest, GO_FRAMES))
         except Exception:
-            yield go
+            yield go, len(go)
             raise
-        yield go
-        if len(go) < most:
+        yield go, len(go)
+        if len(go) < GO_FRAMES:
             return
 
 
@@ -131,8 +130,17 @@ class Series:
         pieces = self._send(frames)
         if not self.entries:
             checked_entries(pieces)
+        self.add(pieces)
+
+    def add(self, pieces: list[Piece]) -> None:
+        """This is what became of more."""
         self.entries += pieces
         self._line.extend(piece for piece in pieces if isinstance(piece, Waiter))
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether there may be something :meth:`in_the_way`."""
+        return len(self._line) >= MOST_WAITING
 
     def in_the_way(self) -> Waiter | None:
         """Return what has to be waited for before the next frame may be sent."""

@@ -11,7 +11,8 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import attrs
@@ -23,6 +24,7 @@ from ._thespian import Address
 from .drains import Drains
 from .endpoint import Endpoint
 from .events import ALL_STREAMS
+from .feed import Feed
 from .frame_rules import FrameRules
 from .inquiries import Inquiries, Inquiry
 from .lineage import Lineage
@@ -31,7 +33,7 @@ from .pending import Pending
 from .questions import Ask
 from .receipt import Receipt
 from .sending import Sending
-from .series import Piece, Sendable
+from .series import Go, Piece, Sendable, Series, goes
 from .subscription import Subscription
 from .traffic import Traffic
 from .waiting import Waiter
@@ -105,6 +107,7 @@ class Session:
         """Say goodbye, fail what is pending and release the endpoint. Idempotent."""
         with self._lock:
             if self.stopped is None:
+                self._sending.flow()
                 self._traffic.let_go()
                 self._outbox.gather()
                 self._outbox.command(self._endpoint.supervisor, m.Detach(self.id))
@@ -130,11 +133,11 @@ class Session:
         self._check_process()
         try:
             with self._lock:
+                self._sending.flow()
                 return self._traffic.offer(frame_type, header, extra)
         finally:
             # A refusal is reported too. Who has been told already has yet to look at what was queued last.
-            if not self._sending.is_due:
-                self._sending.kick()
+            self._tell()
 
     def enter(
         self, frame_type: int, header: bytes, extra: m.Extra | None = None, is_awaited: bool = True
@@ -145,19 +148,45 @@ class Session:
         """
         self._check_process()
         with self._lock:
+            self._sending.flow()
             return self._traffic.enter(frame_type, header, extra, is_awaited)
 
     def offer_many(self, frames: Iterable[Sendable]) -> list[Piece]:
         """Offer frames one after the other; see :meth:`Traffic.offer_many`. :meth:`flush` has to follow."""
         self._check_process()
         with self._lock:
+            self._sending.flow()
             return self._traffic.offer_many(frames)
 
     def enter_many(self, frames: Iterable[Sendable]) -> list[Piece]:
         """Likewise, where those that find no room wait in line."""
         self._check_process()
         with self._lock:
+            self._sending.flow()
             return self._traffic.enter_many(frames)
+
+    @contextmanager
+    def series(self, frames: Iterable[Sendable], wait: bool, are_there: bool) -> Iterator[tuple[Series, Iterator[Go]]]:
+        """Yield what becomes of frames, and the goes in which they are to be sent. :meth:`flush` has to follow each.
+
+        ``wait``: those that find no room wait in line; what still does at the end is given up. Where frames are not
+        ``are_there`` yet, what has come also goes with what is sent meanwhile.
+        """
+        series = Series(self.enter_many if wait else self.offer_many)
+        feed = Feed(series, self._traffic.enter_many if wait else self._traffic.offer_many, self._tell)
+        try:
+            if are_there:
+                yield series, goes(frames)
+            else:
+                with self._sending.fed_by(feed):
+                    yield series, feed.goes(frames)
+        finally:
+            for waiter in series.waiting:
+                self.give_up(waiter)
+
+    def _tell(self) -> None:
+        if not self._sending.is_due:
+            self._sending.kick()
 
     def offer_waiting(
         self,
@@ -187,6 +216,7 @@ class Session:
     def drained(self) -> Pending[None]:
         """Return what is done once every frame has its outcome, and fails if the system takes outcomes with it."""
         with self._lock:
+            self._sending.flow()
             return self._drains.add()
 
     # Questions.
@@ -213,6 +243,7 @@ class Session:
         return inquiry
 
     def _put(self, ask: Ask, inquiry: Inquiry) -> None:
+        self._sending.flow()
         self._outbox.gather()
         self._outbox.command(self._role(ask.role), ask.question(inquiry.number, self._endpoint.address))
 

@@ -32,7 +32,7 @@ from .management import Management
 from .plugin_info import PluginInfo as PluginInfo
 from .questions import Ask
 from .receipt import Confirm, Receipt, check_processed, checked_confirm, reply_of
-from .series import Frame, Header, Piece, Sendable, Series, checked_entries, checked_frames, encoded, goes
+from .series import Frame, Header, Piece, Sendable, checked_entries, checked_frames, encoded
 from .service_file import Claim, service_dir
 from .session import Session
 from .stretch import Stretch
@@ -186,16 +186,14 @@ class PluginSystem(Management):
         Raises :class:`SystemStopped` if none was sent.
         """
         timeout = checked_seconds(timeout, self._settings.limits.dispatch_timeout_s)
-        checked = checked_frames(frames, extra(key, ttl))
-        return self._send_many(goes(checked, is_there=isinstance(frames, Sequence)), wait, timeout)
+        return self._send_many(checked_frames(frames, extra(key, ttl)), wait, timeout, isinstance(frames, Sequence))
 
     def _send_many(
-        self, frames: Iterable[Sequence[Sendable]], wait: bool, timeout: float
+        self, frames: Iterable[Sendable], wait: bool, timeout: float, are_there: bool
     ) -> Sequence[Receipt | NyxPluginError]:
         deadline = time.monotonic() + timeout
-        series = Series(self._session.enter_many if wait else self._session.offer_many)
-        try:
-            for go in frames:
+        with self._session.series(frames, wait, are_there) as (series, goes):
+            for go, _ in goes:
                 series.send(go)
                 self._session.flush()
                 while (waiter := series.in_the_way()) is not None:
@@ -203,9 +201,6 @@ class PluginSystem(Management):
             if not wait:
                 return Dispatched(piece for piece in series.entries if not isinstance(piece, Waiter))
             return checked_entries(Dispatched(self._all_accepted(series.entries, deadline, timeout)))
-        finally:
-            for waiter in series.waiting:
-                self._session.give_up(waiter)
 
     def request(
         self,
@@ -273,7 +268,7 @@ class PluginSystem(Management):
         while page := self._ask(questions.letters_behind(plugin_id, contents)):
             contents += page
         contents = chosen(plugin_id, contents, wanted)
-        return redelivery_of(contents, self._send_many(goes(again(contents), True), True, timeout))
+        return redelivery_of(contents, self._send_many(again(contents), True, timeout, are_there=True))
 
     def drop_dead_letters(self, plugin_id: int, ids: Iterable[int] | None = None) -> int:
         """Remove dead letters (all of them for ``None``) for good, and return how many.

@@ -102,7 +102,7 @@ def test_what_is_no_frame_is_refused(frames: Any) -> None:
 
 
 def test_frames_that_are_there_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Others go one by one, as the next may be long in coming; what comes before an error goes in any case."""
+    """What comes before an error goes in any case."""
     monkeypatch.setattr(module, "GO_FRAMES", 2)
     frames = [(number, b"", None) for number in range(3)]
 
@@ -110,9 +110,8 @@ def test_frames_that_are_there_go_together(monkeypatch: pytest.MonkeyPatch) -> N
         yield from frames
         raise TypeError("no frame")
 
-    assert list(goes(frames, is_there=True)) == [frames[:2], frames[2:]]
-    assert list(goes(frames, is_there=False)) == [[frame] for frame in frames] + [[]]
-    gone = goes(failing(), is_there=True)
-    assert [next(gone), next(gone)] == [frames[:2], frames[2:]]
+    assert list(goes(frames)) == [(frames[:2], 2), (frames[2:], 1)]
+    gone = goes(failing())
+    assert [next(gone), next(gone)] == [(frames[:2], 2), (frames[2:], 1)]
     with pytest.raises(TypeError, match="no frame"):
         next(gone)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -185,11 +185,30 @@ def test_dispatch_many_without_waiting(load: Callable[..., PluginSystem], counte
 
 
 def test_dispatch_many_takes_nothing_and_a_generator(load: Callable[..., PluginSystem]) -> None:
-    """No frames give no results; frames that are made on the way are taken one by one."""
+    """No frames give no results; frames may be made on the way."""
     system = load()
     assert system.dispatch_many([]) == []
     results = system.dispatch_many((DATA, PluginHeader(P, 0, b"%d" % number)) for number in range(3))
     assert [receipt.outcome(LONG_S).reply for receipt in results] == [b"0", b"1", b"2"]
+
+
+def test_a_generator_may_send_and_wait_itself(load: Callable[..., PluginSystem]) -> None:
+    """What it has yielded goes before what it sends then, and is waited for with everything else."""
+    system, between, waited = load(), [], []
+    before = system.dispatch(DATA, header()).seq
+
+    def frames() -> Iterator[tuple[int, bytes]]:
+        for number in range(3):
+            yield DATA, header(b"a%d" % number)
+            yield DATA, header(b"b%d" % number)
+            between.append(system.dispatch_nowait(DATA, header(b"between")))
+            system.drain(LONG_S)
+            waited.append(between[-1].done)
+
+    results = system.dispatch_many(frames())
+    assert [result.seq - before for result in results if isinstance(result, Receipt)] == [1, 2, 4, 5, 7, 8]
+    assert [receipt.seq - before for receipt in between] == [3, 6, 9]
+    assert waited == [True] * 3
 
 
 def test_request_returns_the_reply(load: Callable[..., PluginSystem]) -> None:
