@@ -58,6 +58,12 @@ class Census:
         """The loaders that are at work, or about to end."""
         return [pid for pid in self._others if process_name(pid) == LOADER]
 
+    def await_loaders(self) -> None:
+        """Wait until no loader is there any more: each is about to end once its bundles are read."""
+        while loaders := self.loaders:
+            with Ends(loaders) as ends:
+                assert ends.still_there(30.0) == []
+
     @property
     def _others(self) -> list[int]:
         return [pid for pid in children(self.supervisor) if pid not in self._essential]
@@ -183,7 +189,7 @@ def shared(short_folder: Callable[[], Path]) -> Iterator[PluginSystem]:
     """
     settings = Settings(
         system=SystemSettings(runtime_dir=str(short_folder())),
-        limits=LimitSettings(mailbox_capacity=2000),
+        limits=LimitSettings(mailbox_capacity=2000, wall_time_s=60.0),
         supervision=SupervisionSettings(backoff_initial_s=30.0, backoff_max_s=30.0),
         ceiling=Ceiling(write_paths=(tempfile.gettempdir(),), subprocesses=True),
     )

@@ -20,8 +20,6 @@ from nyx_plugins import PluginHeader, PluginSystem
 from nyx_plugins.actors.processes import children
 from nyx_plugins.config.settings import Settings, SystemSettings
 
-from .conftest import Ends
-
 IDS = (1, 1003, 1002)
 SECRET = "correct-horse-battery-staple"  # the value is not a secret, but stands for one
 TALLY = "/memfd:thespian-tally"
@@ -47,8 +45,7 @@ def running(base: Path, census: Callable[..., Any]) -> Iterator[PluginSystem]:
         with system.subscribe() as events:
             os.kill(census(system).worker(1003), signal.SIGKILL)
             assert any(str(event.kind) == "restarted" for event in iter(lambda: events.get(30.0), None))
-        with Ends(census(system).loaders) as loaders:
-            assert loaders.still_there(30.0) == []
+        census(system).await_loaders()
         yield system
 
 

@@ -20,7 +20,7 @@ from nyx_plugins.plugins.errors import PluginNotRegistered
 DATA, CONTROL = 0x52, 0x53
 WAIT_S = 60.0
 SETTINGS = Settings(
-    limits=LimitSettings(mailbox_capacity=2000),
+    limits=LimitSettings(mailbox_capacity=2000, wall_time_s=60.0),
     ceiling=Ceiling(write_paths=(tempfile.gettempdir(),)),
     supervision=SupervisionSettings(max_restarts=20, backoff_initial_s=0.0),
 )

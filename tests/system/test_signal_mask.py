@@ -22,6 +22,7 @@ def test_blocked_signals_of_the_application_are_blocked_nowhere_else(
     try:
         system = make_system()
         system.load("builtin:echo")
+        census(system).await_loaders()
         masks = {pid: blocked(pid) for pid in census(system).everyone}
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -15,7 +15,9 @@ from nyx_plugins.config.settings import LimitSettings, Settings
 
 DATA = 0x52
 
-SETTINGS = Settings(limits=LimitSettings(mailbox_capacity=2000), ceiling=Ceiling(write_paths=(tempfile.gettempdir(),)))
+SETTINGS = Settings(
+    limits=LimitSettings(mailbox_capacity=2000, wall_time_s=60.0), ceiling=Ceiling(write_paths=(tempfile.gettempdir(),))
+)
 
 JOURNAL = '''
 from nyx_plugins.plugins import Plugin

@@ -9,7 +9,7 @@ import pytest
 
 pytestmark = pytest.mark.needs_worker(reason="there is no jail in the application's process")
 
-SANDBOX = "memory_bytes = 134217728\ncpu_seconds = 1\nthreads = 8\nscratch_bytes = 4194304\nwall_time_s = 20.0\n"
+SANDBOX = "memory_bytes = 134217728\ncpu_seconds = 1\nthreads = 8\nscratch_bytes = 4194304\nwall_time_s = 60.0\n"
 
 # What a plugin does, and the cause and the reason that follow. Those that are found by looking wait for that.
 ENDS = {
