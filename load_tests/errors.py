@@ -34,6 +34,14 @@ class NewerResult(NyxPluginError, ValueError):
         )
 
 
+class FolderInUse(NyxPluginError, ValueError):
+    """Another run writes into ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        super().__init__(f"another run writes into {folder}: wait for its end, or name another folder (--output)")
+
+
 class NothingToCompare(NyxPluginError, ValueError):
     """Two sides have no scenario, or no metric, in common."""
 

@@ -15,9 +15,10 @@ from nyx_plugins.config.loading import read_file
 
 from .errors import ScenarioError
 from .parsing import parse
-from .scenario import Plan, merged
+from .scenario import WORK, Plan, merged
 
 SUFFIX = ".toml"
+_PATHS = ("capture", "bundle")
 _SHIPPED = Path(str(files("nyx_plugins.load_tests"))) / "scenarios"
 
 
@@ -68,18 +69,25 @@ def _keys(changes: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 def changes_of(settings: Iterable[str]) -> dict[str, Any]:
     """Read ``key=value`` texts, the keys with dots, the values as in TOML or else as text.
 
-    Raises :class:`ScenarioError`.
+    Who types a path means one from the current folder. Raises :class:`ScenarioError`.
     """
     changes: dict[str, Any] = {}
     for text in settings:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise ScenarioError("--set", [Fault("", f"must be key=value, not {text!r}")])
-        below: Any = _value(value.strip())
-        for part in reversed(key.strip().split(".")):
+        *tables, last = key.strip().split(".")
+        below: Any = {last: _here(last, _value(value.strip()))}
+        for part in reversed(tables):
             below = {part: below}
         changes = merged(changes, below)
     return changes
+
+
+def _here(key: str, value: Any) -> Any:
+    """Return what a key is set to; a path that is there is told from the current folder, not the scenario's."""
+    is_path = key in _PATHS and isinstance(value, str) and value not in ("", WORK)
+    return str(Path(value).absolute()) if is_path and Path(value).exists() else value
 
 
 def _value(text: str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +14,7 @@ from typing import Any
 
 import click
 
+from .errors import FolderInUse
 from .reading import FILE_NAME
 
 FOLDER = "load-test-results"
@@ -40,22 +43,45 @@ class FolderPath(click.Path):
 def output_folder(wanted: Path | None, name: str) -> Iterator[Path]:
     """Give a folder in which files can be written, and none of an earlier run is left.
 
-    It is gone afterwards if nothing was written into it and it was not there before. Raises :class:`OSError`.
+    It is gone afterwards if nothing was written into it and it was not there before. Raises :class:`OSError`, and
+    :class:`FolderInUse` while another run writes into it.
     """
     is_new = wanted is None or not wanted.exists()
     folder = _of_its_own(name) if wanted is None else _made(wanted)
     try:
-        _clear(folder)
-        # Not only after minutes of measuring is it to be found out.
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        yield folder
+        with _held(folder):
+            _clear(folder)
+            # Not only after minutes of measuring is it to be found out.
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+            yield folder
     finally:
         if is_new:
             with suppress(OSError):
                 folder.rmdir()
                 if wanted is None:
                     folder.parent.rmdir()
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Keep other runs out of it, which would write over the files of this one."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if _is_locked(held):
+            raise FolderInUse(folder)
+        yield
+    finally:
+        os.close(held)
+
+
+def _is_locked(folder: int) -> bool:
+    """Lock an open folder, unless somebody else has; where its filesystem has no locks, nobody has."""
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    return False
 
 
 def _made(folder: Path) -> Path:

@@ -204,7 +204,7 @@ class Result:
     """The scenario as it was run, and where the system's settings are not their defaults."""
     rounds: tuple[Round, ...]
     checks: tuple[Check, ...] = ()
-    schema: int = SCHEMA
+    schema: int = field(default=SCHEMA, validator=rules.position)
 
 
 _COLUMNS = ("cpu_s", "rss_bytes", "pss_bytes", "voluntary_switches", "involuntary_switches", "descriptors")

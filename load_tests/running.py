@@ -91,9 +91,16 @@ def run(
             result, error = attempt(plan, connect=connect, stop=stop, show=shown)
             if error is not None and not result.rounds:
                 raise broken_off(error)
-            write(result, folder / FILE_NAME)
+            try:
+                write(result, folder / FILE_NAME)
+            except OSError:
+                # The disk may be full; then there are the figures at least.
+                print_result(result, full_width_console())
+                raise
         print_result(result, full_width_console())
         click.echo(f"result: {folder / FILE_NAME}")
+        if stop.is_set() and not result.rounds:
+            no_report = True
         if stop.is_hurried and not no_report:
             click.echo(f"no report is drawn now: nyx-plugins-load report {folder} does it", err=True)
         elif not no_report:

@@ -6,8 +6,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from nyx_plugins import FrameType, NyxPluginError, OutcomeKind, PluginHeader
+from nyx_plugins.config.errors import Fault
 from nyx_plugins.service.usage import read_memory
 
+from .errors import ScenarioError
 from .figures import kind_of
 from .payload import cbor_map
 from .result import Better, Counts, Mark, Metric, Round
@@ -21,6 +23,8 @@ ASKERS = 4
 
 def drive(scene: Scene) -> Round:
     """Do one round. Raises the :class:`NyxPluginError` of a plugin that can't be loaded or does not answer."""
+    if not scene.scenario.plugins:
+        raise ScenarioError(scene.scenario.name, [Fault("plugins", "must have a group, of what is started")])
     scene.show.phase("loading plugins")
     begun = time.monotonic()
     with staged(scene.scenario, scene.base, scene.connect) as stage:

@@ -108,8 +108,8 @@ class _Traffic:
         )
 
     def _phases(self, window: Window) -> Iterator[Mark]:
-        if window.begin_s:
-            yield Mark(round(window.begin_s, 3), "warm-up ends")
+        if begin_s := round(window.begin_s, 3):
+            yield Mark(begin_s, "warm-up ends")
         yield Mark(round(window.end_s, 3), "sending ends")
 
     def _show(self, began: float) -> None:

@@ -135,7 +135,7 @@ def processor_plot(rounds: Sequence[Round]) -> Figure | None:
         dots = [used for one in rounds for used in usage(one) if used.variant == variant]
         axes.plot([used.cores * 100 for used in dots], [roles.index(used.role) for used in dots], **_DOTS)
         axes.grid(axis="y", visible=False)
-    figure.supxlabel("busy, in % of one core", size=10)
+    figure.supxlabel("busy, in % of one core: the bar is the median of the rounds, a dot is one round", size=10)
     return figure
 
 

@@ -42,7 +42,7 @@ def amount_axis(axes: Axes, unit: str, values: Sequence[float], least: float) ->
     """Make the y axis one of amounts, from zero to ``least`` at least."""
     top = max([*values, least])
     axes.set_ylim(min([*values, 0.0]) * 1.12, top * 1.12 or 1)
-    axes.yaxis.set_major_locator(_Round(top if unit == "bytes" else 0))
+    axes.yaxis.set_major_locator(_Round(top if unit == "bytes" else 0, integer=unit == "frames"))
     axes.yaxis.set_major_formatter(_formatter("bytes" if unit == "bytes" else ""))
 
 
@@ -51,10 +51,10 @@ def _formatter(unit: str) -> FuncFormatter:
 
 
 class _Round(MaxNLocator):
-    """Ticks at round numbers, of KiB, MiB or GiB where ``top_bytes`` reaches these."""
+    """Ticks at round numbers, of KiB, MiB or GiB where ``top_bytes`` reaches these; ``integer`` is for whole things."""
 
-    def __init__(self, top_bytes: float) -> None:
-        super().__init__(5, steps=[1, 2, 5, 10])
+    def __init__(self, top_bytes: float, *, integer: bool) -> None:
+        super().__init__(5, steps=[1, 2, 5, 10], integer=integer)
         self._size = next((size for size in (1024.0**3, 1024.0**2, 1024.0) if top_bytes >= size), 1.0)
 
     def tick_values(self, vmin: float, vmax: float) -> Any:

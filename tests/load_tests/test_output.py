@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from nyx_plugins.load_tests import result
+from nyx_plugins.load_tests import run as runs
 from nyx_plugins.load_tests.__main__ import main
 from nyx_plugins.load_tests.output import WRITTEN, output_folder
 from nyx_plugins.load_tests.report.plots import plots
@@ -33,6 +37,32 @@ def test_nothing_of_an_earlier_run_is_left(tmp_path: Path) -> None:
     with output_folder(tmp_path, "flood"):
         pass
     assert tmp_path.exists()
+
+
+def test_two_runs_do_not_write_into_one_folder(tmp_path: Path) -> None:
+    """The second one is refused before it removes anything; afterwards the folder is free."""
+    with output_folder(tmp_path, "flood") as folder:
+        (folder / "result.json").write_text("{}")
+        done = CliRunner().invoke(main, ["run", "throughput", "--output", str(tmp_path)])
+        assert done.exit_code == 2 and f"another run writes into {tmp_path}" in done.stderr
+        assert (folder / "result.json").exists()
+    with output_folder(tmp_path, "flood"):
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_that_can_not_be_written_are_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forge: Callable[..., Any]
+) -> None:
+    """After minutes of measuring, on a disk that is full."""
+
+    def write(*_: object) -> None:
+        raise OSError(28, "No space left on device", "result.json")
+
+    monkeypatch.setattr(runs, "attempt", lambda *_, **__: (forge(), None))
+    monkeypatch.setattr(result, "write", write)
+    done = CliRunner().invoke(main, ["run", "throughput", "--output", str(tmp_path / "new")])
+    assert done.exit_code == 2 and "no frame is lost" in done.stdout and "No space left on device" in done.stderr
+    assert not (tmp_path / "new").exists()
 
 
 def test_all_that_a_report_writes_is_known() -> None:

@@ -75,6 +75,14 @@ def test_a_huge_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         reading.read(tmp_path / "x.json")
 
 
+def test_there_is_no_schema_before_the_first(forge: Forging, tmp_path: Path) -> None:
+    """A file that says so is something else."""
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps({**json.loads(to_json(forge(rounds=1))), "schema": 0}))
+    with pytest.raises(ResultError, match="schema: must be"):
+        reading.read(path)
+
+
 def test_a_later_schema_is_not_guessed_at(forge: Forging, tmp_path: Path) -> None:
     """A file of a later version says which one it needs, whatever else is in it."""
     document = {**json.loads(to_json(forge(rounds=1))), "schema": SCHEMA + 1, "novelty": True}

@@ -16,13 +16,14 @@ from nyx_plugins.load_tests import extra
 from nyx_plugins.load_tests.__main__ import main
 from nyx_plugins.load_tests.errors import MissingExtra
 from nyx_plugins.load_tests.report import write_report
-from nyx_plugins.load_tests.report.canvas import PNG_DPI, lay_out, style
+from nyx_plugins.load_tests.report.canvas import PNG_DPI, lay_out, new_figure, style
 from nyx_plugins.load_tests.report.command import report
 from nyx_plugins.load_tests.report.curve import curve
 from nyx_plugins.load_tests.report.lines import growth_lines, memory_lines, series_lines
 from nyx_plugins.load_tests.report.page import page, verdict
 from nyx_plugins.load_tests.report.plots import plots
 from nyx_plugins.load_tests.report.roles import median_usage
+from nyx_plugins.load_tests.report.scales import amount_axis
 from nyx_plugins.load_tests.report.timeline import kind_of, shown_rounds
 from nyx_plugins.load_tests.report.words import meaning
 from nyx_plugins.load_tests.result import Check, Latency, Mark, Metric, Mode, Result, write
@@ -211,6 +212,14 @@ def test_the_beginning_of_a_variant_is_an_event() -> None:
         kind_of(Mark(1, "sending ends [10 plugins]")) == kind_of(Mark(2, "sending ends [1 plugin]")) == "sending ends"
     )
     assert kind_of(Mark(1, "killed worker 12")) == "killed worker"
+
+
+def test_frames_are_counted_in_whole_numbers() -> None:
+    """Also where there are none, or one: nobody has a fifth of a frame waiting."""
+    axes = new_figure(2).subplots()
+    for most in (0.0, 1.0, 3.0, 900.0):
+        amount_axis(axes, "frames", [most], 0)
+        assert all(float(tick).is_integer() for tick in axes.get_yticks())
 
 
 def test_few_mailboxes_keep_their_names(forge: Forging) -> None:

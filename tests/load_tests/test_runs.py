@@ -23,6 +23,7 @@ from nyx_plugins.config.errors import StartupError
 from nyx_plugins.config.settings import SystemSettings
 from nyx_plugins.load_tests import library, observer
 from nyx_plugins.load_tests.__main__ import main
+from nyx_plugins.load_tests.errors import ScenarioError
 from nyx_plugins.load_tests.parsing import parse
 from nyx_plugins.load_tests.reading import read
 from nyx_plugins.load_tests.result import Result
@@ -120,6 +121,13 @@ def test_plugins_are_started_and_unloaded() -> None:
     [measured] = small("startup", plugins={"work": {"count": 2}}).rounds
     assert measured.counts.processed == 2 and measured.metrics["memory_bytes_per_plugin"].value > 2**20
     assert measured.metrics["ready_s"].value >= measured.metrics["load_s"].value
+
+
+def test_no_plugins_are_not_started() -> None:
+    """That is told before a system is."""
+    plan = library.load("startup", {"plugins": {}, "limits": []})
+    with pytest.raises(ScenarioError, match="plugins: must have a group"):
+        run(plan)
 
 
 def test_a_service_is_put_under_load_and_left_as_it_was(tmp_path: Path, short_folder: Any) -> None:

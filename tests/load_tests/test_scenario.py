@@ -242,6 +242,17 @@ def test_changes_are_read_as_toml_or_as_text() -> None:
         library.changes_of(["rate"])
 
 
+def test_paths_that_are_typed_are_those_of_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If they are there; otherwise they are looked for where the scenario is, as those that it has."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
+    Path("work").mkdir()
+    changes = library.changes_of(["capture=mine", "plugins.a.bundle=mine", "plugins.b.bundle=work", "name=mine"])
+    mine = str(tmp_path / "mine")
+    assert changes == {"capture": mine, "plugins": {"a": {"bundle": mine}, "b": {"bundle": "work"}}, "name": "mine"}
+    assert library.changes_of(["capture=other"]) == {"capture": "other"}
+
+
 def test_a_scenario_is_found_by_name_or_by_path(tmp_path: Path) -> None:
     """What is spelt alike is suggested; a file that is not there is told as any other."""
     (tmp_path / "mine.toml").write_text(GOOD)
