@@ -33,16 +33,6 @@ class Run:
         self.extras: dict[int, Extra] = {}
         """By place."""
 
-    def are_alike(self, frame_type: int, data_length: int) -> int:
-        """What was added to the headers since the last time has this type, and so many bytes of data each.
-
-        Returns how many it was.
-        """
-        count = len(self.headers) - len(self.types)
-        self.types += [frame_type] * count
-        self.data_lengths += [data_length] * count
-        return count
-
     def frames(self, start: int) -> Iterator[Sendable]:
         """Each frame by itself, from this place on."""
         for place in range(start, len(self.headers)):
@@ -67,10 +57,6 @@ class Mixed:
             self.runs.append(run)
         return run
 
-    def are_alike(self, run: Run, frame_type: int, data_length: int) -> None:
-        """What was added to the headers of this run since the last time: see there."""
-        self.turns += [run.number] * run.are_alike(frame_type, data_length)
-
 
 def runs(frames: Iterable[Sendable], gate: Gate) -> Iterator[Mixed | Sendable]:
     """Sort frames into runs, and those that the gate does not know, each by itself.
@@ -84,8 +70,6 @@ def runs(frames: Iterable[Sendable], gate: Gate) -> Iterator[Mixed | Sendable]:
         raw = header.encode() if type(header) is PluginHeader else header
         # Most look like the one before.
         if type(raw) is not bytes or len(raw) != size or frame_type != kind or not raw.startswith(lead) or run is None:
-            if run is not None:
-                mixed.are_alike(run, kind, data_length)
             known = gate.known(frame_type, raw)
             if known is None or type(raw) is not bytes:
                 if run is not None:
@@ -98,8 +82,10 @@ def runs(frames: Iterable[Sendable], gate: Gate) -> Iterator[Mixed | Sendable]:
         if extra is not None:
             run.extras[len(run.headers)] = extra
         run.headers.append(raw)
+        run.types.append(kind)
+        run.data_lengths.append(data_length)
+        mixed.turns.append(run.number)
     if run is not None:
-        mixed.are_alike(run, kind, data_length)
         yield mixed
 
 

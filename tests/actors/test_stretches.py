@@ -43,7 +43,7 @@ class Side:
             patch.setattr(channel_module, "LEAST_FRAMES", self._least_frames)
             run = Run(7)
             run.headers = [PluginHeader(7, 0, bytes(size)).encode() for size in sizes]
-            run.are_alike(0x52, 0)
+            run.types, run.data_lengths = [0x52] * len(sizes), [0] * len(sizes)
             self.lists.append(self.channel.offer_run(run, CHANGED) or [])
         return len(self.lists[-1])
 
