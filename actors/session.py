@@ -167,10 +167,9 @@ class Session:
 
     @contextmanager
     def series(self, frames: Iterable[Sendable], wait: bool, are_there: bool) -> Iterator[tuple[Series, Iterator[Go]]]:
-        """Yield what becomes of frames, and the goes in which they are to be sent. :meth:`flush` has to follow each.
+        """Yield what becomes of frames, and the goes in which to send them, each with a :meth:`flush` after it.
 
-        ``wait``: those that find no room wait in line; what still does at the end is given up. Where frames are not
-        ``are_there`` yet, what has come also goes with what is sent meanwhile.
+        ``wait``: for room, in line, at the end no longer. Those not ``are_there`` yet also go with others as they come.
         """
         series = Series(self.enter_many if wait else self.offer_many)
         feed = Feed(series, self._traffic.enter_many if wait else self._traffic.offer_many, self._tell)
