@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from nyx_plugins.load_tests.interruption import drawing
+from nyx_plugins.load_tests.output import FolderPath
 from nyx_plugins.load_tests.peers.document import Beginning, Ending, begin, document
 from nyx_plugins.load_tests.printing import full_width_console
 from nyx_plugins.load_tests.reading import FILE_NAME
@@ -25,7 +26,7 @@ PAGE = "targets.md"
 @click.command()
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--seconds", type=click.FloatRange(0.01), default=SECONDS, show_default=True, help="For each figure.")
-@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Write result and report there.")
+@click.option("--output", type=FolderPath(), help="Write result and report there.")
 def bench(rounds: int, seconds: float, output: Path | None) -> None:
     """Measure what is to be reached, against others in the same run; the exit code is 1 when something is not.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import NoCheckout, UnknownRevision
+from ..interruption import answered
 
 TIMEOUT_S = 120
 
@@ -34,14 +36,22 @@ def commit_of(root: Path, revision: str) -> str:
 @contextmanager
 def worktree(root: Path, commit: str, path: Path) -> Iterator[Path]:
     """Have ``commit`` checked out in ``path`` within this, and nothing left of it afterwards."""
-    made = _git(root, "worktree", "add", "--detach", "--force", str(path), commit)
     try:
+        made = _git(root, "worktree", "add", "--detach", "--force", str(path), commit)
         if made.returncode:
             raise UnknownRevision(commit, _last_line(made.stderr))
         yield path
     finally:
-        _git(root, "worktree", "remove", "--force", str(path))
-        _git(root, "worktree", "prune")
+        with answered(lambda *_: None):
+            _remove(root, path)
+
+
+def _remove(root: Path, path: Path) -> None:
+    """Remove a worktree, also one that git was interrupted in making, which has locked it for that time."""
+    _git(root, "worktree", "unlock", str(path))
+    _git(root, "worktree", "remove", "--force", str(path))
+    shutil.rmtree(path, ignore_errors=True)
+    _git(root, "worktree", "prune")
 
 
 def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

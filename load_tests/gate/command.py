@@ -19,6 +19,7 @@ from ..compare.ratio import of_pairs
 from ..compare.share import share
 from ..compare.table import show
 from ..errors import RunFailed
+from ..output import FolderPath
 from ..printing import full_width_console
 from ..result import Result
 from ..scratch import scratch
@@ -45,7 +46,7 @@ TOLD = 3
 @click.option("--metric", "metrics", multiple=True, default=METRICS, show_default=True, help="Judge these (patterns).")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the scenarios.")
 @click.option("--own-load-tests", is_flag=True, help="Measure the base with its own load tests, not with ours.")
-@click.option("--keep", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), help="Keep the results there.")
+@click.option("--keep", metavar="DIR", type=FolderPath(), help="Keep the results there.")
 def gate(
     base: str,
     scenarios: Sequence[str],

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from nyx_plugins.load_tests.interruption import drawing
+from nyx_plugins.load_tests.output import FolderPath
 from nyx_plugins.load_tests.peers.document import Ending, begin, document
 from nyx_plugins.load_tests.reading import FILE_NAME, read
 from nyx_plugins.load_tests.result import Metric, write
@@ -20,7 +21,7 @@ from .sweeps import SWEEPS
 @click.option("--sweep", "names", type=click.Choice(list(SWEEPS)), multiple=True, help="Only these.")
 @click.option("--seconds", type=click.FloatRange(0.1), default=2.0, show_default=True, help="For each point.")
 @click.option("--again", is_flag=True, help="Measure nothing, and draw what is in the folder.")
-@click.option("--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="A folder.")
+@click.option("--output", type=FolderPath(), required=True, help="A folder.")
 def growth(names: Sequence[str], seconds: float, again: bool, output: Path) -> None:
     """Measure and draw how cost grows with batches, frames, plugins, clients and mailboxes.
 

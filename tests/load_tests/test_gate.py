@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import subprocess
 from collections.abc import Callable
 from itertools import pairwise
@@ -15,6 +17,7 @@ from click.testing import CliRunner
 from nyx_plugins.load_tests.__main__ import main
 from nyx_plugins.load_tests.compare.comparison import Verdict
 from nyx_plugins.load_tests.compare.ratio import of_pairs
+from nyx_plugins.load_tests.gate import checkout as gate_checkout
 from nyx_plugins.load_tests.gate.checkout import checkout_of
 from nyx_plugins.load_tests.gate.command import judged
 from nyx_plugins.load_tests.gate.confirm import confirmed, doubtful
@@ -138,6 +141,28 @@ def test_ctrl_c_leaves_nothing_behind(checkout: Path) -> None:
     code, output = pass_gate("--base", "HEAD")
     assert code == 130 and "Interrupted" in output
     assert_nothing_is_left(checkout)
+
+
+def test_ctrl_c_while_the_base_is_checked_out_leaves_nothing_behind(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What git was making is locked then, and half of it is not there yet; a second Ctrl-C changes nothing."""
+    run_git, path = gate_checkout._git, tmp_path / "base"
+
+    def interrupted(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        done = run_git(folder, *arguments)
+        if arguments[:2] == ("worktree", "add"):
+            git(checkout, "worktree", "lock", "--reason", "initializing", str(path))
+            (path / ".git").unlink()
+            raise KeyboardInterrupt
+        os.kill(os.getpid(), signal.SIGINT)
+        return done
+
+    monkeypatch.setattr(gate_checkout, "_git", interrupted)
+    with pytest.raises(KeyboardInterrupt), gate_checkout.worktree(checkout, "HEAD", path):
+        raise AssertionError
+    assert_nothing_is_left(checkout)
+    assert not path.exists()
 
 
 def test_what_is_worse_only_once_was_chance(forge: Forging, tmp_path: Path) -> None:

@@ -87,3 +87,11 @@ def test_a_folder_that_can_not_be_used_is_told_before_anything_runs(
     (tmp_path / taken).touch()
     done = CliRunner().invoke(main, ["run", "throughput", "--output", output])
     assert done.exit_code == 2 and told in done.stderr and "round 1" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("words", ["peers --output", "bench --output", "growth --output", "gate --base HEAD --keep"])
+def test_an_empty_name_is_no_folder(words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not the current one, into which somebody's unset variable would have results written."""
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, [*words.split(), ""])
+    assert done.exit_code == 2 and "must name a folder, and is empty" in done.stderr
