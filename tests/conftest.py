@@ -16,7 +16,7 @@ import pytest
 
 from nyx_plugins import PluginHeader, PluginSystem
 from nyx_plugins.actors.launch import HostProcess
-from nyx_plugins.actors.processes import become_subreaper, descendants, reap
+from nyx_plugins.actors.processes import LOOKS, await_ends, become_subreaper, descendants, reap, watch_ends
 from nyx_plugins.config.sandbox import Ceiling
 from nyx_plugins.config.settings import Settings
 
@@ -52,8 +52,12 @@ def no_process_survives() -> Iterator[None]:
     become_subreaper()
     before = set(descendants(os.getpid()))
     yield
-    reap()
-    left = [pid for pid in descendants(os.getpid()) if pid not in before]
+    for _ in range(LOOKS):
+        reap()
+        left = [pid for pid in descendants(os.getpid()) if pid not in before]
+        # Who is about to end is waited for, and so is the parent who has to take note of it.
+        if not left or await_ends(watch_ends(left), 30.0):
+            break
     assert not left, f"processes left behind: {[Path(f'/proc/{pid}/cmdline').read_bytes() for pid in left]}"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from nyx_plugins import PluginHeader, PluginInfo, PluginSystem
+from nyx_plugins.actors.processes import await_ends, watch_ends
 from nyx_plugins.config.settings import PluginSettings
 
 IDS = range(1, 11)
@@ -60,19 +61,19 @@ def private_bytes(pid: int) -> int:
 @pytest.mark.timeout(180)  # two hundred plugins start
 @pytest.mark.needs_worker(reason="processes and their descriptors are counted")
 def test_two_hundred_loads_and_unloads_leave_nothing(
-    system: PluginSystem, census: Callable[..., Any], ends: Callable[..., Any], runtime_base: Path
+    system: PluginSystem, census: Callable[..., Any], runtime_base: Path
 ) -> None:
     """After 200 of them the same processes hold the same descriptors and files as after the first ten."""
     who = census(system)
     permanent = [os.getpid(), *who.permanent]
     for _ in range(2):
         cycle(system, use=True)
-    settled(who, ends)
+    settled(who)
     before = descriptors(permanent)
     memory = {pid: private_bytes(pid) for pid in permanent}
     for number in range(ROUNDS):
         cycle(system, use=number % 5 == 0)
-    settled(who, ends)
+    settled(who)
     assert grown_beyond(before, permanent) == {}
     assert set(who.everyone) <= set(permanent)
     assert [path for path in runtime_base.glob("*/plugins/**/*")] == []
@@ -82,6 +83,7 @@ def test_two_hundred_loads_and_unloads_leave_nothing(
     assert stats.plugins_loaded == stats.plugins_unloaded == len(IDS) * (ROUNDS + 2)
 
 
-def settled(who: Any, ends: Callable[..., Any]) -> None:
-    """Wait until all processes are gone that have nothing more to do."""
-    assert ends(set(who.everyone) - set(who.permanent)).still_there(30.0) == []
+def settled(who: Any) -> None:
+    """Wait until all processes are gone that have nothing more to do, and their parents have taken note of it."""
+    while left := set(who.everyone) - set(who.permanent):
+        assert await_ends(watch_ends(left), 30.0) == []

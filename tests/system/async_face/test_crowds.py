@@ -117,6 +117,7 @@ def test_a_crowd_that_gives_up(
         assert len(channel.waiting) == 0
         assert counts["offer"] <= 2 * CROWD
         await system.resume(P)
+        await system.drain(LONG_S)
         await has_room_for(system, 2)
         assert (await system.plugin_stats(P)).accepted == 4
 
