@@ -92,7 +92,9 @@ def _cost(cost: Any, metrics: Mapping[str, Metric], sweep: Sweep) -> None:
 def _lines(cost: Any, values: Sequence[int], roles: Sequence[str], heights: Sequence[Sequence[float]]) -> None:
     """From a few microseconds to thousands: only a logarithmic scale shows both, and nothing can be stacked on one."""
     for role, colour, height in zip(roles, COLOURS, heights, strict=False):
-        cost.plot(values, height, marker="o", color=colour, label=role)
+        # What was too little to be seen has no place on such a scale.
+        seen = [(value, each) for value, each in zip(values, height, strict=True) if each > 0]
+        cost.plot([value for value, _ in seen], [each for _, each in seen], marker="o", color=colour, label=role)
     cost.set_ylim(auto=True)
     cost.set_yscale("log")
     cost.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -139,7 +141,7 @@ def _axes(axes: Any, sweep: Sweep, label: str, form: Callable[[float, int], str]
 
 def thousands(value: float, _: int) -> str:
     """Write a number of an axis."""
-    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
+    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.3g}"
 
 
 def count(value: int, is_bytes: bool) -> str:

@@ -85,3 +85,20 @@ def test_memory_is_drawn_against_plugins(monkeypatch: pytest.MonkeyPatch, tmp_pa
     result = CliRunner().invoke(main, ["growth", "--sweep", "plugins", "--sweep", "frame", "--output", str(tmp_path)])
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["frame.png", "memory.png", "plugins.png"]
+
+
+def test_a_logarithmic_axis_shows_what_there_is() -> None:
+    """Different marks have different numbers, and what took no time that could be measured has none."""
+    marks = (0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 2.0, 20.0, 2000.0)
+    assert [plots.thousands(mark, 0) for mark in marks] == [
+        *("0.01", "0.02", "0.05", "0.1", "0.5", "1", "2", "20", "2,000")
+    ]
+    sweep = SWEEPS["batch"]
+    metrics = {
+        f"{metric} [{sweep.point(value)}]": Metric(float(value != 4), "x", Better.LOWER)
+        for metric in KEPT
+        for value in sweep.values
+    }
+    [(_, figure)] = plots.figures(metrics, [sweep])
+    _, cost = figure.axes
+    assert all(list(line.get_xdata()) == [value for value in sweep.values if value != 4] for line in cost.lines)
