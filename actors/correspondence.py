@@ -172,8 +172,7 @@ class Correspondence:
         self._follow(number, letter)
 
     def _enter(self, frame: Send, traffic: Traffic) -> Receipt | Waiter:
-        if traffic.stopped is not None:
-            raise traffic.stopped.with_traceback(None)
+        traffic.check()
         target = self._target(frame.plugin, traffic.routes)
         self._check_permission(frame.frame_type, traffic)
         header = PluginHeader(target.plugin_id, frame.flags, frame.data).encode()

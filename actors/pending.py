@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar, cast
 
+from ..config.errors import fresh
+
 T = TypeVar("T")
 
 
@@ -40,8 +42,8 @@ class Pending(Generic[T]):
         """Return the value, or raise the error."""
         assert self.done
         if self._error is not None:
-            # One instance may end many: its traceback would grow with each raise.
-            raise self._error.with_traceback(None)
+            # One instance may end many.
+            raise fresh(self._error)
         return cast(T, self._value)
 
     def succeed(self, value: T) -> None:

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias, get_args
 
 import attrs
 
+from ..config.errors import fresh
 from ..plugins.errors import DispatchTimeout, FateUnknown, PluginFailed
 from ..plugins.negotiation import Agreement
 from .results import DeadLetter, Failed, ReplyLost, Result
@@ -175,8 +176,8 @@ class Receipt:
     def _why(self, error: BaseException) -> BaseException:
         if isinstance(error, FateUnknown):
             return error.of(self, self.accepted)
-        # One instance may end many: its traceback would grow with each raise.
-        return error.with_traceback(None)
+        # One instance may end many.
+        return fresh(error)
 
     def late(self, what: str, timeout: float | None) -> DispatchTimeout:
         """Make the error of one who has waited in vain; it carries the receipt."""

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TypeAlias, TypeVar
 
 from ..config.checks import shown
-from ..config.errors import NyxPluginError
+from ..config.errors import NyxPluginError, fresh
 from ..plugins.errors import SystemStopped
 from ..plugins.wire import PluginHeader
 from .extras import Key, with_key
@@ -110,7 +110,7 @@ def checked_entries(entries: S) -> S:
     if entries and all(type(entry) is SystemStopped for entry in entries):
         first = entries[0]
         assert isinstance(first, SystemStopped)
-        raise first.with_traceback(None)
+        raise fresh(first)
     return entries
 
 

@@ -231,8 +231,7 @@ class Session:
         """Ask an actor and return what will hold the answer."""
         self._check_process()
         with self._lock:
-            if self.stopped is not None:
-                raise self.stopped.with_traceback(None)
+            self._traffic.check()
             inquiry = self._inquiries.new(ask.what)
             if ask.may_repeat:
                 repeated = ask.repeated(time.monotonic())
@@ -312,12 +311,11 @@ class Session:
             return dict(self._traffic.routes)
 
     def subscribe(self, capacity: int) -> Subscription:
-        """Return a queue of events and emitted frames."""
+        """Return a queue of events and emitted frames; raises :class:`SystemStopped`."""
         subscription = Subscription(capacity, self._unsubscribe)
         with self._lock:
+            self._traffic.check()
             self._subscriptions = [*self._subscriptions, subscription]
-        if self.stopped is not None:
-            subscription.close()
         return subscription
 
     def _unsubscribe(self, subscription: Subscription) -> None:

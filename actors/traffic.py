@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
-from ..config.errors import NyxPluginError
+from ..config.errors import NyxPluginError, fresh
 from ..plugins.errors import DispatchTimeout, FateUnknown, MailboxFull, PluginNotRegistered, SystemStopped
 from ..plugins.negotiation import Agreement
 from . import messages as m
@@ -53,6 +53,11 @@ class Traffic:
         self._introduced: set[int] = set()
         """The plugins that have processed a handshake from here."""
         self._changed = changed
+
+    def check(self) -> None:
+        """Raise why nothing is sent any more, if so."""
+        if self.stopped is not None:
+            raise fresh(self.stopped)
 
     # Sending.
 
@@ -136,9 +141,7 @@ class Traffic:
                 receipt._lose(unknown)
 
     def _admit(self, frame_type: int, header: bytes) -> Admitted:
-        if self.stopped is not None:
-            # One instance for all: its traceback would grow with each raise.
-            raise self.stopped.with_traceback(None)
+        self.check()
         try:
             return self._gate.admit(frame_type, header, self._introduced)
         except PluginNotRegistered as unknown:

@@ -5,7 +5,10 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
+    from typing import Any, TypeVar
+
+    E = TypeVar("E", bound=BaseException)
+    N = TypeVar("N", bound="NyxPluginError")
 
 
 class NyxPluginError(Exception):
@@ -18,7 +21,7 @@ class NyxPluginError(Exception):
         return _restore, (type(self), self.args, dict(self.__dict__))
 
 
-def _restore(cls: type[NyxPluginError], args: tuple[Any, ...], state: dict[str, Any]) -> NyxPluginError:
+def _restore(cls: type[N], args: tuple[Any, ...], state: dict[str, Any]) -> N:
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
@@ -34,6 +37,16 @@ class ReceiptError(NyxPluginError):
         restore, (kind, args, state) = super().__reduce__()
         state.pop("receipt", None)
         return restore, (kind, args, state)
+
+
+def fresh(error: E) -> E:
+    """Return a copy to raise of an error that may be raised in several places: each has a traceback of its own."""
+    if not isinstance(error, NyxPluginError):
+        return error.with_traceback(None)
+    copy = _restore(type(error), error.args, dict(error.__dict__))
+    copy.__cause__ = error.__cause__
+    copy.__suppress_context__ = error.__suppress_context__
+    return copy
 
 
 class Fault(tuple[str, str]):

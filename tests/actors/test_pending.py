@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -27,15 +28,21 @@ def test_a_value_is_told_and_kept() -> None:
 
 
 def test_an_error_is_raised_to_everyone_with_a_traceback_of_their_own() -> None:
-    """The same error may end many waits, and must not grow with each."""
+    """One error may end many waits: who raises the next one takes no line of the first one's traceback away."""
     error = SystemStopped("it was closed")
+    error.__cause__ = OSError("gone")
     pending: Pending[int] = Pending()
     pending.fail(error)
+    all_caught = []
     for _ in range(3):
         with pytest.raises(SystemStopped) as caught:
             pending.result()
-        assert caught.value is error
-        assert len(caught.traceback) == 2
+        all_caught.append(caught.value)
+    assert len({id(one) for one in all_caught}) == 3
+    for one in all_caught:
+        assert (type(one), str(one), one.__dict__) == (SystemStopped, str(error), error.__dict__)
+        assert one.__cause__ is error.__cause__
+        assert [frame.name for frame in traceback.extract_tb(one.__traceback__)][1:] == ["result"]
 
 
 def test_waiting_ends_with_the_time_or_with_the_value() -> None:

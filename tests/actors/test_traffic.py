@@ -343,3 +343,20 @@ def test_frames_that_somebody_waits_for_are_not_gathered(traffic: Traffic) -> No
     assert traffic.outbox.loose_frames == 0
     sent(traffic)
     assert not traffic.outbox.is_awaited
+
+
+def test_each_refusal_of_a_stopped_system_has_a_traceback_of_its_own(traffic: Traffic) -> None:
+    """Who closes it afterwards, and is refused too, takes no line of the traceback of the first one away."""
+
+    def first() -> None:
+        traffic.check()
+
+    traffic.check()
+    traffic.stop(SystemStopped("its host process ended"))
+    with pytest.raises(SystemStopped, match="its host process ended") as caught:
+        try:
+            first()
+        finally:
+            with pytest.raises(SystemStopped):
+                traffic.enter(DATA, HEADER)
+    assert "first" in [entry.name for entry in caught.traceback]
