@@ -34,6 +34,12 @@ def checked_id(plugin_id: object) -> int:
     return plugin_id
 
 
+def checked_kind(name: str, value: object, kind: type) -> None:
+    """Raise :class:`TypeError` for what is no ``kind``."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {kind.__name__}, not {type(value).__name__}")
+
+
 def checked_seconds(timeout: object, default: float) -> float:
     """Return a waiting time from 0 to a year: ``None`` is the default, infinity a year.
 

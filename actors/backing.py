@@ -45,8 +45,14 @@ class Backing(Protocol):
         """Remove what is left, after the session's end. Idempotent."""
 
 
-def own(settings: Settings) -> Backing:
-    """Start actors as the settings say. Raises :class:`StartupError`."""
+def own(settings: Settings, transport: str | None = None, state_dir: str | Path | None = None) -> Backing:
+    """Start actors as the settings say, but for what is not ``None`` here. Raises :class:`StartupError`."""
+    changes: dict[str, Any] = {}
+    if transport is not None:
+        changes["transport"] = transport
+    if state_dir is not None:
+        changes["state_dir"] = str(state_dir)
+    settings = attrs.evolve(settings, system=attrs.evolve(settings.system, **changes)) if changes else settings
     return OwnActors(settings) if settings.system.transport == "inline" else OwnHost(settings)
 
 

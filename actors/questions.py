@@ -24,6 +24,7 @@ from .arguments import (
     checked_count,
     checked_id,
     checked_instances,
+    checked_kind,
     checked_letters,
     checked_permission,
     checked_permissions,
@@ -257,7 +258,11 @@ def registrations() -> Ask:
 
 
 def change_settings(old: Settings, settings: Settings) -> tuple[Settings, Ask]:
-    """What is in force once plugins that are loaded from now on have these settings, and the question for it."""
+    """What is in force once plugins that are loaded from now on have these settings, and the question for it.
+
+    Raises :class:`TypeError`.
+    """
+    checked_kind("settings", settings, Settings)
     limits = attrs.evolve(
         settings.limits,
         max_header_bytes=old.limits.max_header_bytes,

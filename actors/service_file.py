@@ -74,9 +74,9 @@ def service_dir(configured: str | Path | None = None) -> Path:
 class Claim:
     """The right to be the service of a directory: held from the start to the end of a process, or until released."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        _prepare(path)
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        _prepare(self.path)
         self._lock = self._take()
 
     def publish(self, service: Service) -> None:

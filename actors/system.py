@@ -11,8 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import attrs
-
 from ..config.errors import NyxPluginError, StartupError
 from ..config.loading import load_settings
 from ..config.settings import Settings
@@ -20,7 +18,7 @@ from ..plugins.errors import DispatchTimeout, SystemStopped
 from ..plugins.worker.jail.level import Enforcement
 from . import messages as m
 from . import questions
-from .arguments import checked_capacity, checked_letters, checked_seconds, checked_streams
+from .arguments import checked_capacity, checked_kind, checked_letters, checked_seconds, checked_streams
 from .backing import Backing, OwnHost, ServedActors, own
 from .dead_letter_info import DeadLetterContent, DeadLetterInfo, Redelivery, again, chosen, redelivery_of
 from .dispatched import Dispatched
@@ -68,7 +66,7 @@ class PluginSystem(Management):
             raise TypeError(f"settings must be Settings, a path or None, not {type(settings).__name__}")
         chosen = settings if isinstance(settings, Settings) else load_settings(settings)
         wanted = checked_streams(streams)
-        self._open(own(_with_overrides(chosen, transport, state_dir)), wanted, sends, None)
+        self._open(own(chosen, transport, state_dir), wanted, sends, None)
 
     @classmethod
     def connect(
@@ -296,6 +294,7 @@ class PluginSystem(Management):
         Call it again to tell them of changed settings. Raises :class:`StartupError` where there is nothing to connect
         to: on ``inline``, and for a system that is somebody else's.
         """
+        checked_kind("a claim", claim, Claim)
         if not isinstance(self._backing, OwnHost):
             raise StartupError("only a system with processes of its own (transport 'unix') can be published")
         claim.publish(self._backing.describe(self._settings, self._started_at))
@@ -397,12 +396,3 @@ class PluginSystem(Management):
 
     def _routes(self) -> Mapping[int, m.Route]:
         return self._session.routes()
-
-
-def _with_overrides(settings: Settings, transport: str | None, state_dir: str | Path | None) -> Settings:
-    changes: dict[str, Any] = {}
-    if transport is not None:
-        changes["transport"] = transport
-    if state_dir is not None:
-        changes["state_dir"] = str(state_dir)
-    return attrs.evolve(settings, system=attrs.evolve(settings.system, **changes)) if changes else settings

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from nyx_plugins.actors import arguments as args
+from nyx_plugins.actors.questions import change_settings
 from nyx_plugins.config.errors import ConfigError
-from nyx_plugins.config.settings import PluginSettings
+from nyx_plugins.config.settings import PluginSettings, Settings
 
 
 def _refused(check: Callable[..., Any], *values: Any) -> type[Exception]:
@@ -101,3 +102,9 @@ def test_so_many_dead_letters_there_are_not() -> None:
     for ids in (range(100_001), itertools.count()):
         with pytest.raises(ValueError, match="ids must be 100,000 numbers of dead letters at most"):
             args.checked_letters(ids)
+
+
+def test_settings_are_settings() -> None:
+    """What a system is to be changed to is looked at before anything is asked."""
+    with pytest.raises(TypeError, match=r"^settings must be Settings, not NoneType$"):
+        change_settings(Settings(), None)  # type: ignore[arg-type]

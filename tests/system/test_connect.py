@@ -229,6 +229,18 @@ def test_an_inline_system_or_a_connection_is_not_published(served: PluginSystem,
         other.publish(claim)
 
 
+def test_a_claim_is_made_of_a_path_and_published_as_such(runtime_base: Path) -> None:
+    """A path may be text; what is no claim is refused before anything is done."""
+    claim = Claim(str(runtime_base / "other"))
+    assert claim.path == runtime_base / "other"
+    claim.release()
+    with PluginSystem(transport="inline") as system:
+        with pytest.raises(TypeError, match=r"^a claim must be Claim, not PosixPath$"):
+            system.publish(claim.path)  # type: ignore[arg-type]
+        with pytest.raises(StartupError, match="only a system with processes of its own"):
+            system.publish(claim)
+
+
 def test_where_a_service_lives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As configured, else in the user's runtime directory, never in a shared temporary one."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/some/where")
