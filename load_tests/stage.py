@@ -23,6 +23,7 @@ from .bundles import Bundles
 from .contradictions import frame_faults
 from .errors import ScenarioError
 from .scenario import Scenario
+from .scene import Show
 from .scratch import scratch
 
 UNLOAD_S = 5.0
@@ -99,7 +100,7 @@ def runtime_base() -> Path:
 
 
 @contextmanager
-def staged(scenario: Scenario, base: Path, connect: Path | None) -> Iterator[Stage]:
+def staged(scenario: Scenario, base: Path, connect: Path | None, show: Show) -> Iterator[Stage]:
     """Start a system, or connect to the one in ``connect``, and load the plugins; all is gone afterwards.
 
     Raises what hinders that: any :class:`NyxPluginError`.
@@ -107,6 +108,7 @@ def staged(scenario: Scenario, base: Path, connect: Path | None) -> Iterator[Sta
     reached = _connected(connect) if connect is not None else _own(scenario)
     with scratch("nyx-load-") as folder, reached as (system, service, runtime):
         _refuse_long_frames(scenario, system)
+        show.phase("loading plugins")
         stage = Stage(system, service, runtime, Bundles(scenario, folder, base), places_of(scenario))
         try:
             with _free_ids(scenario):

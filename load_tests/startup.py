@@ -25,9 +25,8 @@ def drive(scene: Scene) -> Round:
     """Do one round. Raises the :class:`NyxPluginError` of a plugin that can't be loaded or does not answer."""
     if not scene.scenario.plugins:
         raise ScenarioError(scene.scenario.name, [Fault("plugins", "must have a group, of what is started")])
-    scene.show.phase("loading plugins")
     begun = time.monotonic()
-    with staged(scene.scenario, scene.base, scene.connect) as stage:
+    with staged(scene.scenario, scene.base, scene.connect, scene.show) as stage:
         system_s = time.monotonic() - begun - stage.load_s
         asked = time.monotonic()
         answered = _ask_all(stage, scene.scenario.frame_bytes)

@@ -37,8 +37,7 @@ CALIBRATION_WARM_UP = 0.3
 
 def drive(scene: Scene) -> Round:
     """Do one round. Raises any :class:`NyxPluginError` that keeps a system from running or clients from sending."""
-    scene.show.phase("loading plugins")
-    with staged(scene.scenario, scene.base, scene.connect) as stage, scratch("nyx-load-") as folder:
+    with staged(scene.scenario, scene.base, scene.connect, scene.show) as stage, scratch("nyx-load-") as folder:
         if scene.stop.is_set():
             return unmeasured(scene.number)
         scene.show.phase("starting clients")

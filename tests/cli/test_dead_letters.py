@@ -112,3 +112,9 @@ def test_which_ones_has_to_be_said(command: str, driven: PluginSystem, invoke: I
     for arguments in ((), ("1", "--all")):
         result = invoke("dead-letters", command, "7", *arguments)
         assert (result.exit_code, "--all" in result.stderr) == (2, True)
+
+
+def test_the_range_of_numbers_is_written_out(invoke: Invoke) -> None:
+    """However many digits it takes."""
+    result = invoke("dead-letters", "show", "1", "0")
+    assert result.exit_code == 2 and "0 is not in the range 1 to 9,223,372,036,854,775,807" in result.stderr

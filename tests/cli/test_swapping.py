@@ -79,7 +79,7 @@ def test_differences_are_shown_and_have_to_be_allowed(
     assert (result.exit_code, result.stdout.splitlines()) == (0, shown)
     refused = invoke("swap", "7", folder)
     assert (refused.exit_code, refused.stdout) == (1, "")
-    assert "'control' is new; permissions: 'handshake' is new" in refused.stderr
+    assert "'control' is new; permissions: 'handshake' is new (--allow-widen allows it)" in refused.stderr
     assert reply(driven) == b"1.0"
     assert invoke("swap", "7", folder, "--allow-widen").exit_code == 0
     assert driven.plugin_info(7).permissions == {"control", "handshake"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
@@ -45,3 +47,20 @@ def test_settings_are_not_for_a_service() -> None:
         2,
         "Error: scenario --set: settings: is for a system of the run's own: no --connect with it\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [("--seed", "'x' is no whole number, such as 1000"), ("--rate", "'x' is no number, such as 1.5")],
+)
+def test_a_wrong_number_is_told_in_plain_words(option: str, text: str) -> None:
+    """What the library that reads options calls its own types is nobody's business."""
+    done = CliRunner().invoke(main, ["chaos", option, "x"])
+    said = f"Error: invalid value for '{option}': {text}; try 'main chaos --help'\n"
+    assert (done.exit_code, done.stderr) == (2, said)
+
+
+def test_a_service_that_is_not_there_gets_no_plugins(tmp_path: Path) -> None:
+    """It is told before anything is said to be loaded."""
+    done = CliRunner().invoke(main, ["run", "latency", "--connect", str(tmp_path / "nowhere")])
+    assert done.exit_code == 3 and "no service is running in" in done.stderr and "loading" not in done.stderr

@@ -22,6 +22,7 @@ from ..plugins.permissions import known_permissions, permission_table
 from ..plugins.wire import FrameType
 from ..service.usage import read_memory
 from ..trial import LogLine, PluginUnderTest, Workbench, settings_for
+from .failure import Failure
 
 PROBE = b"probe"
 _TROUBLE = (EventKind.CRASHED, EventKind.VIOLATION, EventKind.FAILED)
@@ -82,6 +83,7 @@ def check_bundle(trial: Trial) -> Checked:
     What the plugin itself does wrong is in the result's ``faults``.
     """
     manifest = read_manifest(trial.bundle, known_permissions(trial.frame_types))
+    _check_data(manifest, trial)
     with Workbench(_settings(trial), transport=trial.transport) as bench:
         bench.start(trial.bundle)
         for companion in trial.companions:
@@ -94,6 +96,17 @@ def check_bundle(trial: Trial) -> Checked:
         else:
             return _driven(plugin, Checked(manifest, plugin.info, time.perf_counter() - started), trial)
     return attrs.evolve(failed, logs=tuple(bench.logs(manifest.id)))
+
+
+def _check_data(manifest: Manifest, trial: Trial) -> None:
+    """Refuse what no handler would get."""
+    reached = {handler for handler, _ in _handlers(frozenset(manifest.permissions), trial)}
+    for handler in trial.data:
+        if handler not in reached:
+            raise Failure(
+                f"'--{handler}' has no use: no frame reaches on_{handler} with the permissions in the plugin's manifest"
+                f" ({', '.join(manifest.permissions) or 'none'})"
+            )
 
 
 def _settings(trial: Trial) -> Settings:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..config.errors import NyxPluginError, StartupError
-from ..plugins.errors import AlreadyLoaded, PluginNotFailed, ServiceRunning, SystemStopped
+from ..plugins.errors import AlreadyLoaded, PluginNotFailed, ServiceRunning, SwapRefused, SystemStopped
 
 EXIT_REFUSED = 1
 EXIT_FAILED = 2
@@ -58,7 +58,10 @@ class Interrupted(Failure):
 
 def failure_of(error: NyxPluginError) -> Failure:
     """Translate an error of this package into what the command says, and its exit code."""
-    return _failure_class(error)(str(error))
+    text = str(error)
+    if isinstance(error, SwapRefused):
+        text = text.replace("(allow_widen=True allows it)", "(--allow-widen allows it)")
+    return _failure_class(error)(text)
 
 
 def exit_code_of(error: NyxPluginError) -> int:

@@ -8,6 +8,12 @@ import click
 
 from .failure import Failure
 
+# What click calls its own types.
+_WORDS = {
+    "is not a valid integer range": "is no whole number, such as 1000",
+    "is not a valid float range": "is no number, such as 1.5",
+}
+
 
 def usage_failure(error: click.UsageError) -> click.ClickException:
     """Put what click says of a wrong argument into one sentence that names the command's help."""
@@ -22,6 +28,8 @@ def _usage_text(error: click.UsageError) -> str:
         options = [name for param in error.ctx.command.params for name in param.opts] if error.ctx else []
         return f"no such option {error.option_name!r}{alike(error.option_name, [*options, '--help'])}"
     text = error.format_message().rstrip(".")
+    for theirs, ours in _WORDS.items():
+        text = text.replace(theirs, ours)
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
 

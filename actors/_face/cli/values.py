@@ -181,7 +181,11 @@ def _finite(digits: str) -> float:
 
 
 def _range(least: float | None, most: float | None) -> str:
-    return f"{least or 0:,g} or more" if most is None else f"{least or 0:,.10g} to {most:,.10g}"
+    return f"{_number(least or 0)} or more" if most is None else f"{_number(least or 0)} to {_number(most)}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.10g}"
 
 
 def _u8(kind: ParamType, value: Any, expected: str, param: click.Parameter | None, ctx: click.Context | None) -> int:

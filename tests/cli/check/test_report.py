@@ -48,9 +48,12 @@ def test_people_get_tables(transport: str, bundle: Callable[..., Path], invoke: 
 
 
 def test_frames_go_to_the_handlers_with_a_permission(bundle: Callable[..., Path], check: Check, invoke: Invoke) -> None:
-    """A handler for which the manifest asks no permission is not called; with none at all that is said."""
+    """A handler for which the manifest asks no permission is not called, and data for it are refused."""
     folder = bundle(manifest='permissions = ["control", "inter_plugin"]\n')
     assert results(check(folder, "--transport", "inline")[1]) == {"on_control": "no reply"}
+    refused = invoke("check", folder, "--transport", "inline", "--control", "a", "--data", "b")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "'--data' has no use" in refused.stderr and "(control, inter_plugin)" in refused.stderr
     (folder / "plugin.toml").write_text(MANIFEST)
     result = invoke("check", folder, "--transport", "inline")
     assert result.exit_code == 0
