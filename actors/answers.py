@@ -127,6 +127,11 @@ class Answers:
                 self._post(line, m.Settled, ())
 
     @property
+    def sessions(self) -> list[int]:
+        """All that are answered."""
+        return list(self._lines)
+
+    @property
     def unconfirmed(self) -> list[int]:
         """The sessions that have not read all that they were asked to confirm."""
         return [session for session, line in self._lines.items() if line.to_confirm]

@@ -120,7 +120,9 @@ class Closing:
         unconfirmed = self._answers.unconfirmed
         if self._last_words is not None and (not unconfirmed or not in_time):
             self._owner.cancel_alarm(CONFIRM_ALARM)
-            words = {session: self._words_for(session) for session in unconfirmed}
+            # What is left to the next system has no outcome here: all have to know of it.
+            sessions = self._answers.sessions if self._lanes.depth else unconfirmed
+            words = {session: self._words_for(session) for session in sessions}
             self._owner.send(self._parent, attrs.evolve(self._last_words, last_words=words))
             self._last_words = None
 

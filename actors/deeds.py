@@ -64,7 +64,7 @@ class Deeds:
     def new_route(self, life: PluginLife) -> m.Route:
         """The route to a plugin actor that is ready, with an epoch of its own."""
         self._epoch += 1
-        return plans.route(life, self._root.boot.settings.limits, self._epoch)
+        return plans.route(life, self._root.boot, self._epoch)
 
     def kill(self, plugin: Plugin) -> None:
         """It was asked to end, and had its time."""

@@ -78,7 +78,7 @@ class StopReport:
     unloaded: tuple[int, ...] = ()
     """The plugins that were unloaded, by id."""
     dead_lettered: int = 0
-    """Frames that these had accepted and did not finish in time."""
+    """Frames that these had accepted and did not finish in time; those that are left to the next system are not."""
     left: tuple[int, ...] = ()
     """The pids of those that are there even so: the kernel keeps them, as it does while a disk does not answer."""
 

@@ -53,9 +53,10 @@ def registration(life: PluginLife) -> m.Registration:
     )
 
 
-def route(life: PluginLife, limits: LimitSettings, epoch: int) -> m.Route:
+def route(life: PluginLife, boot: m.Boot, epoch: int) -> m.Route:
     """What the dispatcher and the sessions are to know."""
     assert life.manifest is not None and life.policy is not None and life.registration is not None
+    limits = boot.settings.limits
     return m.Route(
         life.plugin_id,
         life.manifest.name,
@@ -69,6 +70,7 @@ def route(life: PluginLife, limits: LimitSettings, epoch: int) -> m.Route:
         life.manifest.requires,
         life.manifest.optional,
         handshake(life.spec, life.manifest),
+        durable=bool(durable_folder(boot, life)),
     )
 
 

@@ -356,7 +356,7 @@ class Traffic:
         What it has told may still be on its way, or have come too late for it: then the supervisor knows.
         """
         self.outbox.forget_frames(channel)
-        error = self._why_gone(channel)
+        error, outlives = self._why_gone(channel), self._outlives(channel)
         for receipt in channel.close():
             receipt._refuse(error)
             self.outbox.refuse(error, channel.plugin_id)
@@ -364,7 +364,7 @@ class Traffic:
         if in_doubt and drained:
             ask = m.AskLastWords(self._session, channel.plugin_id, in_doubt[-1].seq)
             self.outbox.command(self._supervisor, ask)
-        elif in_doubt:
+        elif in_doubt and not outlives:
             self._abandon(channel, in_doubt)
 
     def _hear_last_words(self, message: m.LastWords) -> None:
@@ -376,6 +376,10 @@ class Traffic:
 
     def _why_gone(self, channel: Channel) -> NyxPluginError:
         return SystemStopped(STOPPING) if self.is_stopping else PluginNotRegistered(channel.plugin_id)
+
+    def _outlives(self, channel: Channel) -> bool:
+        """Whether the next system goes on with what has no outcome: that stays so until this one has stopped."""
+        return self.is_stopping and channel.route is not None and channel.route.durable
 
     def _abandon(self, channel: Channel, receipts: Iterable[Receipt]) -> None:
         error = self._why_gone(channel)

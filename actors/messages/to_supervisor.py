@@ -112,7 +112,7 @@ class Unloaded:
 
     plugins: tuple[int, ...]
     dead_lettered: int
-    """Frames that were not finished in time."""
+    """Frames that were not finished in time, and are not left to the next system."""
     killed: tuple[str, ...]
     """Plugin actors that did not end when they were asked to, by role and pid."""
 

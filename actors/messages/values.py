@@ -74,6 +74,8 @@ class Route:
     """What a sender has to come to terms with before its first frame; ``None``: with nothing."""
     stopping: bool = False
     """Whether it takes no more frames because the whole system stops."""
+    durable: bool = False
+    """Whether its frames outlive the system."""
 
 
 @attrs.frozen

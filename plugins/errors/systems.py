@@ -18,8 +18,8 @@ class FateUnknown(ReceiptError, SystemStopped):
 
     It was sent, and nobody is left who could say what became of it; ``receipt`` is its receipt, and ``accepted`` true
     if it is known to be accepted, else ``None``. With ``durability = "disk"`` the next system that loads the plugin
-    handles an accepted one: send it again only if it may be handled twice. Frames that were never sent are refused with
-    :class:`SystemStopped` itself.
+    handles an accepted one, also where this one has stopped in order: send it again only if it may be handled twice.
+    Frames that were never sent are refused with :class:`SystemStopped` itself.
     """
 
     def __init__(self, plugin_id: int, reason: str, accepted: bool | None = None) -> None:

@@ -211,6 +211,34 @@ def test_of_a_plugin_that_was_not_drained_nobody_is_asked(traffic: Traffic) -> N
         second.raise_refusal()
 
 
+@pytest.mark.parametrize("drained", [True, False])
+def test_what_outlives_the_system_has_no_outcome_in_it(traffic: Traffic, drained: bool) -> None:
+    """Left to the next system, whoever had it, a frame is neither dead-lettered nor refused: its fate is unknown."""
+    first, second = fill(traffic)
+    sent(traffic)
+    traffic.note(m.Accepted(7, ((1, 1),)))
+    traffic.note(routes(attrs.evolve(ROUTE, state="draining", stopping=True, durable=True)))
+    traffic.note(routes(gone={7: drained}))
+    if drained:
+        traffic.note(m.LastWords(7, 2, Words((), (1, 2))))
+    assert not first.done and not second.done
+    traffic.stop(SystemStopped("it was closed"))
+    assert [(type(receipt.error), receipt.accepted) for receipt in (first, second)] == [
+        (FateUnknown, True),
+        (FateUnknown, True if drained else None),
+    ]
+
+
+def test_what_outlives_the_system_does_not_outlive_an_unload(traffic: Traffic) -> None:
+    """As long as the system does not stop, nobody goes on with the frames of a plugin that is gone."""
+    first, _ = fill(traffic)
+    sent(traffic)
+    traffic.note(m.Accepted(7, ((1, 1),)))
+    traffic.note(routes(attrs.evolve(ROUTE, durable=True)))
+    traffic.note(routes(gone={7: False}))
+    assert first.result().kind is OutcomeKind.DEAD_LETTERED
+
+
 def test_a_system_that_stops_says_so_to_all_whom_it_refuses(traffic: Traffic) -> None:
     """Whether the plugin drains or is gone, whether the frame is new, waits, or comes back from the dispatcher."""
     first, second = fill(traffic)

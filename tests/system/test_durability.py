@@ -16,6 +16,7 @@ import pytest
 from nyx_plugins import (
     BacklogOfAnother,
     ConfigError,
+    FateUnknown,
     JournalFailed,
     PluginHeader,
     PluginSystem,
@@ -235,11 +236,17 @@ def test_a_system_that_stops_leaves_what_it_could_not_finish(place: Place) -> No
     """Stopped in order, it waits as it was told to, and leaves the rest to the next one; an unload does not."""
     system = place.system()
     place.load(system)
-    send(system, "wait", *names(range(20)))
+    begun, *left = send(system, "wait", *names(range(20)))
     with open(place.path / "gate", "wb"):
-        system.close(timeout=0.0)
+        assert system.close(timeout=0.0).dead_lettered == 1
+    assert begun.outcome(60.0).reason == "system stopped"
+    for receipt in left:
+        with pytest.raises(FateUnknown) as unknown:
+            receipt.outcome(60.0)
+        assert unknown.value.accepted is True
     with place.system() as system:
         place.load(system)
+        assert system.plugin_stats(ID).accepted == len(left)
         send(system, "last")[0].outcome(60.0)
         assert [letter.reason for letter in system.dead_letters(ID)] == ["system stopped"]
         assert place.seen() == ["wait", *names(range(20)), "last"]
