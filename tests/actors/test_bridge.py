@@ -143,7 +143,8 @@ def test_a_refusal_on_the_way_is_raised_to_all_who_wait() -> None:
         error = PluginNotRegistered(7)
         inner._refuse(error)
         bridge.ring()
-        assert await asyncio.gather(*waits, return_exceptions=True) == [error, error]
+        raised = await asyncio.gather(*waits, return_exceptions=True)
+        assert [(type(each), str(each)) for each in raised] == [(PluginNotRegistered, str(error))] * 2
         with pytest.raises(PluginNotRegistered):
             await receipt.outcome()
         assert (receipt.accepted, receipt.error) == (False, error)
