@@ -79,8 +79,14 @@ def read_overrides(environ: Mapping[str, str]) -> Overrides:
 def blamed(faults: Iterable[Fault], variables: Mapping[str, str]) -> Iterator[Fault]:
     """Each fault under the variable that caused it, where one did, such as ``NYX_PLUGINS_CEILING_NETWORK[0]``."""
     for fault in faults:
-        culprits = [key for key in variables if fault.key == key or fault.key.startswith((f"{key}.", f"{key}["))]
-        yield Fault(variables[culprits[0]] + fault.key[len(culprits[0]) :], fault.reason) if culprits else fault
+        key = covered_key(fault, variables)
+        yield fault if key is None else Fault(variables[key] + fault.key[len(key) :], fault.reason)
+
+
+def covered_key(fault: Fault, variables: Mapping[str, str]) -> str | None:
+    """The key with a variable at which, or in which, a fault is; ``None`` if there is none."""
+    is_at = (key for key in variables if fault.key == key or fault.key.startswith((f"{key}.", f"{key}[")))
+    return next(is_at, None)
 
 
 def _unknown(name: str) -> Iterator[Fault]:

@@ -10,9 +10,9 @@ from typing import Any
 import attrs
 
 from .documents import parse_toml, structure
-from .environment import read_overrides
+from .environment import covered_key, read_overrides
 from .errors import ConfigError, Fault
-from .loading import load_settings, merged_tables, read_file
+from .loading import lines_of_file, load_settings, merged_tables, read_file
 from .settings import PluginSettings, Settings, shared_ids
 
 
@@ -39,13 +39,26 @@ class PartialSettings:
 
 
 def load_partly(path: str | Path, environ: Mapping[str, str] = os.environ) -> PartialSettings:
-    """The settings of the file at ``path``, with all faults in place of an error."""
+    """The settings of the file at ``path``, with all faults in place of an error.
+
+    They include those of values that do not count, because a variable of the environment goes before them.
+    """
+    covered = _covered_faults(path, environ)
     try:
         settings = load_settings(path, environ)
     except ConfigError as error:
-        return _partial(path, environ, error.faults)
+        return _partial(path, environ, (*error.faults, *covered))
     plugins = tuple(PartialPlugin(number, plugin) for number, plugin in enumerate(settings.plugins))
-    return PartialSettings(settings, plugins, frozenset(attrs.fields_dict(Settings)))
+    return PartialSettings(settings, plugins, frozenset(attrs.fields_dict(Settings)), covered)
+
+
+def _covered_faults(path: str | Path, environ: Mapping[str, str]) -> tuple[Fault, ...]:
+    try:
+        load_settings(path, {})
+    except ConfigError as error:
+        variables, lines = read_overrides(environ).variables, lines_of_file(path)
+        return tuple(fault for fault in error.faults if covered_key(fault, variables) in lines)
+    return ()
 
 
 def _partial(path: str | Path, environ: Mapping[str, str], faults: tuple[Fault, ...]) -> PartialSettings:

@@ -40,6 +40,21 @@ def test_sections_with_faults_are_as_the_defaults_have_them(path: Path) -> None:
     assert [fault.key for fault in found.faults] == ["limits.event_queue"]
 
 
+@pytest.mark.parametrize("jitter", ["0.5", "much"])
+def test_a_variable_hides_no_fault_of_the_file(jitter: str, path: Path) -> None:
+    """What does not count now is wrong all the same; a value that only the defaults have accuses nobody."""
+    path.write_text('[limits]\nmailbox_capacity = "x"\n[system]\nruntime_dir = "/tmp/\\u0000"\n')
+    environ = {
+        "NYX_PLUGINS_LIMITS_MAILBOX_CAPACITY": "5",
+        "NYX_PLUGINS_RUNTIME_DIR": "/run/some",
+        "NYX_PLUGINS_SUPERVISION_JITTER": jitter,
+    }
+    found = load_partly(path, environ)
+    keys = {fault.key for fault in found.faults}
+    assert keys - {"NYX_PLUGINS_SUPERVISION_JITTER"} == {"limits.mailbox_capacity", "system.runtime_dir"}
+    assert found.settings.limits.mailbox_capacity == 5
+
+
 def test_plugins_keep_their_numbers_and_their_sound_keys(path: Path) -> None:
     """One without a bundle is nothing; ids are compared even so."""
     path.write_text(
