@@ -224,7 +224,8 @@ class Channel:
         lease, route = self._lease, self.route
         if lease.available > 0:
             return MailboxFull(self.plugin_id, lease.outstanding_bytes, route.capacity_bytes, "bytes")
-        return MailboxFull(self.plugin_id, route.capacity - lease.available, route.capacity)
+        lent = lease.size if lease.size < route.capacity else None
+        return MailboxFull(self.plugin_id, lease.outstanding, route.capacity, lent=lent)
 
     # What comes back.
 

@@ -8,15 +8,31 @@ from ...config.errors import NyxPluginError, ReceiptError
 class MailboxFull(NyxPluginError):
     """The plugin's mailbox has no room: ``depth`` of ``capacity`` (``unit``: frames or bytes) are taken.
 
+    Where the sender has been lent a part of it only, that part is ``lent``, and ``depth`` is what it has taken of that.
     Wait (``dispatch`` does), slow down, or load the plugin with a larger capacity.
     """
 
-    def __init__(self, plugin_id: int, depth: int, capacity: int, unit: str = "frames") -> None:
+    def __init__(
+        self, plugin_id: int, depth: int, capacity: int, unit: str = "frames", lent: int | None = None
+    ) -> None:
         self.plugin_id = plugin_id
         self.depth = depth
         self.capacity = capacity
         self.unit = unit
-        super().__init__(f"mailbox of plugin {plugin_id} is full: {depth} of {capacity} {unit} taken")
+        self.lent = lent
+        if lent is None:
+            text = f"mailbox of plugin {plugin_id} is full: {depth} of {capacity} {unit} taken"
+        elif lent:
+            text = (
+                f"room of this sender in the mailbox of plugin {plugin_id} is used up: {depth} of {lent} {unit} taken"
+            )
+            text += f", of {capacity} for all; more is asked for: wait for it"
+        else:
+            text = (
+                f"no room in the mailbox of plugin {plugin_id} has been lent to this sender yet, of {capacity} {unit}"
+            )
+            text += " for all; it is asked for: wait for it"
+        super().__init__(text)
 
 
 class RefusalLost(NyxPluginError, ConnectionError):

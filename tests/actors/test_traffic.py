@@ -302,11 +302,29 @@ def test_who_has_waited_in_vain_is_counted(traffic: Traffic) -> None:
     [waiter] = line(traffic, 1)
     sent(traffic)
     late = traffic.too_late(waiter, 0.5)
-    assert (
-        str(late) == "plugin 7: room in its mailbox (mailbox of plugin 7 is full: 4 of 4 frames taken) not within 0.5 s"
-    )
+    used_up = "room of this sender in the mailbox of plugin 7 is used up: 2 of 2 frames taken, of 4 for all"
+    asked = "more is asked for: wait for it"
+    assert str(late) == f"plugin 7: room in its mailbox ({used_up}; {asked}) not within 0.5 s"
     [report] = sent(traffic)
     assert [(refusal.cause, refusal.count) for refusal in report.refusals] == [("DispatchTimeout", 1)]
+
+
+def test_a_mailbox_is_called_full_by_who_has_filled_it() -> None:
+    """Who has been lent no room yet says so, and not that others have taken it; with all of it lent, it is full."""
+    traffic = Traffic(1, FrameRules(), threading.Condition())
+    traffic.outbox.dispatcher = "dispatcher"
+    traffic.note(routes(ROUTE))
+    with pytest.raises(
+        MailboxFull, match="no room in the mailbox of plugin 7 has been lent to this sender yet"
+    ) as none:
+        traffic.offer(DATA, HEADER)
+    assert (none.value.depth, none.value.capacity, none.value.lent) == (0, 4, 0)
+    traffic.note(m.CreditGranted(7, 4))
+    for _ in range(4):
+        traffic.offer(DATA, HEADER)
+    with pytest.raises(MailboxFull, match=r"^mailbox of plugin 7 is full: 4 of 4 frames taken$") as full:
+        traffic.offer(DATA, HEADER)
+    assert full.value.lent is None
 
 
 @given(st.lists(st.sampled_from(["enter", "leave", "settle", "grant"]), max_size=60), st.data())
