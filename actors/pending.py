@@ -46,6 +46,11 @@ class Pending(Generic[T]):
             raise fresh(self._error)
         return cast(T, self._value)
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether it is done, and a value."""
+        return self.done and self._error is None
+
     def succeed(self, value: T) -> None:
         """It is this."""
         self._finish(value, None)

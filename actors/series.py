@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import TypeAlias, TypeVar
 
@@ -50,7 +51,7 @@ def checked_frames(frames: Iterable[Frame], extra: Extra | None = None) -> Itera
     Raises :class:`TypeError` at the first item that is no frame.
     """
     if not isinstance(frames, Iterable):
-        raise TypeError(f"frames must be pairs of frame type and header, not {type(frames).__name__}")
+        raise TypeError(f"frames must be an iterable of (frame type, header[, key]), not {type(frames).__name__}")
     for number, frame in enumerate(frames):
         if frame.__class__ is tuple and len(frame) == 2:
             yield frame[0], frame[1], extra
@@ -58,9 +59,9 @@ def checked_frames(frames: Iterable[Frame], extra: Extra | None = None) -> Itera
         try:
             frame_type, header, *key = frame
         except (TypeError, ValueError):
-            raise TypeError(f"frames[{number}] must be a pair of frame type and header, not {shown(frame)}") from None
+            raise TypeError(f"frames[{number}] must be (frame type, header[, key]), not {shown(frame)}") from None
         if len(key) > 1:
-            raise TypeError(f"frames[{number}] must be frame type, header and key at the most, not {shown(frame)}")
+            raise TypeError(f"frames[{number}] must be (frame type, header[, key]), not {shown(frame)}")
         yield frame_type, header, with_key(extra, key[0]) if key else extra
 
 
@@ -150,7 +151,25 @@ class Series:
             self._line.popleft()
         return self._line[0] if len(self._line) >= MOST_WAITING else None
 
+    @contextmanager
+    def ending(self, give_up: Callable[[Waiter], None]) -> Iterator[None]:
+        """At the end nobody waits any more; an error of the frames' iterator tells how many were sent before it."""
+        try:
+            yield
+        except Exception as error:
+            if sent := sum(map(_is_sent, each(self.entries))):
+                frames = "1 frame" if sent == 1 else f"{sent:,} frames"
+                error.add_note(f"{frames} of this call had been sent before, whose receipts are lost")
+            raise
+        finally:
+            for waiter in self.waiting:
+                give_up(waiter)
+
     @property
     def waiting(self) -> list[Waiter]:
         """The frames that wait for room now."""
         return [waiter for waiter in self._line if not waiter.done]
+
+
+def _is_sent(entry: Entry) -> bool:
+    return isinstance(entry, Receipt) or (isinstance(entry, Waiter) and entry.succeeded)

@@ -173,15 +173,12 @@ class Session:
         """
         series = Series(self.enter_many if wait else self.offer_many)
         feed = Feed(series, self._traffic.enter_many if wait else self._traffic.offer_many, self._tell)
-        try:
+        with series.ending(self.give_up):
             if are_there:
                 yield series, goes(frames)
             else:
                 with self._sending.fed_by(feed):
                     yield series, feed.goes(frames)
-        finally:
-            for waiter in series.waiting:
-                self.give_up(waiter)
 
     def _tell(self) -> None:
         if not self._sending.is_due:

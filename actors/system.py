@@ -181,7 +181,8 @@ class PluginSystem(Management):
         :class:`MailboxFull`, and acceptance arrives on the receipts. A system that ends meanwhile ends the wait: what
         was accepted has its receipt, others :class:`FateUnknown` or, if they were never sent, :class:`SystemStopped`.
 
-        Raises :class:`SystemStopped` if none was sent.
+        Raises :class:`SystemStopped` if none was sent. What ``frames`` itself raises comes through, with a note of how
+        many were sent before; what becomes of these is not told.
         """
         timeout = checked_seconds(timeout, self._settings.limits.dispatch_timeout_s)
         return self._send_many(checked_frames(frames, extra(key, ttl)), wait, timeout, isinstance(frames, Sequence))

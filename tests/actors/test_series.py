@@ -90,7 +90,7 @@ def test_frames_are_pairs_or_have_a_key_of_their_own() -> None:
     assert next(frames) == (1, b"a", common)
     assert next(frames) == (2, b"b", Extra(crc32(b"town"), 5))
     assert next(frames) == (3, b"c", Extra(crc32(b"i7"), 5))
-    with pytest.raises(TypeError, match=r"frames\[3\] must be a pair of frame type and header, not \(4,\)"):
+    with pytest.raises(TypeError, match=r"frames\[3\] must be \(frame type, header\[, key\]\), not \(4,\)"):
         next(frames)
 
 
@@ -115,3 +115,23 @@ def test_frames_that_are_there_go_together(monkeypatch: pytest.MonkeyPatch) -> N
     assert [next(gone), next(gone)] == [(frames[:2], 2), (frames[2:], 1)]
     with pytest.raises(TypeError, match="no frame"):
         next(gone)
+
+
+def test_an_error_of_the_callers_iterator_tells_what_was_sent_before() -> None:
+    """Those with a receipt and those that were let in count; who waits now is given up, and refusals are nothing."""
+    let_in, waiter, given_up = Waiter(7, 0x52, b""), Waiter(7, 0x52, b""), []
+    series = Series(lambda frames: [receipt(), receipt(), PluginNotRegistered(8), let_in, waiter])
+    with pytest.raises(OSError, match="gone") as caught, series.ending(given_up.append):
+        series.send([(0x52, b"", None)])
+        let_in.succeed(receipt())
+        raise OSError("gone")
+    assert caught.value.__notes__ == ["3 frames of this call had been sent before, whose receipts are lost"]
+    assert given_up == [waiter]
+
+
+def test_an_error_before_the_first_frame_has_nothing_to_tell() -> None:
+    """It is as its maker has made it."""
+    series = Series(lambda frames: [])
+    with pytest.raises(OSError, match="gone") as caught, series.ending(lambda waiter: None):
+        raise OSError("gone")
+    assert not hasattr(caught.value, "__notes__")

@@ -57,7 +57,7 @@ def test_frames_that_wait_are_not_sent_when_the_call_ends_with_an_error(load: Ca
     """What had found room before an item that is no frame is on its way; nothing is left in line."""
     system = load(capacity=2)
     system.pause(P)
-    with pytest.raises(TypeError, match=r"frames\[4\] must be a pair"):
+    with pytest.raises(TypeError, match=r"frames\[4\] must be \(frame type, header"):
         system.dispatch_many([FRAME, FRAME, FRAME, FRAME, None], timeout=LONG_S)  # type: ignore[list-item]  # a mistake
     assert waiting(system) == 0
     system.resume(P)
