@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -230,6 +231,15 @@ class DeadLetters:
             journal.close()
             raise JournalCorrupt(str(self._path), str(fault)) from None
         self._journal = journal
+        if journal.loss:
+            self._say(journal.loss)
+
+    def _say(self, text: str) -> None:
+        if self._tell is not None:
+            self._tell(text)
+        else:
+            # It is cut off even so, and who looks next finds nothing to be said.
+            print(text, file=sys.stderr, flush=True)
 
     def _take_over(self) -> None:
         """Another mailbox is in use from now on: what is known of the rings of the last one means nothing."""

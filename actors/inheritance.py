@@ -98,7 +98,8 @@ def remove(folder: Path) -> None:
 def read(segments: Segments, plan: m.StartPlugin, tell: Callable[[str], None]) -> Backlog:
     """Return what is left of earlier systems, or of an earlier plugin actor of this one.
 
-    Files that can't be used are set aside, and ``tell`` is called. Raises :class:`BacklogOfAnother`.
+    Files that can't be used are set aside, and ``tell`` is called, as where a torn tail was cut off.
+    Raises :class:`BacklogOfAnother`.
     """
     try:
         found = segments.read()
@@ -106,6 +107,8 @@ def read(segments: Segments, plan: m.StartPlugin, tell: Callable[[str], None]) -
         kept = ", ".join(segments.set_aside())
         tell(f"{corrupt}; the frames that it holds are not delivered, and it is kept as {kept}")
         found = Backlog()
+    for loss in segments.losses:
+        tell(loss)
     if found.holder is not None and found.frames and found.holder.plugin != plan.manifest.name:
         name, count = found.holder.plugin, len(found.frames)
         raise BacklogOfAnother(plan.plugin_id, plan.manifest.name, name, count, str(segments.folder))

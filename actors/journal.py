@@ -22,9 +22,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import stat
 import struct
+import time
 from collections.abc import Iterable
 from typing import NamedTuple
 from zlib import crc32
@@ -62,6 +64,8 @@ class Journal:
         self._synced = synced
         self._durable = durable
         self._broken = ""
+        self.loss = ""
+        """What there is to say of a torn tail that was cut off."""
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], payloads: Iterable[bytes] = (), *, durable: bool = True) -> Journal:
@@ -87,6 +91,7 @@ class Journal:
             journal = cls(name, descriptor, int.from_bytes(data[8:HEAD_BYTES], "little"), found.end, durable, 0)
             if found.end < len(data):
                 journal._cut()
+                journal.loss = _loss(name, len(data) - found.end)
             # What its writer had not synced is there now, and must be there tomorrow.
             journal.sync()
         except BaseException:
@@ -178,13 +183,16 @@ def scan(path: str, data: bytes) -> Contents:
 
 
 def set_aside(path: str | os.PathLike[str]) -> str:
-    """Give a file that can't be used a name under which it is kept, in place of an earlier one; return that name.
+    """Give a file that can't be used a name of its own, under which it is kept for good; return that name.
 
     Raises :class:`JournalFailed`.
     """
     name = os.fspath(path)
+    new = f"{name}.corrupt-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+    names = (f"{new}{f'-{n}' if n else ''}" for n in itertools.count())
+    aside = next(name for name in names if not os.path.lexists(name))
     try:
-        os.replace(name, aside := f"{name}.corrupt")
+        os.rename(name, aside)
         _sync_folder(name)
     except OSError as error:
         raise JournalFailed(name, f"it can't be set aside: {error.strerror}") from None
@@ -203,6 +211,13 @@ def private_folder(path: str | os.PathLike[str]) -> str:
     except OSError as error:
         raise JournalFailed(name, error.strerror or str(error)) from None
     return name
+
+
+def _loss(name: str, count: int) -> str:
+    return (
+        f"the last {count:,} bytes of journal {name} are no whole record, and were cut off: so ends a write that was"
+        " broken off, of which nobody was told; but if they were damaged later, what was synced with them is lost"
+    )
 
 
 def _size(length: int) -> int:

@@ -39,13 +39,17 @@ class Segments:
         self._needed: Counter[int] = Counter()
         """By file, how many of its frames have no outcome."""
         self._places: dict[FrameName, int] = {}
+        self.losses: list[str] = []
+        """What there is to say of torn tails, of those that were read last."""
 
     def read(self) -> Backlog:
         """Return what all files come to; raises :class:`JournalCorrupt` where one is damaged, or of another version."""
         found = Backlog()
+        self.losses.clear()
         for path in map(self._path, self._numbers):
             journal, payloads = Journal.open(path)
             journal.close()
+            self.losses += [journal.loss] if journal.loss else []
             try:
                 found = backlog.read(payloads, found)
             except ValueError as fault:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import attrs
 import cbor2
 import pytest
 
-from nyx_plugins.actors import backlog, segments
+from nyx_plugins.actors import backlog, inheritance, segments
 from nyx_plugins.actors.backlog import Backlog, Holder, KeptFrame, judge
 from nyx_plugins.actors.extras import checked_key
 from nyx_plugins.actors.journal import HEAD_BYTES, Journal
@@ -211,6 +214,22 @@ def test_cut_at_any_byte(tmp_path: Path, small: None, seed: int) -> None:
         moment_in(folder)
     assert Segments(folder).set_aside()
     assert moment_in(folder) == ([], {})
+
+
+def test_what_was_cut_off_is_told(tmp_path: Path, small: None) -> None:
+    """Who takes over tells of a torn tail once, and goes on with what came before it."""
+    files = Segments(tmp_path / "7")
+    files.begin(Backlog(HOLDER))
+    for seq in (1, 2):
+        files.append(record(backlog.accept(11, [frame(seq)])), [(11, seq)], [])
+    files.close()
+    last = max((tmp_path / "7").glob("*.journal"))
+    os.truncate(last, last.stat().st_size - 1)
+    plan: Any = SimpleNamespace(plugin_id=7, manifest=SimpleNamespace(name=HOLDER.plugin))
+    told: list[str] = []
+    for _ in range(2):
+        assert list(inheritance.read(Segments(tmp_path / "7"), plan, told.append).frames) == [(11, 1)]
+    assert len(told) == 1 and f"bytes of journal {last} are no whole record" in told[0]
 
 
 def test_one_frame_does_not_keep_all_files(tmp_path: Path, small: None) -> None:

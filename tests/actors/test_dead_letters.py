@@ -223,11 +223,26 @@ def test_a_corrupt_file_is_set_aside_and_said(opening: Opening, tmp_path: Path) 
     letters.add(frames(1), "crash", AT, "echo")
     [letter] = letters.listed()
     assert letter.letter_id > 1_000_000
+    [kept] = path.parent.glob("*.corrupt-*")
     assert told == [
-        f"journal {path} is corrupt: it does not begin like a journal; it is kept as {path}.corrupt, and its dead"
+        f"journal {path} is corrupt: it does not begin like a journal; it is kept as {kept}, and its dead"
         " letters are not listed any more"
     ]
-    assert Path(f"{path}.corrupt").read_bytes() == b"nonsense"
+    assert kept.read_bytes() == b"nonsense"
+
+
+def test_letters_that_were_cut_off_are_said(
+    opening: Opening, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who keeps letters tells of a torn tail in the plugin's log, who only looks in the log of the host."""
+    for number in range(2):
+        opening().add(frames(number), "crash", AT, "echo")
+    path = tmp_path / "letters" / f"{ID}.journal"
+    told: list[str] = []
+    for tell in (told.append, None):
+        os.truncate(path, path.stat().st_size - 1)
+        opening(tell=tell).listed()
+    assert [f"of journal {path} are no whole record" in text for text in (*told, capsys.readouterr().err)] == [True] * 2
 
 
 def test_a_file_of_another_version_is_set_aside_and_said(opening: Opening, tmp_path: Path) -> None:
@@ -239,7 +254,7 @@ def test_a_file_of_another_version_is_set_aside_and_said(opening: Opening, tmp_p
         opening().listed()
     told: list[str] = []
     assert opening(tell=told.append).listed() == []
-    assert len(told) == 1 and f"its version is 9, not 1; it is kept as {path}.corrupt" in told[0]
+    assert len(told) == 1 and f"its version is 9, not 1; it is kept as {path}.corrupt-" in told[0]
 
 
 def test_letters_without_keys_are_read(opening: Opening, tmp_path: Path) -> None:

@@ -123,6 +123,19 @@ def test_pages_that_never_reached_the_disk_are_a_torn_tail(path: Path) -> None:
     assert read(path) == [b"first"]
 
 
+def test_what_is_cut_off_is_said_once(path: Path) -> None:
+    """Who opens a file with a torn tail is told how much it was; who opens a whole one has nothing to say."""
+    data = written(path, [b"first"], [b"second"])
+    path.write_bytes(data[:-3])
+    losses = []
+    for _ in range(2):
+        journal, _ = Journal.open(path)
+        journal.close()
+        losses.append(journal.loss)
+    assert f"the last 21 bytes of journal {path} are no whole record, and were cut off" in losses[0]
+    assert losses[1] == ""
+
+
 @given(garbage=st.binary(max_size=200))
 def test_garbage_behind_the_last_record_is_cut(tmp_path_factory: pytest.TempPathFactory, garbage: bytes) -> None:
     """Whatever the tail holds, no record comes of it."""
@@ -365,9 +378,12 @@ def test_nobody_waits_for_what_is_no_file(path: Path) -> None:
 
 
 def test_set_aside(path: Path) -> None:
-    """A file that can't be used is kept under another name, which takes the place of an earlier one."""
-    for content in (b"first", b"second"):
+    """A file that can't be used is kept under a name of its own, also where there was one in the same second."""
+    contents = [b"first", b"second", b"third"]
+    kept = []
+    for content in contents:
         path.write_bytes(content)
-        assert set_aside(path) == f"{path}.corrupt"
-    assert Path(f"{path}.corrupt").read_bytes() == b"second"
+        kept.append(Path(set_aside(path)))
+    assert all(name.name.startswith(f"{path.name}.corrupt-2") for name in kept)
+    assert [name.read_bytes() for name in kept] == contents
     assert not path.exists()
