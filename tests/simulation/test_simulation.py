@@ -121,11 +121,6 @@ LETTERS = ("dispatch", "dispatch", "redeliver")
 REVOKES = ("dispatch", "revoke", "grant")
 
 BROKEN: dict[str, tuple[Callable[[], Any], str, Sequence[str]]] = {
-    "a mailbox forgets what it has": (
-        lambda: mock.patch.object(Mailbox, "last_seq", _forgetting),
-        "accepted twice",
-        LOSSES,
-    ),
     "the dispatcher drops a batch": (
         lambda: mock.patch.object(Dispatcher, "_route_batch", _dropping(Dispatcher._route_batch)),
         "it never comes that",
@@ -184,6 +179,26 @@ def test_who_reads_late_hears_what_became_of_each_frame(bundles: Path) -> None:
     with hasty, pytest.raises(Failure, match="and is in the mailbox"):
         for seed in range(12):
             run(seed, LATE, bundles)
+
+
+REOPENED = [
+    Op("load", 0, 1, 3, 1, 60, 0.0),
+    *(
+        Op(name, who, 1, a, b, steps, 0.0)
+        for name, who, a, b, steps in (("kill", 1, 0, 7, 0), ("dispatch", 0, 1, 1, 60)) * 6
+    ),
+]
+"""Again and again a plugin actor is killed a moment after the next frames have been sent."""
+
+
+def test_frames_whose_acceptance_was_lost_are_not_accepted_twice(bundles: Path) -> None:
+    """They are sent again, and the mailbox that has been opened again knows that it has them."""
+    for seed in range(20):
+        run(seed, REOPENED, bundles)
+    forgetting = mock.patch.object(Mailbox, "last_seq", _forgetting)
+    with forgetting, pytest.raises(Failure, match="accepted twice"):
+        for seed in range(20):
+            run(seed, REOPENED, bundles)
 
 
 def test_a_copy_that_comes_late_does_not_undo_what_others_have_asked_for_since(bundles: Path) -> None:
