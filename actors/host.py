@@ -28,7 +28,17 @@ from . import runtime_dir
 from ._thespian import Address
 from .log_lines import HostLine
 from .output import Output
-from .processes import ACTOR_PREFIX, become_subreaper, children, parent, process_name, reap, sweep, terminate
+from .processes import (
+    ACTOR_PREFIX,
+    NURSERY_NAME,
+    become_subreaper,
+    children,
+    parent,
+    process_name,
+    reap,
+    sweep,
+    terminate,
+)
 from .reports import ReportPipe
 from .state_lock import StateLock
 from .supervisor import ADMIN_ENDED, Supervisor
@@ -151,7 +161,8 @@ class Host:
         """Let the actors end by themselves; returns who did not, and is about to be killed."""
         if os.getppid() != self._application:
             return []
-        actors = [supervisor, *children(supervisor)]
+        # The nursery is no actor and ends with the supervisor: before that, a plugin actor would wait for another one.
+        actors = [supervisor, *(pid for pid in children(supervisor) if process_name(pid) != NURSERY_NAME)]
         left = terminate(actors, self._settings.system.stop_timeout_s)
         # The supervisor waits for the others: it is to blame only if it is the only one.
         culprits = [pid for pid in left if pid != supervisor] or left

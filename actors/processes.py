@@ -13,6 +13,8 @@ from pathlib import Path
 
 ACTOR_PREFIX = "nyx-"
 """How the names of actors' processes begin."""
+NURSERY_NAME = f"{ACTOR_PREFIX}Nursery"
+"""The name of a process that is no actor."""
 LOOKS = 100
 """How often the processes below another are looked at, at most, until two looks say the same."""
 _PR_SET_CHILD_SUBREAPER = 36
