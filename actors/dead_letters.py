@@ -114,6 +114,13 @@ class DeadLetters:
         ]
         self._record(self._fitting(letters, hopeless))
 
+    def reasons(self, ring: int) -> dict[int, str]:
+        """Return, by index, why frames of this ring of the present mailbox were dead-lettered, as far as it is kept."""
+        book = self._opened()
+        mine = (letter for letter in book.letters.values() if letter.frame.ring == ring)
+        # A later one goes before one of an earlier mailbox.
+        return {each.frame.index: each.reason for each in mine if each.frame.index < book.marks.get(ring, 0)}
+
     def claim(self, frames: Iterable[tuple[int, int, int]]) -> None:
         """Note that letters are about to be accepted again, each as (letter, session, sequence number)."""
         claims = [[CLAIM, *frame] for frame in frames]

@@ -11,8 +11,9 @@ from ..plugins.worker.answers import Connect, Emit, Log, Open, Send
 from . import messages as m
 from .deaths import Death
 from .letter_book import DeadFrame
+from .results import Result
 from .standing import Standing
-from .tray import HandOut, Settled
+from .tray import HandOut, Settled, Tray
 from .worker import Worker
 
 
@@ -24,6 +25,9 @@ class Books(Protocol):
 
     def bury(self, reason: str, frames: Sequence[DeadFrame]) -> None:
         """Keep frames that are about to be dead-lettered."""
+
+    def buried(self, number: int, tray: Tray) -> list[Result]:
+        """The results of the oldest frames, if an earlier plugin actor was killed after it had kept them as dead."""
 
     def settled(self, outcomes: Settled) -> None:
         """Tell the sessions the outcomes of their frames."""

@@ -89,6 +89,8 @@ class Lane(Listener):
         self.settle_suspects("crash: the plugin actor and its worker ended")
         self.worker.kill()
         self.worker = None
+        for tray in self.rack.trays:
+            self._finish(tray, self._home.ledger.buried(self.number, tray))
 
     def start(self) -> None:
         """Start a worker; it reports that it is ready, or the lane that it is not."""
@@ -311,7 +313,8 @@ class Lane(Listener):
 
     def _finish(self, tray: Tray, results: list[Result], spent_s: float | None = None) -> None:
         if results:
-            # Before they are finished: who is killed in between finishes them again, and they are kept once.
+            # Before they are finished: whoever follows one that is killed in between finishes them for the same
+            # reason, and they are kept once.
             for reason, frames in dead_frames(tray.box, tray.ring(self.number), results):
                 self._home.ledger.bury(reason, frames)
             self._home.ledger.settled(tray.finish(results, spent_s))

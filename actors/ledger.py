@@ -16,7 +16,8 @@ from .lane_files import CONTROL
 from .lanes import Lanes
 from .letter_book import DeadFrame
 from .letter_office import LetterOffice
-from .tray import HandOut, Settled
+from .results import Result
+from .tray import HandOut, Settled, Tray
 
 
 @attrs.frozen(eq=False)
@@ -42,6 +43,10 @@ class Ledger:
     def bury(self, reason: str, frames: Sequence[DeadFrame]) -> None:
         """Keep frames that are about to be dead-lettered."""
         self._office.keep(reason, frames)
+
+    def buried(self, number: int, tray: Tray) -> list[Result]:
+        """The results of the oldest frames, if an earlier plugin actor was killed after it had kept them as dead."""
+        return self._office.fates(tray.ring(number), tray.box.finished, tray.box.depth)
 
     def settled(self, outcomes: Settled) -> None:
         """Tell the sessions the outcomes of their frames."""

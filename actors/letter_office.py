@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import assert_never
 
@@ -111,6 +112,19 @@ class LetterOffice:
         except JournalFailed as failed:
             self._unkept += len(frames)
             self._tell(f"{len(frames)} dead letters could not be kept: {failed}")
+
+    def fates(self, ring: int, first: int, count: int) -> list[Result]:
+        """What was decided on frames of a mailbox, from this index on, before they were finished: none of them may run.
+
+        At most ``count``, as far as they were kept.
+        """
+        try:
+            reasons = self._letters.reasons(ring)
+        except JournalFailed as failed:
+            self._tell(f"what was decided on frames is not known: {failed}")
+            return []
+        decided = takewhile(reasons.__contains__, range(first, first + count))
+        return [DeadLetter(reasons[index]) for index in decided]
 
     def answer(self, question: Question) -> m.Reply:
         """Do what is asked."""

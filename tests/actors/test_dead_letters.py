@@ -285,3 +285,17 @@ def test_where_nothing_can_be_written(opening: Opening, tmp_path: Path) -> None:
     (tmp_path / "letters").write_bytes(b"")
     with pytest.raises(JournalFailed, match="it is no folder"):
         opening().add(frames(0), "crash", AT, "echo")
+
+
+def test_what_was_decided_on_a_frame_is_known_after_a_kill(opening: Opening) -> None:
+    """Whoever opens the same mailbox again finds why its frames are dead; frames of another are other ones."""
+    letters = opening()
+    letters.add(frames(3, 4), "unloaded", AT, "echo")
+    letters.add(frames(5), "crash: worker was killed", AT, "echo")
+    letters.add(frames(0, ring=1), "expired", AT, "echo")
+    assert opening().reasons(0) == {3: "unloaded", 4: "unloaded", 5: "crash: worker was killed"}
+    assert (opening().reasons(1), opening().reasons(2)) == ({0: "expired"}, {})
+    assert opening(incarnation=2).reasons(0) == {}
+    letters = opening(incarnation=2)
+    letters.add(frames(3), "failed plugin: no", AT, "echo")
+    assert opening(incarnation=2).reasons(0) == {3: "failed plugin: no"}

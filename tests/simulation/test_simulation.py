@@ -201,6 +201,14 @@ def test_frames_whose_acceptance_was_lost_are_not_accepted_twice(bundles: Path) 
             run(seed, REOPENED, bundles)
 
 
+def test_a_frame_that_was_kept_as_dead_is_not_run(bundles: Path) -> None:
+    """A plugin actor that is killed after it has kept a frame, and before it has finished it, has decided on it."""
+    seeds = (695, 1591)
+    assert [attempt(seed, bundles) for seed in seeds] == [None] * len(seeds)
+    with mock.patch.object(LetterOffice, "fates", lambda *_: []):
+        assert all("among the dead letters" in (attempt(seed, bundles) or "") for seed in seeds)
+
+
 def test_a_copy_that_comes_late_does_not_undo_what_others_have_asked_for_since(bundles: Path) -> None:
     """Who was answered, and then asks for the opposite or hears that somebody has, is not overruled by an old copy."""
     run(3, LATE[:2], bundles, then=_ask_late)
