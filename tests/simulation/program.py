@@ -49,7 +49,8 @@ def load(run: Run, op: Op) -> None:
         return
     run.truth.revoked = {revoked for revoked in run.truth.revoked if revoked[0] != op.plugin_id}
     settings = run.plugin_settings(op.plugin_id, CAPACITIES[op.a % len(CAPACITIES)], broken=op.b % 16 == 0)
-    client.ask(questions.load(_settings(), [settings]))
+    asked = client.ask(questions.load(_settings(), [settings]))
+    run.loads[op.plugin_id] += [asked] if asked is not None else []
 
 
 def unload(run: Run, op: Op) -> None:
@@ -136,8 +137,10 @@ def revoke(run: Run, op: Op) -> None:
     mine = run.changes
 
     def done(inquiry: Any) -> None:
-        # A grant that was asked for earlier, by who has sent nothing for a while, may come later.
-        granting = any(not asked.inquiry.done for asked in run.grants[op.plugin_id, permission])
+        # A grant that was asked for earlier, by who has sent nothing for a while, may come later; a load, which
+        # brings all permissions, may wait for the end of the plugin whose permission was taken.
+        earlier = (*run.grants[op.plugin_id, permission], *run.loads[op.plugin_id])
+        granting = any(not asked.inquiry.done for asked in earlier)
         if run.changes == mine and inquiry._error is None and not granting:
             run.truth.revoked.add((op.plugin_id, permission))
 

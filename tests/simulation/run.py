@@ -58,6 +58,7 @@ class Run:
         self.changes = 0
         """How often somebody has asked to change a permission."""
         self.grants: dict[tuple[int, str], list[Asked]] = defaultdict(list)
+        self.loads: dict[int, list[Asked]] = defaultdict(list)
         """All that were asked for."""
         self.mortal = ("worker", "plugin", "client", "loader", "registry", "guard", "dispatcher")
         self.host = world.start("host", self._from_supervisor)
