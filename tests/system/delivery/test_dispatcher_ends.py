@@ -95,7 +95,8 @@ class Crowd:
 
     def __init__(self, systems: Iterable[PluginSystem]) -> None:
         self._stop = threading.Event()
-        self._senders = [Sender(system, self._stop) for system in systems]
+        self._systems = list(systems)
+        self._senders = [Sender(system, self._stop) for system in self._systems]
         self.go_on()
 
     def go_on(self) -> None:
@@ -108,6 +109,9 @@ class Crowd:
         self._stop.set()
         for sender in self._senders:
             sender.join()
+        for system in self._systems:
+            # What a program has to report of its refusals goes before what it asks.
+            system.dispatch_stats()
         return [sender.receipts for sender in self._senders], sum((s.errors for s in self._senders), Counter())
 
 
