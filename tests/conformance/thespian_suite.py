@@ -22,6 +22,8 @@ from nyx_plugins.actors.transports import unix
 _OURS = "multiprocTCPUnixBase"
 # Tests of a class for network addresses: they use no base, and are named after this machine's addresses.
 _OF_THIS_MACHINE = "test_ipbase.py"
+# It counts on an actor taking longer to be made than another one to end: on our base both take some six milliseconds.
+_HASTY = "test_confused_exit"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,6 +51,17 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["XDG_RUNTIME_DIR"] = folder
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Comparison(config, name))
+
+
+@pytest.fixture(autouse=True)
+def patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give one test the pause that Thespian's other tests make until the news of an actor's end are there."""
+    if getattr(request.node, "originalname", None) != _HASTY:
+        return
+    system = request.getfixturevalue("asys")
+    delay = importlib.import_module("thespian.test").delay_for_next_of_kin_notification
+    tell = system.tell
+    monkeypatch.setattr(system, "tell", lambda *message: (tell(*message), delay(system)))
 
 
 def _run_on(module: ModuleType, fixture: str, base: str) -> None:
