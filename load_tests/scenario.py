@@ -20,6 +20,7 @@ from nyx_plugins.config.errors import ConfigError, Fault
 from nyx_plugins.config.settings import Settings
 
 from .roles import PLUGIN_ACTOR, WORKER
+from .rules import LARGEST
 
 Mode = Literal["open", "closed", "none"]
 Arrivals = Literal["poisson", "constant"]
@@ -161,8 +162,8 @@ class Limit:
     """What is asked of a metric, in the median of all rounds: alone, or compared with another."""
 
     metric: str = field(validator=checks.string)
-    at_least: float | None = None
-    at_most: float | None = None
+    at_least: float | None = field(default=None, validator=checks.optional(checks.number(-LARGEST, LARGEST)))
+    at_most: float | None = field(default=None, validator=checks.optional(checks.number(-LARGEST, LARGEST)))
     over: str = field(default="", validator=checks.string)
     """Another metric, by which it is divided first."""
     minus: str = field(default="", validator=checks.string)

@@ -23,7 +23,7 @@ from .bundles import Bundles
 from .contradictions import frame_faults
 from .errors import ScenarioError
 from .scenario import Scenario
-from .scene import Show
+from .scene import Show, Silence
 from .scratch import scratch
 
 UNLOAD_S = 5.0
@@ -100,12 +100,16 @@ def runtime_base() -> Path:
 
 
 @contextmanager
-def staged(scenario: Scenario, base: Path, connect: Path | None, show: Show) -> Iterator[Stage]:
+def staged(
+    scenario: Scenario, base: Path, connect: Path | None, show: Show | None = None, *, sends: bool = False
+) -> Iterator[Stage]:
     """Start a system, or connect to the one in ``connect``, and load the plugins; all is gone afterwards.
 
-    Raises what hinders that: any :class:`NyxPluginError`.
+    ``sends`` says that frames are sent through the stage's own connection: otherwise all room in mailboxes is left to
+    clients until one is sent all the same. Raises what hinders a start: any :class:`NyxPluginError`.
     """
-    reached = _connected(connect) if connect is not None else _own(scenario)
+    show = show or Silence()
+    reached = _connected(connect, sends) if connect is not None else _own(scenario, sends)
     with scratch("nyx-load-") as folder, reached as (system, service, runtime):
         _refuse_long_frames(scenario, system)
         show.phase("loading plugins")
@@ -137,20 +141,20 @@ def _refuse_long_frames(scenario: Scenario, system: PluginSystem) -> None:
 
 
 @contextmanager
-def _connected(path: Path) -> Iterator[tuple[PluginSystem, Path, Path]]:
-    with PluginSystem.connect(path, streams=(), sends=False) as system:
+def _connected(path: Path, sends: bool) -> Iterator[tuple[PluginSystem, Path, Path]]:
+    with PluginSystem.connect(path, streams=(), sends=sends) as system:
         yield system, service_dir(path), service_dir(path)
 
 
 @contextmanager
-def _own(scenario: Scenario) -> Iterator[tuple[PluginSystem, Path, Path]]:
+def _own(scenario: Scenario, sends: bool) -> Iterator[tuple[PluginSystem, Path, Path]]:
     """Start a system of our own, which clients find as they would find a service."""
     with scratch("nl-", runtime_base()) as home:
         settings = scenario.system_settings()
         settings = attrs.evolve(settings, system=attrs.evolve(settings.system, runtime_dir=str(home)))
         claim = Claim(home / "service")
         try:
-            with PluginSystem(settings, streams=()) as system:
+            with PluginSystem(settings, streams=(), sends=sends) as system:
                 system.publish(claim)
                 yield system, claim.path, home
         finally:

@@ -26,7 +26,7 @@ def drive(scene: Scene) -> Round:
     if not scene.scenario.plugins:
         raise ScenarioError(scene.scenario.name, [Fault("plugins", "must have a group, of what is started")])
     begun = time.monotonic()
-    with staged(scene.scenario, scene.base, scene.connect, scene.show) as stage:
+    with staged(scene.scenario, scene.base, scene.connect, scene.show, sends=True) as stage:
         system_s = time.monotonic() - begun - stage.load_s
         asked = time.monotonic()
         answered = _ask_all(stage, scene.scenario.frame_bytes)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+import threading
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import create_autospec
 
 import pytest
 from click.testing import CliRunner
 
+from nyx_plugins import PluginSystem, StartupError
+from nyx_plugins.load_tests import stage
 from nyx_plugins.load_tests.__main__ import main
+from nyx_plugins.load_tests.drivers import drive
+from nyx_plugins.load_tests.parsing import parse
 from nyx_plugins.load_tests.reading import read
+from nyx_plugins.load_tests.scene import Scene, Silence
 
 HEAD = """
 from nyx_plugins.load_tests.result import Better, Counts, Metric, Round, Series
@@ -63,3 +74,43 @@ def test_what_is_no_driver_is_told_before_anything_is_written(tmp_path: Path) ->
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 2 and "driver os:getcwd in round 1: TypeError" in done.stderr
     assert not (tmp_path / "out" / "result.json").exists()
+
+
+MANUAL = (Path(__file__).parents[2] / "docs" / "load-tests.md").read_text(encoding="utf-8")
+PLAN = 'name = "mine"\ndescription = "Mine."\nmode = "none"\ndriver = "mine:drive"\n[plugins.work]\n'
+
+
+def test_the_driver_of_the_manual_fits_what_it_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever copies it measures how long a pause takes: each call is checked against what is really there."""
+    scenario = parse(PLAN, "mine.toml", "/").scenario
+    system = create_autospec(PluginSystem, instance=True)
+    signature = inspect.signature(stage.staged)
+
+    def staged(*given: object, **named: object) -> object:
+        signature.bind(*given, **named)
+        return nullcontext(SimpleNamespace(system=system, places=stage.places_of(scenario)))
+
+    monkeypatch.setattr(stage, "staged", staged)
+    [text] = re.findall(r"```python\n(.*?)```", MANUAL, re.S)
+    module: dict[str, object] = {}
+    exec(text, module)
+    made = drive(module["drive"], Scene(scenario, 1, Path("/"), None, threading.Event(), Silence()))  # type: ignore[arg-type]
+    assert list(made.metrics) == ["pause_s"] and system.pause.call_args.args == (70_001,)
+
+
+@pytest.mark.parametrize("connect", [None, Path("/nowhere")])
+def test_a_stage_leaves_the_room_in_mailboxes_to_clients(connect: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own session is lent none before it sends, unless the driver says that it does."""
+    seen: list[object] = []
+
+    def started(*_: object, sends: bool, **__: object) -> object:
+        seen.append(sends)
+        raise StartupError("far enough")
+
+    monkeypatch.setattr(stage, "PluginSystem", started)
+    monkeypatch.setattr(started, "connect", started, raising=False)
+    scenario = parse(PLAN, "mine.toml", "/").scenario
+    for told in ({}, {"sends": True}):
+        with pytest.raises(StartupError), stage.staged(scenario, Path("/"), connect, **told):
+            pass
+    assert seen == [False, True]

@@ -95,6 +95,8 @@ def test_all_faults_are_told_at_once() -> None:
         ({"settings": {"limits": {"mailbox_capacity": 0}}}, "settings.limits.mailbox_capacity"),
         ({"settings": {"system": {"transport": "inline"}}}, "settings.system.transport"),
         ({"driver": "nowhere"}, "driver"),
+        ({"limits": [{"metric": "p99_us", "at_most": float("nan")}]}, "limits[0].at_most"),
+        ({"limits": [{"metric": "p99_us", "at_least": float("inf")}]}, "limits[0].at_least"),
     ],
 )
 def test_what_does_not_go_together_is_refused(changes: dict[str, Any], key: str) -> None:
