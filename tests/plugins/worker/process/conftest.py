@@ -77,12 +77,20 @@ class Peer:
             except (EOFError, ConnectionResetError):
                 return found
 
+    def results(self, count: int, first: int = 0) -> list[Any]:
+        """Wait for the results of ``count`` consecutive frames, however many answers they come in."""
+        results: list[Any] = []
+        while len(results) < count:
+            done = self.answer()
+            assert isinstance(done, Done)
+            assert done.first_index == first + len(results)
+            results += done.results
+        return results
+
     def reply(self, data: bytes = b"", frame_type: int = DATA) -> Any:
         """Send one frame, and wait for its result."""
         self.batch(data, frame_type=frame_type)
-        answer = self.answer()
-        assert isinstance(answer, Done)
-        return answer.results[0]
+        return self.results(1)[0]
 
     def marks(self) -> tuple[int, ...]:
         """Read the worker's page: index and count of the frames in hand."""

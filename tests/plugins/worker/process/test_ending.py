@@ -57,7 +57,8 @@ def test_a_crash_leaves_the_index_of_its_frame(ready: Start) -> None:
     worker = ready(CRASHING)
     assert worker.marks() == (0, 0)
     worker.batch(b"", b"", b"crash", b"", first=2**40)
-    assert worker.rest() == []
+    # Results may have left already, if the worker was not quick; none is of the frame in hand or behind it.
+    assert sum(len(done.results) for done in worker.rest() if isinstance(done, Done)) <= 2
     assert worker.ended() == -signal.SIGKILL
     assert worker.marks() == (2**40 + 2, 1)
 

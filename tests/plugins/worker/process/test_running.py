@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 from nyx_plugins.plugins.worker.answers import Done, Emit, Log
 from nyx_plugins.plugins.worker.batch import Batch
@@ -19,13 +18,7 @@ def test_replies_come_in_order(ready: Start) -> None:
     """A batch is answered by results of consecutive frames, in order, from the batch's first index on."""
     worker = ready(ECHO)
     worker.batch(*COUNTED, first=2**63)
-    results: list[Any] = []
-    while len(results) < len(COUNTED):
-        done = worker.answer()
-        assert isinstance(done, Done)
-        assert done.first_index == 2**63 + len(results)
-        results += done.results
-    assert results == COUNTED
+    assert worker.results(len(COUNTED), first=2**63) == COUNTED
 
 
 SLOW = """
@@ -47,7 +40,7 @@ def test_failures_are_results(ready: Start) -> None:
     """A handler that raises fails its frame; those before and after it are fine."""
     worker = ready("def on_data(self, frame): return b'%d' % (10 // int(frame.data))")
     worker.batch(b"5", b"0", b"2")
-    assert worker.answer() == Done(0, [b"2", ["ZeroDivisionError", "integer division or modulo by zero"], b"5"])
+    assert worker.results(3) == [b"2", ["ZeroDivisionError", "integer division or modulo by zero"], b"5"]
 
 
 def test_long_replies_are_refused(ready: Start) -> None:
@@ -62,11 +55,7 @@ def test_many_long_replies_come_in_several_messages(ready: Start) -> None:
     """However much a batch replies, no message is longer than the host accepts."""
     worker = ready("def on_data(self, frame): return bytes(100_000)")
     worker.batch(*[b""] * 40)
-    total = 0
-    while total < 40:
-        done = worker.answer()
-        assert isinstance(done, Done)
-        total += len(done.results)
+    assert worker.results(40) == [bytes(100_000)] * 40
 
 
 BATCHING = """
@@ -82,7 +71,7 @@ def test_on_batch_gets_runs_of_data_frames(ready: Start) -> None:
     worker = ready(BATCHING)
     frames = [(DATA, header(b"a")), (DATA, header(b"b")), (0x53, header()), (DATA, header(b"c"))]
     worker.send(Batch.of(frames).message(7))
-    assert worker.answer() == Done(7, [b"a/2", b"b/2", b"control", b"c/1"])
+    assert worker.results(4, first=7) == [b"a/2", b"b/2", b"control", b"c/1"]
     assert worker.marks() == (10, 1)
 
 
