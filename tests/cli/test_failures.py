@@ -336,7 +336,8 @@ def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     code = f"import os; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); from nyx_plugins.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "status", "--runtime-dir", "below"]
+    # -P, as a command is started: where Python itself looks into the current folder, 3.13.0 breaks while importing.
+    command = [sys.executable, "-P", "-c", code, "status", "--runtime-dir", "below"]
     said = subprocess.run(command, capture_output=True, text=True, timeout=150, cwd=tmp_path)
     assert (said.returncode, said.stdout) == (2, "")
     assert said.stderr == "Error: the current folder is not there any more: change to another\n"

@@ -236,7 +236,7 @@ def test_permissions_of_nobody_are_refused(driven: PluginSystem, invoke: Invoke)
         ("load a --set =x", "'=x' is not of the form KEY=VALUE"),
         ("load a --set-json [1]", "must be a JSON object"),
         ("load a --set-json {", "this is no JSON: "),
-        ("load a --set-json " + "[" * 5000, "this JSON is nested too deeply"),
+        ("load a --set-json " + "[" * 100_000, "this JSON is nested too deeply"),
         ("load a --set x=-1e999", "the number -1e999 is too large"),
         ("load a --capacity many", "'many' is no whole number"),
         ("pause", "missing argument 'PLUGIN...'"),
