@@ -14,6 +14,7 @@ import attrs
 from ..config.errors import NyxPluginError
 from ..plugins.errors import BundleError, PluginNotLoaded, PluginNotRegistered, SwapFailed, SwapRefused, SystemStopped
 from ..plugins.manifest import Manifest
+from ..plugins.permissions import known_permissions
 from . import messages as m
 from . import plans
 from ._thespian import Address, same
@@ -220,8 +221,8 @@ class Swaps:
         settings = self._root.boot.settings
         swap.loader = self._root.create(Loader)
         swap.loader_pid = self._root.pid_of_last_child()
-        trusted = settings.ceiling.trusted_keys
-        self._root.send(swap.loader, m.PrepareBundle(swap_id, swap.life.bundle, swap.life.directory, trusted))
+        trusted, known = settings.ceiling.trusted_keys, known_permissions(settings.frame_types)
+        self._root.send(swap.loader, m.PrepareBundle(swap_id, swap.life.bundle, swap.life.directory, trusted, known))
         self._root.alarm(("swap", swap_id), settings.system.load_timeout_s + GRACE_S)
 
     def _decide_policy(self, swap_id: int, swap: Swap) -> None:

@@ -8,7 +8,6 @@ import attrs
 
 from ...config.sandbox import SandboxOverride, SandboxRequest
 from ...config.settings import Settings
-from ...plugins.permissions import ALL_PERMISSIONS
 from .._thespian import Address
 from .values import Change, Introduce, Question, Registration
 
@@ -23,8 +22,8 @@ class PrepareBundle:
     load_id: int
     bundle: str
     directory: str
-    trusted_keys: tuple[str, ...] = ()
-    permissions: frozenset[str] = ALL_PERMISSIONS
+    trusted_keys: tuple[str, ...]
+    permissions: frozenset[str]
     """Those that there are."""
 
 

@@ -78,6 +78,15 @@ def test_a_permission_of_ones_own_is_granted_and_revoked(
         system.grant(P, "telemetri")
 
 
+def test_another_version_may_ask_for_it_too(make_system: Callable[..., PluginSystem], talking: Path) -> None:
+    """A swap knows the permissions that a load knows."""
+    system = make_system(OWN)
+    system.load(talking)
+    assert system.swap(P, talking, dry_run=True).differences == ()
+    assert system.swap(P, talking).swapped
+    assert system.request(0x55, header(b"a")) == b"frame 0x55 a"
+
+
 def test_a_permission_that_a_system_does_not_know_refuses_the_bundle(
     make_system: Callable[..., PluginSystem], talking: Path
 ) -> None:
