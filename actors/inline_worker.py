@@ -22,6 +22,7 @@ from ..plugins.worker.answers import (
     SnapshotDone,
     SnapshotPart,
     StartFailed,
+    StateTaken,
     Stopped,
     SwapFailed,
     check_request,
@@ -100,7 +101,7 @@ class InlineWorker:
     def send_restore(self, version: int, state: bytes | None) -> None:
         """Let the plugin go on from another one's state."""
         assert self._runner is not None
-        failed = self._runner.take_over(version, state)
+        failed = self._runner.take_over(version, state, lambda: self._owner.from_worker(StateTaken()))
         self._owner.from_worker(SwapFailed(*failed) if failed else Restored())
 
     @property

@@ -26,6 +26,7 @@ from ..plugins.worker.answers import (
     SnapshotDone,
     SnapshotPart,
     StartFailed,
+    StateTaken,
     Stopped,
     SwapFailed,
 )
@@ -234,8 +235,8 @@ class Lane(Listener):
                 self._stopped(message.error)
             case SnapshotPart() | SnapshotDone() | SwapFailed():
                 self._snapshots.answered(message)
-            case Restored():
-                raise ProtocolError("it has taken over, and was not asked to")
+            case StateTaken() | Restored():
+                raise ProtocolError("it takes over, and was not asked to")
             case _:
                 assert_never(message)
 

@@ -8,7 +8,6 @@ from typing import Protocol
 from ..plugins.worker.answers import (
     Answer,
     Connect,
-    Done,
     Emit,
     Log,
     Open,
@@ -18,7 +17,7 @@ from ..plugins.worker.answers import (
     SnapshotDone,
     SnapshotPart,
     StartFailed,
-    Stopped,
+    StateTaken,
     SwapFailed,
 )
 from ..plugins.worker.protocol import ProtocolError
@@ -41,6 +40,7 @@ class Phase(enum.StrEnum):
     READY = "ready"
     COLLECTING = "snapshot"
     RESTORING = "restore"
+    GETTING_READY = "on_ready"
     RESTORED = "restored"
 
 
@@ -130,18 +130,20 @@ class Successor(Listener):
                 self._come_to(Phase.READY)
             case StartFailed() if self.phase is Phase.STARTING:
                 self._party.fail("start", f"{message.type}: {message.text}")
-            case Restored() if self.phase is Phase.RESTORING:
+            case StateTaken() if self.phase is Phase.RESTORING:
+                self.phase = Phase.GETTING_READY
+            case Restored() if self.phase is Phase.GETTING_READY:
                 self._come_to(Phase.RESTORED)
-            case SwapFailed() if self.phase is Phase.RESTORING and message.step != "snapshot":
+            case SwapFailed() if message.step == self.phase != Phase.COLLECTING:
                 self._party.fail(message.step, f"{message.type}: {message.text}")
             case Emit():
                 self._hold_back(message)
             case Log() | Connect() | Open() | Send():
                 self._home.worker_said(message, self.worker, self._plan.policy)
-            case Done() | Stopped() | Ready() | StartFailed() | Restored() | SnapshotPart() | SnapshotDone():
-                raise ProtocolError(f"{type(message).__name__} is out of place in a worker that takes over")
             case SwapFailed():
                 raise ProtocolError(f"{message.step} failed, and was not asked for")
+            case _:
+                raise ProtocolError(f"{type(message).__name__} is out of place in a worker that takes over")
 
     def _come_to(self, phase: Phase) -> None:
         self.phase = phase
@@ -172,4 +174,8 @@ class Successor(Listener):
 
     @property
     def _step(self) -> str:
-        return "start" if self.phase in (Phase.STARTING, Phase.READY) else "restore"
+        """What it was at last, as a failure calls it."""
+        return _LAST_STEPS.get(self.phase, self.phase)
+
+
+_LAST_STEPS = {Phase.READY: Phase.STARTING, Phase.RESTORED: Phase.GETTING_READY}

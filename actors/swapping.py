@@ -21,6 +21,8 @@ from .successor import Phase, Successor
 from .worker import Worker
 
 ALARM = "swap"
+WAIT = "wait"
+"""What a failure calls the step in which the old workers finish what they have in hand."""
 
 
 class Step(enum.Enum):
@@ -164,14 +166,15 @@ class Swapping:
 
     def on_alarm(self) -> None:
         """The new workers have not started in time, or not taken over."""
-        self.fail(self._where(), f"{_LATE[self._step]} within {self._order.timeout_s:g} s")
+        where = self._where()
+        self.fail(where, f"{_LATE[where]} within {self._order.timeout_s:g} s")
 
     def _where(self) -> str:
         """The step at which the slowest lane is."""
         phases = [successor.phase for successor in self._successors]
         if self._step is Step.WAITING:
-            return "wait"
-        reached = [phase for phase in (Phase.STARTING, Phase.COLLECTING, Phase.RESTORING) if phase in phases]
+            return WAIT
+        reached = [phase for phase in _AT_WORK if phase in phases]
         return str(reached[0] if reached else Phase.STARTING)
 
     def _end(self) -> None:
@@ -186,8 +189,12 @@ class Swapping:
             lane.pump()
 
 
-_LATE = {
-    Step.STARTING: "the new version was not ready",
-    Step.WAITING: "the old version did not finish what it had in hand",
-    Step.MOVING: "the new version had not taken over",
+# In which somebody has something to do, in their order.
+_AT_WORK = (Phase.STARTING, Phase.COLLECTING, Phase.RESTORING, Phase.GETTING_READY)
+_LATE: dict[str, str] = {
+    Phase.STARTING: "the new version did not start",
+    WAIT: "the old version did not finish what it had in hand",
+    Phase.COLLECTING: "snapshot() of the old version did not end",
+    Phase.RESTORING: "restore() of the new version did not end",
+    Phase.GETTING_READY: "on_ready() of the new version did not end",
 }

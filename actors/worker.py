@@ -81,7 +81,8 @@ class Worker(Protocol):
         """Ask for the plugin's state; ``SnapshotPart`` and ``SnapshotDone`` follow, or ``SwapFailed``."""
 
     def send_restore(self, version: int, state: bytes | None) -> None:
-        """Let it take another worker's place, with its state if there is one; ``Restored`` or ``SwapFailed`` follow."""
+        """Let it take another worker's place, with its state if there is one; ``StateTaken`` and
+        ``Restored`` follow, or ``SwapFailed``."""
 
     @property
     def answers_waiting(self) -> int:

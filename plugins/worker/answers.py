@@ -112,6 +112,10 @@ class SnapshotDone(NamedTuple):
     version: int | None
 
 
+class StateTaken(NamedTuple):
+    """The plugin has the state that it was given, if there was any; its ``on_ready`` is next."""
+
+
 class Restored(NamedTuple):
     """The plugin goes on from the state that it was given; the worker takes batches."""
 
@@ -125,7 +129,7 @@ class SwapFailed(NamedTuple):
 
 
 Request: TypeAlias = Connect | Open
-SwapAnswer: TypeAlias = SnapshotPart | SnapshotDone | Restored | SwapFailed
+SwapAnswer: TypeAlias = SnapshotPart | SnapshotDone | StateTaken | Restored | SwapFailed
 Answer: TypeAlias = Ready | StartFailed | Done | Emit | Log | Stopped | Request | Send | SwapAnswer
 
 
@@ -250,6 +254,8 @@ def _once(message: list[Any]) -> Answer:
     match message:
         case [protocol.READY]:
             return Ready()
+        case [protocol.STATE_TAKEN]:
+            return StateTaken()
         case [protocol.START_FAILED, error_type, text]:
             _check_text(error_type, protocol.MAX_ERROR_TYPE_CHARS, "error type")
             _check_text(text, protocol.MAX_ERROR_CHARS, "error text")

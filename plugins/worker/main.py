@@ -173,7 +173,7 @@ class Worker:
         self._outbox.send([protocol.SNAPSHOT_DONE, version])
 
     def _take_over(self, runner: Runner, version: int, state: bytes | None) -> None:
-        failed = runner.take_over(version, state)
+        failed = runner.take_over(version, state, lambda: self._outbox.send([protocol.STATE_TAKEN]))
         if failed is not None:
             self._swap_failed(*failed)
             return

@@ -10,7 +10,7 @@ GRANTED        ``[4, request_id]``, and with its first byte one descriptor (SCM_
 REFUSED        ``[5, request_id, cause, errno, text]``: ``cause`` is one of ``BY_...``
 SNAPSHOT       ``[6]``: answered by SNAPSHOT_PARTs and SNAPSHOT_DONE, or by SWAP_FAILED
 RESTORE        ``[7, version, state | null]``: take over from another worker, with this state (CBOR, as bytes) or with
-               none; answered by RESTORED or SWAP_FAILED
+               none; answered by STATE_TAKEN and RESTORED, or by SWAP_FAILED
 REPLIED        ``[8, request_id, reply | null]``
 UNDELIVERED    ``[9, request_id, error_class, text, {attribute: value}]``
 READY          ``[11]``
@@ -25,11 +25,12 @@ CONNECT        ``[17, request_id, host, port, timeout_ms]``: answered by GRANTED
 OPEN           ``[18, request_id, path, flags]``: likewise; the path is bytes, the flags are those of ``open(2)``
 SNAPSHOT_PART  ``[19, piece]``: up to ``FLUSH_BYTES`` of the plugin's state, which nobody but a worker looks into
 SNAPSHOT_DONE  ``[20, version | null]``: that was all, and of this version; null when the plugin has no state
-RESTORED       ``[21]``: ``restore`` and ``on_ready`` have run; the worker takes batches
+RESTORED       ``[21]``: ``on_ready`` has run too; the worker takes batches
 SWAP_FAILED    ``[22, step, error_type, text]``: one of ``SWAP_STEPS`` raised; the worker goes on
 SEND           ``[23, request_id, plugin, frame_type, flags, data, timeout_ms | null, wants_reply]``: a frame for a
                plugin (its name or id) that the manifest names; answered by REPLIED, as soon as the frame is accepted or
                with the reply that is wanted, or else by UNDELIVERED
+STATE_TAKEN    ``[24]``: ``restore`` has run, if there was state; ``on_ready`` is next
 =============  ==============================================================================================
 
 ``[3]`` is ``00 00 00 02 81 03``. Both sides use this module; :mod:`.answers` checks what a worker says.
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 
 START, BATCH, STOP, GRANTED, REFUSED, SNAPSHOT, RESTORE, REPLIED, UNDELIVERED = 1, 2, 3, 4, 5, 6, 7, 8, 9
 READY, START_FAILED, DONE, EMIT, LOG, STOPPED, CONNECT, OPEN = 11, 12, 13, 14, 15, 16, 17, 18
-SNAPSHOT_PART, SNAPSHOT_DONE, RESTORED, SWAP_FAILED, SEND = 19, 20, 21, 22, 23
+SNAPSHOT_PART, SNAPSHOT_DONE, RESTORED, SWAP_FAILED, SEND, STATE_TAKEN = 19, 20, 21, 22, 23, 24
 
 SWAP_STEPS = ("snapshot", "restore", "on_ready")
 """What a plugin does when one version takes another's place."""

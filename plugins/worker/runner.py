@@ -111,13 +111,19 @@ class Runner:
         """Return the plugin's state as (version, CBOR); raises what ``snapshot`` raises, and for what it may not be."""
         return taken(self._plugin, max_bytes)
 
-    def take_over(self, version: int, state: bytes | None) -> list[str] | None:
-        """Call ``restore`` if there is state, and ``on_ready``; returns ``[step, error_type, text]`` of what raised."""
+    def take_over(
+        self, version: int, state: bytes | None, state_taken: Callable[[], None] = lambda: None
+    ) -> list[str] | None:
+        """Call ``restore`` if there is state, and ``on_ready``; returns ``[step, error_type, text]`` of what raised.
+
+        In between, ``state_taken`` is called.
+        """
         step = "restore"
         try:
             if state is not None:
                 restore(self._plugin, version, state)
             step = "on_ready"
+            state_taken()
             self._plugin.on_ready()
         except Exception as error:
             return [step, *self._describe(error)]

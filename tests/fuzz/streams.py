@@ -92,6 +92,7 @@ class Writer:
             lambda: [protocol.OPEN, number(), self._random.choice(PATHS), number()],
             lambda: [protocol.SNAPSHOT_PART, self.octets()],
             lambda: [protocol.SNAPSHOT_DONE, self._random.choice([None, number()])],
+            lambda: [protocol.STATE_TAKEN],
             lambda: [protocol.RESTORED],
             lambda: [protocol.SWAP_FAILED, self._random.choice([*protocol.SWAP_STEPS, text()]), text(), text()],
             lambda: [

@@ -24,6 +24,7 @@ from nyx_plugins.plugins.worker.answers import (
     SnapshotDone,
     SnapshotPart,
     StartFailed,
+    StateTaken,
     Stopped,
     SwapFailed,
 )
@@ -206,7 +207,11 @@ class _Worker:
                 self._say(SwapFailed("restore", "ValueError", "as it was told"))
             case 1:
                 self._end(Death(Cause.SIGNAL, "was killed by SIGSEGV"))
+            case 2:
+                self._say(StateTaken())
+                self._end(Death(Cause.SIGNAL, "was killed by SIGSEGV"))
             case _:
+                self._say(StateTaken())
                 self._say(Restored())
 
     def is_busy(self) -> bool:

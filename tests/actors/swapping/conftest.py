@@ -26,7 +26,7 @@ from nyx_plugins.config.errors import NyxPluginError
 from nyx_plugins.config.settings import LimitSettings, Settings
 from nyx_plugins.plugins.manifest import Manifest
 from nyx_plugins.plugins.policy import Policy
-from nyx_plugins.plugins.worker.answers import Answer, Done, Ready, SnapshotDone, SnapshotPart
+from nyx_plugins.plugins.worker.answers import Answer, Done, Ready, Restored, SnapshotDone, SnapshotPart, StateTaken
 
 OLD = Manifest(id=7, name="p", version="1.0", api_version=1, entry_point="plugin:P")
 NEW = attrs.evolve(OLD, version="2.0")
@@ -112,6 +112,12 @@ class Scripted:
         self.told.remove("snapshot")
         self.say(SnapshotPart(state))
         self.say(SnapshotDone(3))
+
+    def take_over(self) -> None:
+        """Take the state, and be ready."""
+        self.told.append("restored")
+        self.say(StateTaken())
+        self.say(Restored())
 
     def crash(self) -> None:
         """Die."""

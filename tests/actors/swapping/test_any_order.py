@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nyx_plugins.actors.lane import Lane
 from nyx_plugins.actors.mailbox import DeadLetter
-from nyx_plugins.plugins.worker.answers import Ready, Restored, Stopped
+from nyx_plugins.plugins.worker.answers import Ready, Restored, StateTaken, Stopped
 from nyx_plugins.plugins.worker.answers import SwapFailed as WorkerSwapFailed
 
 from .conftest import Scripted, World, a_world, step
@@ -47,6 +47,8 @@ def good_moves(worker: Scripted) -> list[Callable[[], None]]:
         case "snapshot":
             return [worker.give_state]
         case "restore":
+            return [lambda: step(worker, "state taken", StateTaken())]
+        case "state taken":
             return [lambda: step(worker, "restored", Restored())]
         case "stop":
             return [lambda: step(worker, "stopped", Stopped(None))]

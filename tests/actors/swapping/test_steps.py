@@ -18,6 +18,7 @@ from nyx_plugins.plugins.worker.answers import (
     SnapshotDone,
     SnapshotPart,
     StartFailed,
+    StateTaken,
     Stopped,
 )
 from nyx_plugins.plugins.worker.answers import SwapFailed as WorkerSwapFailed
@@ -44,7 +45,7 @@ def test_the_steps_of_a_swap() -> None:
         old.give_state()
         assert new.given == (3, b"state")
         assert new.frames == []
-        new.say(Restored())
+        new.take_over()
         assert (lane.worker, new.frames, old.told) == (new, [2], ["start", "stop"])
         [switch] = world.results
         assert isinstance(switch, Switch)
@@ -70,23 +71,28 @@ def test_all_lanes_switch_at_one_boundary() -> None:
         old[1].finish_one()
         for worker in old:
             worker.give_state()
-        new[0].say(Restored())
+        new[0].take_over()
         assert [worker.frames for worker in (*old, *new)] == [[], [], [], []]
         assert first.worker is old[0]
-        new[1].say(Restored())
+        new[1].take_over()
         assert ([first.worker, second.worker], new[0].frames) == (new, [0])
 
 
 FAILURES: list[tuple[str, Callable[[World, Scripted, Scripted], None], str]] = [
     ("start", lambda world, old, new: new.say(StartFailed("ValueError", "no")), "ValueError: no"),
     ("start", lambda world, old, new: new.crash(), "was killed"),
-    ("start", lambda world, old, new: world.swapping.on_alarm(), "was not ready within 1 s"),  # type: ignore[union-attr]
+    ("start", lambda world, old, new: world.swapping.on_alarm(), "did not start within 1 s"),  # type: ignore[union-attr]
     ("snapshot", lambda world, old, new: old.say(WorkerSwapFailed("snapshot", "E", "t")), "E: t"),
     ("snapshot", lambda world, old, new: old.crash(), "was killed"),
-    ("snapshot", lambda world, old, new: world.swapping.on_alarm(), "had not taken over"),  # type: ignore[union-attr]
+    ("snapshot", lambda world, old, new: world.swapping.on_alarm(), "snapshot() of the old version"),  # type: ignore[union-attr]
+    ("snapshot", lambda world, old, new: new.crash(), "the new version's worker was killed"),
     ("restore", lambda world, old, new: new.say(WorkerSwapFailed("restore", "E", "t")), "E: t"),
     ("restore", lambda world, old, new: new.crash(), "was killed"),
+    ("restore", lambda world, old, new: world.swapping.on_alarm(), "restore() of the new version"),  # type: ignore[union-attr]
     ("restore", lambda world, old, new: world.swapping.abandon("it was unloaded"), "it was unloaded"),  # type: ignore[union-attr]
+    ("on_ready", lambda world, old, new: new.say(WorkerSwapFailed("on_ready", "E", "t")), "E: t"),
+    ("on_ready", lambda world, old, new: new.crash(), "was killed"),
+    ("on_ready", lambda world, old, new: world.swapping.on_alarm(), "on_ready() of the new version"),  # type: ignore[union-attr]
 ]
 
 
@@ -102,8 +108,10 @@ def test_a_failure_leaves_the_old_version(
         [new] = world.standing_by
         if step != "start":
             new.say(Ready())
-        if step == "restore":
+        if step in ("restore", "on_ready"):
             old.give_state()
+        if step == "on_ready":
+            new.say(StateTaken())
         world.accept(lane)
         fail(world, old, new)
         [error] = world.results
@@ -136,7 +144,7 @@ def test_a_late_answer_is_not_taken_for_the_next() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [SnapshotPart(b"x"), SnapshotDone(1), Restored(), WorkerSwapFailed("restore", "", "")]
+    "answer", [SnapshotPart(b"x"), SnapshotDone(1), StateTaken(), Restored(), WorkerSwapFailed("restore", "", "")]
 )
 def test_a_worker_that_was_not_asked_breaks_the_protocol(answer: Answer) -> None:
     """A worker that speaks of a swap when there is none, or the new one out of its turn, is ended by its link."""
@@ -147,6 +155,35 @@ def test_a_worker_that_was_not_asked_breaks_the_protocol(answer: Answer) -> None
         [new] = world.standing_by
         with pytest.raises(ProtocolError):
             new.say(answer)
+
+
+@pytest.mark.parametrize("answer", [Restored(), WorkerSwapFailed("on_ready", "", "")])
+def test_a_worker_that_skips_a_step_breaks_the_protocol(answer: Answer) -> None:
+    """The new worker may not be ready, or have failed to be, before it has taken the state."""
+    with a_world() as world:
+        world.begin()
+        [new] = world.standing_by
+        new.say(Ready())
+        world.lanes[0].worker.give_state()
+        with pytest.raises(ProtocolError):
+            new.say(answer)
+
+
+def test_the_slowest_lane_names_the_step() -> None:
+    """What a lane that is ready waits for has taken too long; the end of its own worker is its own."""
+    for ending, step in (("alarm", "restore"), ("crash", "on_ready")):
+        with a_world(lanes=2) as world:
+            world.begin()
+            first, second = world.standing_by
+            for worker in (first, second):
+                worker.say(Ready())
+            for lane in world.lanes:
+                lane.worker.give_state()
+            first.take_over()
+            assert world.swapping is not None
+            world.swapping.on_alarm() if ending == "alarm" else first.crash()
+            [error] = world.results
+            assert isinstance(error, SwapFailed) and error.step == step
 
 
 @pytest.mark.parametrize(
@@ -174,7 +211,7 @@ def test_what_a_new_version_emits_is_held_back() -> None:
         new.say(Ready())
         world.lanes[0].worker.give_state()
         assert world.said == []
-        new.say(Restored())
+        new.take_over()
         assert world.said == [emit]
         world.begin()
         world.standing_by[0].say(Emit((Emitted(0x52, 0, b"x" * (1 << 20 | 1)),)))

@@ -73,7 +73,7 @@ def test_a_step_that_raises_is_undone(
 ENDING = [
     ("", "def on_load(self, ctx): os._exit(3)", "start"),
     ("", "def restore(self, state, version): os._exit(3)", "restore"),
-    ("", "def on_ready(self): os.kill(os.getpid(), 9)", "restore"),
+    ("", "def on_ready(self): os.kill(os.getpid(), 9)", "on_ready"),
     ("def snapshot(self): os._exit(3)", "", "snapshot"),
 ]
 
@@ -95,10 +95,10 @@ def test_a_worker_that_ends_is_undone(
 
 
 HANGING = [
-    ("", "def on_load(self, ctx): HANG", "start", "was not ready"),
-    ("", "def restore(self, state, version): HANG", "restore", "had not taken over"),
-    ("", "def on_ready(self): HANG", "restore", "had not taken over"),
-    ("def snapshot(self): HANG", "", "snapshot", "had not taken over"),
+    ("", "def on_load(self, ctx): HANG", "start", "the new version did not start"),
+    ("", "def restore(self, state, version): HANG", "restore", "restore() of the new version did not end"),
+    ("", "def on_ready(self): HANG", "on_ready", "on_ready() of the new version did not end"),
+    ("def snapshot(self): HANG", "", "snapshot", "snapshot() of the old version did not end"),
 ]
 
 

@@ -12,6 +12,7 @@ from nyx_plugins.plugins.worker.answers import (
     SnapshotDone,
     SnapshotPart,
     StartFailed,
+    StateTaken,
     SwapFailed,
 )
 
@@ -49,7 +50,7 @@ def test_a_worker_takes_the_place_of_another(ready: Start) -> None:
     version, state = state_of(old)
     new = ready(KEEPS, standby=True)
     new.send([protocol.RESTORE, version, state])
-    assert new.answer() == Restored()
+    assert (new.answer(), new.answer()) == (StateTaken(), Restored())
     assert (new.reply(b"b"), old.reply(b"c")) == (b"[b'a', b'1', b'b']", b"[b'a', b'c']")
     for peer, printed in ((old, "ready 0\n"), (new, "ready 2\n")):
         peer.send([protocol.STOP])
@@ -86,6 +87,7 @@ def test_a_worker_that_is_not_well_does_not_take_over(ready: Start) -> None:
     """What on_ready() raises is told, and the worker takes no frames."""
     new = ready(RAISES_WHEN_READY, standby=True)
     new.send([protocol.RESTORE, 0, None])
+    assert new.answer() == StateTaken()
     assert isinstance(new.answer(), Log)
     assert new.answer() == SwapFailed("on_ready", "ValueError", "not today")
     new.batch(b"a")
