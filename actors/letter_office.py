@@ -10,7 +10,7 @@ from typing import assert_never
 
 from ..config.errors import NyxPluginError
 from ..config.settings import LimitSettings
-from ..plugins.errors import DeadLetterUnknown, JournalFailed
+from ..plugins.errors import DeadLetterUnknown, JournalFailed, LetterOfAnother
 from . import messages as m
 from .dead_letter_info import DeadLetterContent, content_of_letter, info_of_letter
 from .dead_letters import Bounds, DeadLetters
@@ -146,8 +146,9 @@ class LetterOffice:
         taken: set[int] = set()
         try:
             for seq, letter_id in claims.items():
-                if letter_id in taken or not self._has(letter_id):
-                    refused[seq] = DeadLetterUnknown(self._plugin_id, letter_id)
+                error = self._obstacle(letter_id, taken)
+                if error is not None:
+                    refused[seq] = error
                 taken.add(letter_id)
             self._letters.claim((claims[seq], session, seq) for seq in claims if seq not in refused)
             self._letters.sync()
@@ -155,12 +156,17 @@ class LetterOffice:
             return dict.fromkeys(claims, failed)
         return refused
 
-    def _has(self, letter_id: int) -> bool:
+    def _obstacle(self, letter_id: int, taken: set[int]) -> NyxPluginError | None:
+        """Why this letter can't be delivered to this plugin again, if it can't."""
         try:
-            self._letters.get(letter_id)
-        except DeadLetterUnknown:
-            return False
-        return True
+            letter = self._letters.get(letter_id)
+        except DeadLetterUnknown as unknown:
+            return unknown
+        if letter_id in taken:
+            return DeadLetterUnknown(self._plugin_id, letter_id)
+        if letter.plugin != self._plugin:
+            return LetterOfAnother(self._plugin_id, letter_id, self._plugin, letter.plugin)
+        return None
 
     def settle_claims(self, was_accepted: Callable[[int, int], bool]) -> None:
         """Let go of the claimed letters whose frames (session, sequence number) were accepted; the others stay."""

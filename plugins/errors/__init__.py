@@ -8,7 +8,7 @@ from __future__ import annotations
 from ...config.errors import NyxPluginError
 from .bundles import BundleChanged, BundleError, KeyUnusable, ManifestError, SignatureError, SigningUnavailable
 from .close import CLOSE_UNSUPPORTED_CAPABILITY
-from .delivery import DeadLetterUnknown, DispatchTimeout, MailboxFull, RefusalLost
+from .delivery import DeadLetterUnknown, DispatchTimeout, LetterOfAnother, MailboxFull, RefusalLost
 from .dependencies import DependencyConflict, DependencyCycle, DependencyMissing, DependencyUndeclared, DependentsLoaded
 from .frames import FrameError, HandshakeRefused, HandshakeRequired, InvalidFrameType
 from .http import RedirectRefused, ResponseTooLarge
@@ -47,6 +47,7 @@ __all__ = [
     "JournalCorrupt",
     "JournalFailed",
     "KeyUnusable",
+    "LetterOfAnother",
     "MailboxFull",
     "ManifestError",
     "NotStarted",

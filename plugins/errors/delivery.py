@@ -57,6 +57,23 @@ class DispatchTimeout(ReceiptError, TimeoutError):
         super().__init__(f"{culprit}{what} not within {timeout:g} s")
 
 
+class LetterOfAnother(NyxPluginError, ValueError):
+    """Dead letter ``letter_id`` was for the plugin ``found``, and ``plugin`` has its id now: it stays as it is.
+
+    Load the one that it was for under this id, and deliver it again then; or drop it.
+    """
+
+    def __init__(self, plugin_id: int, letter_id: int, plugin: str, found: str) -> None:
+        self.plugin_id = plugin_id
+        self.letter_id = letter_id
+        self.plugin = plugin
+        self.found = found
+        super().__init__(
+            f"plugin {plugin_id} is {plugin!r} now, and the dead letter was for {found!r}: it stays; load {found!r} as"
+            f" plugin {plugin_id} and redeliver it, or drop it"
+        )
+
+
 class DeadLetterUnknown(NyxPluginError, LookupError):
     """The plugin has no dead letter with this number (any more). List them to see which there are."""
 

@@ -14,6 +14,7 @@ from nyx_plugins import (
     DeadLetterUnknown,
     DispatchTimeout,
     JournalFailed,
+    LetterOfAnother,
     PluginHeader,
     PluginNotRegistered,
     PluginSystem,
@@ -109,7 +110,7 @@ def test_what_finds_no_room_stays(
 def test_those_of_a_plugin_that_is_not_loaded(
     make_system: Callable[..., PluginSystem], fault: Callable[..., Path], settings: Settings
 ) -> None:
-    """They outlive plugin and system, can be listed, inspected and dropped, and go on with the next of that id."""
+    """They outlive plugin and system, can be listed, inspected and dropped, and go on with it, not with others of its id."""
     system = make_system(settings)
     bundle = fault("crashing_plugin", RESTARTS)
     system.load(bundle, capacity=100)
@@ -123,6 +124,10 @@ def test_those_of_a_plugin_that_is_not_loaded(
     system.close()
     system = make_system(settings)
     assert system.dead_letter(ID, 3).data == b"crash"
+    system.load(fault("obedient_plugin"))
+    left = system.redeliver(ID, timeout=30.0).left
+    assert {letter: type(error) for letter, error in left.items()} == dict.fromkeys((1, 3), LetterOfAnother)
+    system.unload(ID)
     system.load(bundle, capacity=100)
     assert system.plugin_stats(ID).dead_letters == 2
     assert system.redeliver(ID, timeout=30.0).accepted == (1, 3)

@@ -16,6 +16,9 @@ from nyx_plugins.actors import inheritance
 from nyx_plugins.actors.backlog import Backlog, Holder, KeptFrame
 from nyx_plugins.actors.dead_letters import Bounds, DeadLetters
 from nyx_plugins.actors.journal import Journal
+from nyx_plugins.actors.letter_book import DeadFrame
+from nyx_plugins.actors.letter_office import LetterOffice
+from nyx_plugins.actors.messages import Extra
 from nyx_plugins.actors.segments import Segments
 from nyx_plugins.config.sandbox import Ceiling
 from nyx_plugins.config.settings import Settings
@@ -26,6 +29,7 @@ from nyx_plugins.plugins.errors import (
     JournalCorrupt,
     JournalFailed,
     KeyUnusable,
+    LetterOfAnother,
     SignatureError,
     SigningUnavailable,
 )
@@ -100,6 +104,38 @@ def test_dead_letter_unknown(tmp_path: Path) -> None:
         DeadLetters(tmp_path, 7, Bounds(10, 10_000)).get(3)
     text = "plugin 7 has no dead letter 3: it was redelivered, dropped or displaced"
     check(caught.value, DeadLetterUnknown, text, plugin_id=7, letter_id=3)
+
+
+@provokes(LetterOfAnother, ValueError)
+def test_letter_of_another(tmp_path: Path) -> None:
+    """A dead letter is for the plugin that it was for: one that has its id now does not get it, and it stays."""
+    limits = Settings().limits
+    offices = []
+    for name in ("geo", "maps"):
+        plan: Any = SimpleNamespace(
+            plugin_id=7,
+            manifest=SimpleNamespace(name=name),
+            directory=str(tmp_path / name),
+            letters=str(tmp_path / "letters"),
+            durable="",
+            settings=SimpleNamespace(limits=limits),
+        )
+        offices.append(LetterOffice(plan, pytest.fail))
+    geo, maps = offices
+    geo.keep("unloaded", [DeadFrame(0, 0, DATA, b"header", 0)])
+    geo.close()
+    again = {5: Extra(letter=1)}
+    error = maps.claim(51, again)[5]
+    text = "plugin 7 is 'maps' now, and the dead letter was for 'geo': it stays; load 'geo' as plugin 7 and redeliver"
+    text += " it, or drop it"
+    check(error, LetterOfAnother, text, plugin_id=7, letter_id=1, plugin="maps", found="geo")
+    maps.settle_claims(lambda *_: True)
+    maps.close()
+    assert geo.claim(51, again) == {}
+    assert geo.counts() == (1, 0)
+    geo.settle_claims(lambda *_: True)
+    assert geo.counts() == (0, 0)
+    geo.close()
 
 
 @provokes(JournalCorrupt, ValueError)
