@@ -110,7 +110,7 @@ def test_what_finds_no_room_stays(
 def test_those_of_a_plugin_that_is_not_loaded(
     make_system: Callable[..., PluginSystem], fault: Callable[..., Path], settings: Settings
 ) -> None:
-    """They outlive plugin and system, can be listed, inspected and dropped, and go on with it, not with others of its id."""
+    """They outlive plugin and system, can be looked at and dropped, and go on with it, not with others of its id."""
     system = make_system(settings)
     bundle = fault("crashing_plugin", RESTARTS)
     system.load(bundle, capacity=100)
