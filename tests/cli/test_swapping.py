@@ -12,7 +12,7 @@ from click.testing import Result
 from nyx_plugins import PluginHeader, PluginSystem
 from nyx_plugins.cli import swapping
 from nyx_plugins.cli.watching import Watch
-from nyx_plugins.plugins.errors import SystemStopped
+from nyx_plugins.plugins.errors import PluginFailed, PluginNotFailed, PluginNotLoaded, SystemStopped
 
 Invoke = Callable[..., Result]
 Answer = Callable[..., Any]
@@ -140,7 +140,7 @@ def test_a_folder_is_followed(
 def test_a_plugin_that_has_failed_is_brought_back(
     driven: PluginSystem, invoke: Invoke, write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is saved after a version has given up takes its place; that it had is said once."""
+    """What is saved after a version has given up takes its place, and nothing is said but that."""
     failing = SOURCE.replace('return b"VERSION"', "raise SystemExit(1)")
     folder = write("1.0", source=failing)
     (folder / "plugin.toml").write_text((folder / "plugin.toml").read_text() + '[restart]\npolicy = "temporary"\n')
@@ -151,9 +151,76 @@ def test_a_plugin_that_has_failed_is_brought_back(
     monkeypatch.setattr(swapping, "Watch", lambda bundle: Watch(bundle, clock=lambda: float(next(now))))
     monkeypatch.setattr(swapping, "sleep", Hours(lambda: write("1.1"), lambda: None, lambda: None))
     result = invoke("swap", "p", folder, "--watch")
-    assert "swapped p (7) 1.0 -> 1.1" in result.stdout
-    assert result.stderr.count("its state is 'failed'") == 1
+    assert result.stdout.startswith("swapped p (7) 1.0 -> 1.1") and result.stdout.count("\n") == 1
+    watching, stopped = result.stderr.splitlines()
+    assert (watching.startswith("watching "), "it was stopped" in stopped) == (True, True)
     assert reply(driven) == b"1.1"
+
+
+class WithoutWorker:
+    """A system whose only plugin has no worker, in this ``state``; a reset does what ``resetting`` says."""
+
+    def __init__(self, state: str, resetting: Exception | None) -> None:
+        self.digest = "another"
+        self.resets = 0
+        self._state = state
+        self._resetting = resetting
+
+    def plugin_info(self, plugin_id: int) -> WithoutWorker:
+        """Stand for the plugin, too."""
+        return self
+
+    def swap(self, plugin_id: int, *_: object, **__: object) -> None:
+        """There is no worker to swap."""
+        raise PluginNotLoaded(plugin_id, self._state)
+
+    def reset(self, plugin_id: int) -> None:
+        """Count, and fail if it shall."""
+        self.resets += 1
+        if self._resetting is not None:
+            raise self._resetting
+
+
+@pytest.mark.parametrize(
+    ("state", "resetting", "told", "resets"),
+    [
+        ("failed", None, "", 2),
+        ("failed", PluginNotFailed(7, "ready"), "", 2),
+        ("failed", PluginFailed(7, "still not", "reset"), "plugin 7 failed (reset): still not", 2),
+        ("restarting", None, "", 0),
+        ("quarantined", None, "its state is 'quarantined'", 0),
+    ],
+)
+def test_only_what_keeps_a_plugin_from_coming_back_is_told(
+    write: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+    state: str,
+    resetting: Exception | None,
+    told: str,
+    resets: int,
+) -> None:
+    """A plugin without a worker is tried again; that it has none is told if it stays so, once and not at each try."""
+    folder, now = str(write("1.0")), iter(range(1000))
+    watch = Watch(folder, clock=lambda: float(next(now)))
+    system: Any = WithoutWorker(state, resetting)
+    wish = swapping.Wish(folder, allow_widen=False, dry_run=False, timeout_s=None, json_wanted=False)
+    last = ""
+    for _ in range(2):
+        assert watch.is_due() or watch.is_due()
+        last = swapping._try(system, 7, "p", wish, watch, last)
+    assert (last == "") == (told == "")
+    lines = capsys.readouterr().err.splitlines()
+    assert [told in line for line in lines] == [True] * (told != "")
+    assert system.resets == resets
+
+
+def test_the_end_of_the_system_ends_the_watching(write: Callable[..., Path]) -> None:
+    """A system that stops while a plugin is brought back is the end, and no mishap of a version."""
+    folder = str(write("1.0"))
+    wish = swapping.Wish(folder, allow_widen=False, dry_run=False, timeout_s=None, json_wanted=False)
+    system: Any = WithoutWorker("failed", SystemStopped("it is stopping"))
+    with pytest.raises(SystemStopped):
+        swapping._try(system, 7, "p", wish, Watch(folder), "")
 
 
 @pytest.mark.parametrize(

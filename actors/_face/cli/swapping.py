@@ -17,14 +17,14 @@ from ..actors.swap_report import SwapReport
 from ..actors.system import PluginSystem
 from ..config.errors import NyxPluginError
 from ..plugins.bundle import remove_staged, stage_bundle
-from ..plugins.errors import PluginNotLoaded
+from ..plugins.errors import PluginNotFailed, PluginNotLoaded
 from .failure import EXIT_STOPPED, Failure, exit_code_of, failure_of, one_line
 from .fields import error_fields, print_json, print_json_line
 from .managing import described
 from .references import resolve
 from .watching import INTERVAL_S, Watch
 
-# A plugin that is being restarted is asked again after this time, in seconds.
+# What has no worker just now is tried again after this time, in seconds.
 AGAIN_S = 1.0
 
 
@@ -71,18 +71,26 @@ def follow(system: PluginSystem, plugin: int | str, wish: Wish) -> None:
 def _try(system: PluginSystem, plugin_id: int, name: str, wish: Wish, watch: Watch, told: str) -> str:
     """Swap, tell what came of it unless it was ``told`` last, and return that."""
     try:
-        if _digest(wish.bundle) != system.plugin_info(plugin_id).digest:
-            _tell(_swapped(system, plugin_id, wish), name, wish)
+        _catch_up(system, plugin_id, name, wish, watch)
     except NyxPluginError as error:
         if exit_code_of(error) == EXIT_STOPPED:
             raise
-        if isinstance(error, PluginNotLoaded):
-            _bring_back(system, error)
-            watch.again(AGAIN_S)
         if str(error) != told:
             _tell_failure(error, wish)
         return str(error)
     return ""
+
+
+def _catch_up(system: PluginSystem, plugin_id: int, name: str, wish: Wish, watch: Watch) -> None:
+    if _digest(wish.bundle) == system.plugin_info(plugin_id).digest:
+        return
+    try:
+        report = _swapped(system, plugin_id, wish)
+    except PluginNotLoaded as error:
+        watch.again(AGAIN_S)
+        _bring_back(system, error)
+    else:
+        _tell(report, name, wish)
 
 
 def _digest(bundle: str) -> str:
@@ -95,10 +103,13 @@ def _digest(bundle: str) -> str:
 
 
 def _bring_back(system: PluginSystem, error: PluginNotLoaded) -> None:
-    """Start a plugin that has failed once more, whatever comes of it: a version that is mended can take over then."""
+    """Start a plugin that has failed once more: a version that is mended can take over then. Raises why it can't."""
     if error.state == "failed":
-        with suppress(NyxPluginError):
+        # Somebody else may have been quicker.
+        with suppress(PluginNotFailed):
             system.reset(error.plugin_id)
+    elif error.state != "restarting":
+        raise error
 
 
 def _swapped(system: PluginSystem, plugin_id: int, wish: Wish) -> SwapReport:
