@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from nyx_plugins.config.errors import DocumentError, NyxPluginError
@@ -40,6 +41,18 @@ class FolderInUse(NyxPluginError, ValueError):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         super().__init__(f"another run writes into {folder}: wait for its end, or name another folder (--output)")
+
+
+class ForeignFiles(NyxPluginError, ValueError):
+    """``folder`` has files of the names that a run writes, and no result of a run beside them."""
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self.folder = folder
+        self.names = names
+        super().__init__(
+            f"{folder} has {', '.join(names)}, and no result of a load test beside it: a run would write over what is"
+            " not its own; move it away, or name another folder (--output)"
+        )
 
 
 class NothingToCompare(NyxPluginError, ValueError):

@@ -97,7 +97,7 @@ def _of_latencies(latencies: Mapping[str, Latency]) -> dict[str, Metric]:
 
 
 def _of_counts(counts: Counts) -> dict[str, Metric]:
-    names = ("failed", "dead_lettered", "refused", "lost", "unsent")
+    names = ("failed", "dead_lettered", "refused", "lost", "unfinished", "unsent")
     offered = max(1, counts.offered)
     return {f"{name}_share": _less(getattr(counts, name) / offered, "of offered") for name in names}
 

@@ -11,7 +11,8 @@ from .variants import split
 _LATENCIES = ("p50_us", "p90_us", "p99_us", "p99_9_us", "max_us")
 _ALWAYS = (
     *("processed_per_s", *_LATENCIES, "load_s", "busiest_client_cores", "system_cpu_us_per_frame"),
-    *("failed_share", "dead_lettered_share", "refused_share", "lost_share", "unsent_share"),
+    *("failed_share", "dead_lettered_share", "refused_share", "lost_share", "unfinished_share"),
+    "unsent_share",
     *(f"cpu_us_per_frame.{role}" for role in ("client", "dispatcher", "plugin_actor", "worker")),
     *("memory_bytes", "memory_bytes_per_plugin", "memory_growth_bytes", "client_memory_growth_bytes"),
     *("files_bytes", "files_growth_bytes", "sockets_bytes", "sockets_growth_bytes"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any
 
 import click
 
-from .errors import FolderInUse
+from .errors import FolderInUse, ForeignFiles
 from .reading import FILE_NAME
 
 FOLDER = "load-test-results"
@@ -43,8 +44,8 @@ class FolderPath(click.Path):
 def output_folder(wanted: Path | None, name: str) -> Iterator[Path]:
     """Give a folder in which files can be written, and none of an earlier run is left.
 
-    It is gone afterwards if nothing was written into it and it was not there before. Raises :class:`OSError`, and
-    :class:`FolderInUse` while another run writes into it.
+    It is gone afterwards if nothing was written into it and it was not there before. Raises :class:`OSError`,
+    :class:`FolderInUse` while another run writes into it, and :class:`ForeignFiles` where it would write over others'.
     """
     is_new = wanted is None or not wanted.exists()
     folder = _of_its_own(name) if wanted is None else _made(wanted)
@@ -100,5 +101,18 @@ def _of_its_own(name: str) -> Path:
 
 
 def _clear(folder: Path) -> None:
-    for name in WRITTEN:
-        (folder / name).unlink(missing_ok=True)
+    """Remove what an earlier run has left; without its result nobody knows whose files these are."""
+    found = [name for name in WRITTEN if (folder / name).exists()]
+    if found and not _is_result(folder / FILE_NAME):
+        raise ForeignFiles(folder, found)
+    for name in found:
+        (folder / name).unlink()
+
+
+def _is_result(path: Path) -> bool:
+    """Return whether a file is a result, of whichever version."""
+    try:
+        table = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(table, dict) and {"schema", "scenario", "rounds"} <= table.keys()

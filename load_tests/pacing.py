@@ -54,10 +54,15 @@ class Sender:
             if at > now:
                 self._idle(at)
             else:
-                self._send(due.take(now, phase.batch))
+                self._send(due.take(now, 1 if self._waits_for_each else phase.batch))
             self._underway.take()
         # After an interruption, what was due later was never offered.
         return due.rest(phase.measured, min(phase.end, clock()))
+
+    @property
+    def _waits_for_each(self) -> bool:
+        """Each frame then is sent when the one before has found room, and not when all that are due have begun to."""
+        return self._phase.call == "one" and self._phase.when_full == "wait"
 
     def _times(self) -> Iterator[int]:
         if self._phase.arrivals == "constant":

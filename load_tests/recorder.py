@@ -79,7 +79,7 @@ class Tally:
 
     counts: Mapping[str, int]
     """Of frames that were due within the measured time: ``offered``, ``processed``, ``failed``, ``dead_lettered``,
-    ``refused``, ``lost`` and ``unsent``."""
+    ``refused``, ``lost``, ``unfinished`` and ``unsent``."""
     refusals: Mapping[str, int]
     """By cause."""
     outcome: Mapping[str, str]
@@ -97,6 +97,8 @@ class Tally:
     """When it stopped sending, at the latest at the end of the measured time (monotonic nanoseconds)."""
     error: str = ""
     """What ended it early."""
+    loss: str = ""
+    """By what the last of the lost frames was lost."""
 
 
 def added(tallies: Iterable[Tally]) -> Tally:
@@ -113,6 +115,7 @@ def added(tallies: Iterable[Tally]) -> Tally:
         sum(tally.cpu_s for tally in each),
         max(tally.until for tally in each),
         "; ".join(sorted({tally.error for tally in each if tally.error})),
+        next((tally.loss for tally in each if tally.loss), ""),
     )
 
 

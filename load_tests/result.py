@@ -68,7 +68,9 @@ class Counts:
     refused: int = field(default=0, validator=rules.count)
     """Not accepted, for want of room for example."""
     lost: int = field(default=0, validator=rules.count)
-    """Accepted, and never heard of: 0, or something is broken."""
+    """Nobody can say what became of them: 0, or something is broken."""
+    unfinished: int = field(default=0, validator=rules.count)
+    """Sent, and without an outcome when the time for the last ones (``drain_s``) was over."""
     unsent: int = field(default=0, validator=rules.count)
     """Due, and not sent by the end: whoever sends could not keep up, or was held up."""
     unknown: int = field(default=0, validator=rules.count)

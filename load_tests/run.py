@@ -18,6 +18,7 @@ from .result import Counts, Mark, Mode, ProcessUsage, Result, Round, Series
 from .scenario import Plan
 from .scene import Scene, Show, Silence
 from .stage import runtime_base
+from .summary import is_without_outcome
 from .verdicts import checks, judged, left_out
 
 # Between two variants, in what is drawn.
@@ -64,7 +65,7 @@ def attempt(
             finally:
                 if done:
                     rounds.append(joined(number, done))
-        ended = INTERRUPTED if stop.is_set() else _complete(rounds)
+        ended = INTERRUPTED if stop.is_set() else ending(rounds)
     except KeyboardInterrupt:
         if not (stop.is_set() and rounds):
             raise
@@ -87,10 +88,16 @@ def attempt(
     return result, error
 
 
-def _complete(rounds: Sequence[Round]) -> str:
-    """Return how a run ended that nothing has broken off: with all of its figures, or without those of lost clients."""
-    unknown = sum(one.counts.unknown for one in rounds)
-    return f"clients were lost, and with them what became of {unknown:,} frames" if unknown else COMPLETED
+def ending(rounds: Sequence[Round]) -> str:
+    """Return how a run ended that nothing has broken off: with all of its figures, or not."""
+    total = _total([one.counts for one in rounds])
+    if total.unknown:
+        return f"clients were lost, and with them what became of {total.unknown:,} frames"
+    if total.lost:
+        return f"{total.lost:,} frames were lost: nobody can say what became of them"
+    if is_without_outcome(rounds):
+        return f"nothing was measured: none of {total.offered:,} frames came to an outcome"
+    return COMPLETED
 
 
 def _title(plan: Plan, number: int, name: str) -> str:

@@ -65,6 +65,16 @@ def notes(result: Result) -> Iterator[str]:
         yield from (f"round {one.number}: {text}" for text in one.notes)
 
 
+def is_without_outcome(rounds: Iterable[Round]) -> bool:
+    """Return whether frames were to be sent, and not one has come to an outcome: there is no figure of any."""
+    counts = [one.counts for one in rounds if _sends(one)]
+    ended = sum(each.processed + each.failed + each.dead_lettered for each in counts)
+    return not ended and any(each.offered for each in counts)
+
+
 def _is_idle(one: Round) -> bool:
-    sends = any(split(name)[0] == _TRAFFIC for name in one.metrics)
-    return sends and not one.counts.offered and not one.counts.unknown
+    return _sends(one) and not one.counts.offered and not one.counts.unknown
+
+
+def _sends(one: Round) -> bool:
+    return any(split(name)[0] == _TRAFFIC for name in one.metrics)

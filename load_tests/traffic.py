@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import attrs
 
-from nyx_plugins.config.errors import StartupError
+from nyx_plugins.config.errors import Fault, StartupError
 
 from . import figures
 from .arrivals import NS, spread
 from .captures import capture_path
 from .clients import Clients
 from .director import Director
+from .errors import ScenarioError
 from .figures import Window
 from .observer import Observer
 from .phase import Phase
@@ -103,7 +104,7 @@ class _Traffic:
             figures.throughput(tally, INTERVAL_S) + series,
             processes,
             tuple(sorted([*self._phases(window), *director.marks], key=lambda mark: mark.at_s)),
-            (*notes(tally.refusals, lost), *early(tally.frames, scenario, window)),
+            (*notes(tally, lost), *unended(tally, scenario), *early(tally.frames, scenario, window)),
         )
 
     def _phases(self, window: Window) -> Iterator[Mark]:
@@ -157,8 +158,7 @@ class _Traffic:
         span = Window(warm_up_s, tally.until / NS - began)
         landed = figures.landed_within(tally, span, INTERVAL_S)
         if not landed and not self._scene.stop.is_set():
-            what = f"no frames were done while the maximum of {scenario.share_of} was measured"
-            raise StartupError(f"{what} for {scenario.calibrate_s:g} s: a larger calibrate_s may help")
+            raise ScenarioError(scenario.name, [unmeasurable(scenario, tally)])
         return max(1.0, landed / span.seconds)
 
     @property
@@ -207,6 +207,15 @@ class _Traffic:
         return tuple(turn[first:] + turn[:first])
 
 
+def unmeasurable(scenario: Scenario, tally: Tally) -> Fault:
+    """Return what is wrong with a scenario of which a maximum is 0: frames that are refused, or too little time."""
+    what = f"no frame was done while the maximum of {scenario.share_of} was measured for {scenario.calibrate_s:g} s"
+    if tally.refusals:
+        causes = ", ".join(f"{count:,} were refused with {cause}" for cause, count in tally.refusals.items())
+        return Fault("rate", f"{what}: {causes}; let them be accepted, or give a rate in frames/s")
+    return Fault("calibrate_s", f"{what}: give it more time, or a rate in frames/s")
+
+
 def way_of(scenario: Scenario) -> Hashable:
     """Return how a maximum is measured: what is the same for two variants gives the same maximum."""
     receivers = [group for group in scenario.plugins.values() if group.weight]
@@ -223,12 +232,21 @@ def at_stake(phase: Phase) -> int:
     return 1 if phase.call == "request" else phase.window
 
 
-def notes(refusals: Mapping[str, int], lost: Sequence[tuple[Phase, str]]) -> Iterator[str]:
-    """Yield why frames were refused, and which clients were lost."""
-    for cause, count in refusals.items():
+def notes(tally: Tally, lost: Sequence[tuple[Phase, str]]) -> Iterator[str]:
+    """Yield why frames were refused or lost, and which clients were."""
+    for cause, count in tally.refusals.items():
         yield f"{count:,} frames were refused with {cause}"
+    if frames := tally.counts.get("lost"):
+        yield f"{frames:,} frames were lost, the last with {tally.loss}"
     for phase, why in lost:
         yield f"{why}: what it has counted is lost, and of {at_stake(phase):,} frames nobody knows what became of them"
+
+
+def unended(tally: Tally, scenario: Scenario) -> Iterator[str]:
+    """Yield that frames were under way when the time for the last ones was over: no latency has them."""
+    if frames := tally.counts.get("unfinished"):
+        when = f"within {scenario.drain_s:g} s (drain_s) after the measured time"
+        yield f"{frames:,} frames had no outcome {when}, and are in no latency"
 
 
 def early(frames: int, scenario: Scenario, window: Window) -> Iterator[str]:

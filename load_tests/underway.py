@@ -31,6 +31,7 @@ class Underway:
     def __init__(self, phase: Phase) -> None:
         self._phase = phase
         self._in_lists = phase.mode == "closed"
+        self._waits = phase.when_full == "wait" and phase.call != "request"
         self._frames: dict[Receipt, _Sent] = {}
         self._landings: deque[tuple[int, Receipt]] = deque()
         self._wanted = 0
@@ -41,6 +42,7 @@ class Underway:
         self._refusals: Counter[str] = Counter()
         self._landed: Counter[int] = Counter()
         self._sent: Counter[int] = Counter()
+        self._loss = ""
         self._size = 0
         self.frames = 0
 
@@ -94,7 +96,10 @@ class Underway:
             self._landings.append((clock(), receipt))
 
     def _refused(self, due: int, error: object) -> None:
-        if self._is_measured(due):
+        if self._waits and isinstance(error, DispatchTimeout):
+            # Whoever waits for room is not refused: time was up before there was any.
+            self._counts["unsent"] += self._is_measured(due)
+        elif self._is_measured(due):
             self._counts["refused"] += 1
             self._refusals[type(error).__name__] += 1
 
@@ -151,6 +156,7 @@ class Underway:
             self._count("processed" if kind is OutcomeKind.PROCESSED else str(kind), group, at, due, sent)
         elif receipt.accepted is not False:
             self._counts["lost"] += self._is_measured(due)
+            self._loss = f"{type(receipt.error).__name__}: {receipt.error}"
         else:
             self._refused(due, receipt.error)
 
@@ -169,11 +175,11 @@ class Underway:
     # The end.
 
     def tally(self, unsent: int, cpu_s: float, until: int, error: str = "") -> Tally:
-        """Return what was counted; what has no outcome by now is lost."""
+        """Return what was counted; what has no outcome by now is unfinished."""
         self.take()
-        self._counts["lost"] += sum(
-            1 + len(sent.others) for sent in self._frames.values() if self._is_measured(sent.due)
-        )
+        for receipt, sent in self._frames.items():
+            if self._is_measured(sent.due):
+                self._leave((receipt, *sent.others))
         self._counts["unsent"] += unsent
         outcome = {group: spans.encoded() for group, spans in self._outcome.items()}
         service = {group: spans.encoded() for group, spans in self._service.items()}
@@ -189,4 +195,9 @@ class Underway:
             cpu_s,
             until,
             error,
+            self._loss,
         )
+
+    def _leave(self, receipts: Sequence[Receipt]) -> None:
+        for receipt in receipts:
+            self._counts["unsent" if self._waits and not receipt.accepted else "unfinished"] += 1

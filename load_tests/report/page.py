@@ -28,7 +28,8 @@ COUNTS = {
     "dead_lettered": "were accepted, and given up later",
     "refused": "were not accepted, for want of room for example",
     "unsent": "were due, and never sent",
-    "lost": "were accepted, and never heard of: has to be 0",
+    "lost": "were sent, and nobody can say what became of them: has to be 0",
+    "unfinished": "were sent, and had no outcome when drain_s was over",
     "unknown": "were those of clients that ended early: nobody knows",
 }
 MODES = {

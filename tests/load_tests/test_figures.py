@@ -20,7 +20,7 @@ from nyx_plugins.load_tests.printing import print_result
 from nyx_plugins.load_tests.recorder import Spans, Tally, added, latency, merge
 from nyx_plugins.load_tests.result import Better, Counts, Mark, Metric, ProcessUsage, Round, Series
 from nyx_plugins.load_tests.roles import role_of
-from nyx_plugins.load_tests.run import joined
+from nyx_plugins.load_tests.run import ending, joined
 from nyx_plugins.load_tests.scenario import Limit
 from nyx_plugins.load_tests.summary import notes
 
@@ -152,8 +152,37 @@ def test_frames_of_lost_clients_are_unknown() -> None:
     assert traffic.at_stake(phase) == 400
     assert traffic.at_stake(attrs.evolve(phase, mode="closed")) == 64
     assert traffic.at_stake(attrs.evolve(phase, mode="closed", call="request")) == 1
-    told = list(traffic.notes({"FrameError": 1200}, [(phase, "client 2 was killed by SIGKILL")]))
-    assert told[0] == "1,200 frames were refused with FrameError" and "of 400 frames nobody knows" in told[1]
+    counted = tally(refusals={"FrameError": 1200}, counts={"lost": 3}, loss="FateUnknown: gone")
+    told = list(traffic.notes(counted, [(phase, "client 2 was killed by SIGKILL")]))
+    assert told[0] == "1,200 frames were refused with FrameError" and "of 400 frames nobody knows" in told[2]
+    assert told[1] == "3 frames were lost, the last with FateUnknown: gone"
+
+
+@pytest.mark.parametrize(
+    ("counts", "ended"),
+    [
+        (Counts(offered=9, refused=9), "nothing was measured: none of 9 frames came to an outcome"),
+        (Counts(offered=9, unfinished=9), "nothing was measured: none of 9 frames came to an outcome"),
+        (Counts(offered=9, processed=8, lost=1), "1 frames were lost: nobody can say what became of them"),
+        (Counts(offered=9, processed=8, unknown=1), "clients were lost, and with them what became of 1 frames"),
+        (Counts(offered=9, failed=8, refused=1), "completed"),
+        (Counts(), "completed"),
+    ],
+)
+def test_a_run_without_figures_or_with_lost_frames_has_not_gone_well(counts: Counts, ended: str) -> None:
+    """Frames that failed have an outcome as well; what a driver of one's own counts is its affair."""
+    sent = {"processed_per_s": Metric(1.0, "frames/s", Better.HIGHER)}
+    assert ending([Round(1, 1.0, counts, sent)]) == ended
+    assert ending([Round(1, 1.0, Counts(offered=9, refused=9), {})]) == "completed"
+
+
+def test_a_maximum_that_can_not_be_measured_is_a_fault_of_the_scenario() -> None:
+    """It has too little time for a frame, or its frames are refused."""
+    scenario = library.load("latency").scenario
+    slow = traffic.unmeasurable(scenario, tally(refusals={}))
+    assert slow.key == "calibrate_s" and "measured for 3 s: give it more time" in slow.reason
+    refused = traffic.unmeasurable(scenario, tally(refusals={"PluginNotRegistered": 2000}))
+    assert refused.key == "rate" and "2,000 were refused with PluginNotRegistered" in refused.reason
 
 
 def test_a_run_in_which_nothing_was_due_says_so() -> None:

@@ -14,6 +14,7 @@ from nyx_plugins.load_tests import run as runs
 from nyx_plugins.load_tests.__main__ import main
 from nyx_plugins.load_tests.output import WRITTEN, output_folder
 from nyx_plugins.load_tests.report.plots import plots
+from nyx_plugins.load_tests.result import write
 
 from .conftest import Forge
 
@@ -27,10 +28,11 @@ def test_runs_of_the_same_second_have_folders_of_their_own(tmp_path: Path, monke
     assert first.exists() and not second.exists()
 
 
-def test_nothing_of_an_earlier_run_is_left(tmp_path: Path) -> None:
+def test_nothing_of_an_earlier_run_is_left(tmp_path: Path, forge: Callable[..., Any]) -> None:
     """What others have there stays, and so does the folder."""
     for name in (*WRITTEN, "mine.txt"):
         (tmp_path / name).touch()
+    write(forge(), tmp_path / "result.json")
     with output_folder(tmp_path, "flood") as folder:
         assert [path.name for path in folder.iterdir()] == ["mine.txt"]
     (tmp_path / "mine.txt").unlink()
@@ -39,10 +41,21 @@ def test_nothing_of_an_earlier_run_is_left(tmp_path: Path) -> None:
     assert tmp_path.exists()
 
 
-def test_two_runs_do_not_write_into_one_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["", "[]", '{"schema": 1}', None])
+def test_a_run_touches_no_file_that_is_not_its_own(text: str | None, tmp_path: Path) -> None:
+    """Names alone say nothing: without a result of a run beside them, files are somebody else's."""
+    (tmp_path / "report.html").write_text("mine")
+    if text is not None:
+        (tmp_path / "result.json").write_text(text)
+    done = CliRunner().invoke(main, ["run", "throughput", "--output", str(tmp_path)])
+    assert done.exit_code == 2 and f"{tmp_path} has " in done.stderr and "report.html" in done.stderr
+    assert (tmp_path / "report.html").read_text() == "mine"
+
+
+def test_two_runs_do_not_write_into_one_folder(tmp_path: Path, forge: Callable[..., Any]) -> None:
     """The second one is refused before it removes anything; afterwards the folder is free."""
     with output_folder(tmp_path, "flood") as folder:
-        (folder / "result.json").write_text("{}")
+        write(forge(), folder / "result.json")
         done = CliRunner().invoke(main, ["run", "throughput", "--output", str(tmp_path)])
         assert done.exit_code == 2 and f"another run writes into {tmp_path}" in done.stderr
         assert (folder / "result.json").exists()
@@ -73,7 +86,7 @@ def test_all_that_a_report_writes_is_known() -> None:
 @pytest.mark.parametrize(
     ("taken", "output", "told"),
     [
-        ("out/result.json/file", "out", "out/result.json: Is a directory"),
+        ("out/result.json/file", "out", "out has result.json, and no result of a load test"),
         ("x", "", "is empty"),
         ("x", "x", "is a file"),
     ],

@@ -65,5 +65,5 @@ def test_every_class_and_most_fields_are_explained() -> None:
     """The docstrings of the classes and of their fields are the descriptions."""
     document = schema.document()
     assert all(definition["description"] for definition in document["$defs"].values())
-    assert document["$defs"]["Counts"]["properties"]["lost"]["description"].startswith("Accepted, and never heard of")
+    assert document["$defs"]["Counts"]["properties"]["lost"]["description"].startswith("Nobody can say what became")
     assert "closed: The next one when an earlier one is done" in document["$defs"]["Mode"]["description"]

@@ -6,13 +6,13 @@ import threading
 
 import pytest
 
-from nyx_plugins import MailboxFull, Receipt
+from nyx_plugins import DispatchTimeout, FateUnknown, MailboxFull, Receipt
 from nyx_plugins.load_tests.arrivals import NS
 from nyx_plugins.load_tests.phase import Phase
 from nyx_plugins.load_tests.underway import Underway
 
 
-def phase(mode: str) -> Phase:
+def phase(mode: str, when_full: str = "refuse") -> Phase:
     """Make up a phase of a client that sends lists of four frames to plugin 7."""
     plugins, groups, size = (7,), {7: "work"}, 8
     times = (0, 0, 10 * NS, 20 * NS, NS // 10)
@@ -24,7 +24,7 @@ def phase(mode: str) -> Phase:
         1.0,
         4,
         16,
-        "refuse",
+        when_full,
         plugins,
         groups,
         size,
@@ -51,3 +51,30 @@ def test_only_what_found_no_room_is_refused(mode: str) -> None:
     refused = MailboxFull(7, 4, 4)
     assert underway.add([Receipt(7, 5, 8, changed), refused, refused], [0] * 3, 0) == 2
     assert len(underway) == 5
+
+
+@pytest.mark.parametrize(
+    ("when_full", "counts"),
+    [("refuse", {"unfinished": 4, "refused": 1, "unsent": 2}), ("wait", {"unfinished": 2, "unsent": 5})],
+)
+def test_who_waits_is_not_refused(when_full: str, counts: dict[str, int]) -> None:
+    """What has found no room when time is up was not sent; what was let in and is not done yet is unfinished."""
+    changed = threading.Condition()
+    receipts = [Receipt(7, number, 8, changed) for number in range(4)]
+    for receipt in receipts[:2]:
+        receipt.accepted = True
+    underway = Underway(phase("open", when_full))
+    underway.add([*receipts, DispatchTimeout(7, "room in the mailbox", 1.0)], [0] * 5, 0)
+    assert underway.tally(2, 0.0, 0).counts == {**counts, "offered": 7}
+
+
+def test_frames_are_lost_when_nobody_can_tell_what_became_of_them() -> None:
+    """The last cause is told."""
+    changed = threading.Condition()
+    receipt = Receipt(7, 1, 8, changed)
+    underway = Underway(phase("open"))
+    underway.add([receipt], [0], 0)
+    receipt._lose(FateUnknown(7, "the host has ended"))
+    tally = underway.tally(0, 0.0, 0)
+    assert (tally.counts["lost"], tally.counts["offered"]) == (1, 1)
+    assert tally.loss.startswith("FateUnknown: ") and "the host has ended" in tally.loss
