@@ -12,6 +12,7 @@ import cbor2
 from ..config.checks import shown
 from ..config.errors import ConfigError, Fault
 from ..config.settings import MAX_PLUGIN_ID, PluginSettings
+from ..plugins.errors import BundleError
 from ..plugins.permissions import ALL_PERMISSIONS
 from .events import ALL_STREAMS
 from .messages import LoadSpec
@@ -124,7 +125,9 @@ def checked_bundle(bundle: object) -> str:
 
 
 def located_bundle(bundle: str) -> str:
-    """Return where a bundle is, wherever the reader of that may be."""
+    """Return where a bundle is, wherever the reader of that may be; raises :class:`BundleError` for an empty text."""
+    if not bundle:
+        raise BundleError("''", "must not be empty")
     return bundle if bundle.startswith("builtin:") else str(Path(bundle).absolute())
 
 

@@ -62,7 +62,8 @@ class Succession:
         self._swap_id = order.swap_id
         standing, plugin_id = self._owner.standing, self._owner.plan.plugin_id
         if standing.given_up or standing.draining is not None:
-            self.swap_failed(SwapFailed(plugin_id, "start", standing.given_up or "it is being unloaded"))
+            reason = standing.given_up or "it is being unloaded"
+            self.swap_failed(SwapFailed(plugin_id, "start", reason, goes_on=False))
             return
         self.swapping = Swapping(self._owner, self, self._lanes.working, order)
         self.swapping.begin()
@@ -73,7 +74,7 @@ class Succession:
             self.swapping.lane_crashed(lane, death)
 
     def abandon(self, reason: str) -> None:
-        """Let the old version go on, if a swap is under way."""
+        """End the swap that is under way, if one is: the plugin itself ends."""
         if self.swapping is not None:
             self.swapping.abandon(reason)
 

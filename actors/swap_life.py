@@ -129,7 +129,9 @@ class SwapLife:
         if growing(self.found) and not self.allow_widen:
             return self.failed(SwapRefused(self.plugin_id, map(str, growing(self.found)), widens=True))
         if self.plugin.stage not in SWAPPABLE:
-            return self.failed(SwapFailed(self.plugin_id, self.step, f"its state is {self.plugin.state!r} now"))
+            return self.failed(
+                SwapFailed(self.plugin_id, self.step, f"its state is {self.plugin.state!r} now", goes_on=False)
+            )
         self.step = Step.SWITCHING
         return [DoSwap.SWITCH]
 
@@ -153,11 +155,11 @@ class SwapLife:
         self.error = error
         return self._over(None)
 
-    def plugin_ends(self, reason: str) -> Directives:
-        """The plugin is unloaded, has failed or is quarantined, or its actor has ended."""
+    def plugin_ends(self, reason: str, goes_on: bool = False) -> Directives:
+        """The plugin is unloaded, fails or is quarantined, or its actor ended and is started again (``goes_on``)."""
         if self.step is Step.RECORDING:
             return self._recorded()
-        return self.failed(SwapFailed(self.plugin_id, self.step, reason))
+        return self.failed(SwapFailed(self.plugin_id, self.step, reason, goes_on))
 
     def _recorded(self) -> Directives:
         return self._over(self.report) if self.step is Step.RECORDING else []

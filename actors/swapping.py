@@ -141,20 +141,20 @@ class Swapping:
 
     # What ends it before.
 
-    def fail(self, step: str, reason: str) -> None:
-        """End the new workers; the old ones go on."""
+    def fail(self, step: str, reason: str, goes_on: bool = True) -> None:
+        """End the new workers; the old ones go on, unless their end is the reason."""
         if self._step is Step.OVER:
             return
         self._end()
         successors, self._successors = self._successors, []
         for successor in successors:
             successor.kill()
-        self._stage.swap_failed(SwapFailed(self._plan.plugin_id, step, reason))
+        self._stage.swap_failed(SwapFailed(self._plan.plugin_id, step, reason, goes_on))
         self._release()
 
     def abandon(self, reason: str) -> None:
         """The plugin is unloaded, or can't go on."""
-        self.fail(self._where(), reason)
+        self.fail(self._where(), reason, goes_on=False)
 
     def lane_crashed(self, lane: Lane, death: Death) -> None:
         """The old version's worker of this lane has ended: it has nothing in hand now, and may have lost its state."""

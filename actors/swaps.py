@@ -311,7 +311,7 @@ class Swaps:
 
 def _without_actor(life: SwapLife) -> Iterable[DoSwap]:
     if life.step is Step.SWITCHING:
-        return life.plugin_ends("its plugin actor ended")
+        return life.plugin_ends("its plugin actor ended", goes_on=True)
     return life.recorded(Record.RETIRED)
 
 

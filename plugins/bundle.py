@@ -38,6 +38,8 @@ class StagedBundle:
 def resolve_bundle(bundle: str | Path) -> Path:
     """The path of a bundle; ``builtin:NAME`` is one that comes with this package. Raises BundleError for others."""
     text = os.fspath(bundle)
+    if not text:
+        raise BundleError("''", "must not be empty")
     if "\0" in text:
         raise BundleError(repr(text), "is no path: it holds a NUL character")
     if not text.startswith(BUILTIN_PREFIX):

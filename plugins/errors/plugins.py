@@ -9,6 +9,8 @@ from .close import unsupported
 _UNABLE = {
     "paused": "is paused: its state has to be 'ready' for that; resume it first",
     "restarting": "is being restarted: its state is 'restarting'; wait until it is 'ready', or unload it",
+    "failed": "has failed: its state is 'failed'; reset it first, or unload it and load another version",
+    "quarantined": "is quarantined: its state is 'quarantined'; reset it first, or unload it and load another version",
 }
 
 
@@ -29,7 +31,10 @@ class PluginNotRegistered(NyxPluginError, LookupError):
 
 
 class PluginNotLoaded(NyxPluginError, LookupError):
-    """The plugin is registered but can't do that in its present ``state``. Load it, or wait until it is ready."""
+    """The plugin is registered but can't do that in its present ``state``. Load it, or wait until it is ready.
+
+    One that is ``failed`` or ``quarantined`` needs a reset.
+    """
 
     def __init__(self, plugin_id: int, state: str) -> None:
         self.plugin_id = plugin_id
@@ -59,20 +64,22 @@ class PluginFailed(NyxPluginError, RuntimeError):
 
 
 class PluginQuarantined(NyxPluginError, PermissionError):
-    """The plugin's worker has broken its bounds too often (``reason``) and was ended. Mend it, then load it again."""
+    """The plugin's worker has broken its bounds too often (``reason``) and was ended. Mend it; reset it or load it."""
 
     def __init__(self, plugin_id: int, reason: str) -> None:
         self.plugin_id = plugin_id
         self.reason = reason
         super().__init__(
-            f"plugin {plugin_id} is quarantined: {reason}; see its events and its log, mend it, then unload and load it"
+            f"plugin {plugin_id} is quarantined: {reason}; see its events and its log, "
+            "then reset it, or unload it and load a version that is mended"
         )
 
 
 class AlreadyLoaded(NyxPluginError, ValueError):
-    """A plugin with this id is loaded. Unload it first, or load with another id."""
+    """A plugin with this id is loaded. Unload it first, or load with another id; one that has failed can be reset."""
 
     def __init__(self, plugin_id: int, state: str) -> None:
         self.plugin_id = plugin_id
         self.state = state
-        super().__init__(f"plugin {plugin_id} is already loaded: its state is {state!r}")
+        what_to_do = "; reset it, or unload it first" if state in ("failed", "quarantined") else ""
+        super().__init__(f"plugin {plugin_id} is already loaded: its state is {state!r}{what_to_do}")

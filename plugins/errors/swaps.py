@@ -25,10 +25,15 @@ class SwapRefused(NyxPluginError, PermissionError):
 
 
 class SwapFailed(NyxPluginError, RuntimeError):
-    """A new version could not take the place of the old one, which goes on: ``step`` failed, see ``reason``."""
+    """A new version could not take the place of the old one: ``step`` failed, see ``reason``.
 
-    def __init__(self, plugin_id: int, step: str, reason: str) -> None:
+    The old one goes on, unless its own end is the reason (``goes_on``).
+    """
+
+    def __init__(self, plugin_id: int, step: str, reason: str, goes_on: bool = True) -> None:
         self.plugin_id = plugin_id
         self.step = str(step)
         self.reason = reason
-        super().__init__(f"plugin {plugin_id} is not swapped ({step}): {reason}; the old version goes on")
+        self.goes_on = goes_on
+        what_is_left = "; the old version goes on" if goes_on else ""
+        super().__init__(f"plugin {plugin_id} is not swapped ({step}): {reason}{what_is_left}")

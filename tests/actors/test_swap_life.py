@@ -82,6 +82,7 @@ def test_a_plugin_that_ends_ends_its_swap(step: Step) -> None:
     assert swap.plugin_ends("it was unloaded") == UNDONE
     assert isinstance(swap.error, SwapFailed)
     assert (swap.error.step, swap.error.reason) == (step.value, "it was unloaded")
+    assert str(swap.error).endswith(": it was unloaded")
 
 
 def test_there_is_no_way_back_after_the_switch() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -229,11 +230,13 @@ def test_the_end_of_the_system_ends_the_watching(write: Callable[..., Path]) -> 
         ("swap", "missing argument 'PLUGIN'"),
         ("swap 7", "missing argument 'BUNDLE'"),
         ("swap 7 x --watch --dry-run", "'--watch' swaps, and '--dry-run' does not"),
+        ("swap 7 ''", "bundle '': must not be empty"),
+        ("check ''", "bundle '': must not be empty"),
     ],
 )
 def test_a_wrong_argument_is_one_sentence(driven: PluginSystem, arguments: str, expected: str, invoke: Invoke) -> None:
     """The sentence names the mistake; exit code 2."""
-    result = invoke(*arguments.split())
+    result = invoke(*shlex.split(arguments))
     assert (result.exit_code, result.stdout) == (2, "")
     assert expected in result.stderr and result.stderr.count("\n") == 1
 

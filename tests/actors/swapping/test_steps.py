@@ -118,6 +118,7 @@ def test_a_failure_leaves_the_old_version(
         assert isinstance(error, SwapFailed)
         assert error.step == step
         assert reason in error.reason
+        assert str(error).endswith("the old version goes on") == error.goes_on == (reason != "it was unloaded")
         assert (new.is_alive, lane.is_held, swapping_module.ALARM in world.alarms) == (False, False, False)
         assert not (world.folder / "mark-0-standby").exists()
         if not old.is_alive:

@@ -124,7 +124,8 @@ def test_plugin_quarantined(
         system.request(DATA, header(1))
     system.plugin_stats(1)
     reason = "its worker has broken its bounds too often"
-    text = f"plugin 1 is quarantined: {reason}; see its events and its log, mend it, then unload and load it"
+    text = f"plugin 1 is quarantined: {reason}; see its events and its log, "
+    text += "then reset it, or unload it and load a version that is mended"
     for error in refusals(system, DATA, header(1)):
         check(error, PluginQuarantined, text, plugin_id=1, reason=reason)
 

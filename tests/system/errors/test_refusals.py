@@ -74,7 +74,9 @@ def test_plugin_not_loaded(
         wait_event(events, "failed", plugin_id)
     with pytest.raises(PluginNotLoaded) as caught:
         live.pause(plugin_id)
-    text = f"plugin {plugin_id} is not loaded: its state is 'failed'"
+    text = (
+        f"plugin {plugin_id} has failed: its state is 'failed'; reset it first, or unload it and load another version"
+    )
     check(caught.value, PluginNotLoaded, text, plugin_id=plugin_id, state="failed")
 
 

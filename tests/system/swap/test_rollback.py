@@ -174,7 +174,7 @@ def test_an_unload_ends_a_swap(
     system.unload(P)
     failed = swapping()
     assert isinstance(failed, SwapFailed)
-    assert failed.reason == "it was unloaded"
+    assert (failed.reason, failed.goes_on) == ("it was unloaded", False)
     assert traces.files() == []
 
 
