@@ -107,12 +107,9 @@ class DeadLetters:
         new = self._opened(make=True).unnoted(frames)
         if not new:
             return
-        hopeless = max(0, len(new) - self._bounds.letters)
-        first = self._book.next_id + hopeless
-        letters = [
-            Letter(first + place, frame, reason[:MAX_REASON], at, plugin) for place, frame in enumerate(new[hopeless:])
-        ]
-        self._record(self._fitting(letters, hopeless))
+        first = self._book.next_id
+        letters = [Letter(first + place, frame, reason[:MAX_REASON], at, plugin) for place, frame in enumerate(new)]
+        self._record(self._fitting(letters))
 
     def reasons(self, ring: int) -> dict[int, str]:
         """Return, by index, why frames of this ring of the present mailbox were dead-lettered, as far as it is kept."""
@@ -175,20 +172,24 @@ class DeadLetters:
 
     # What has to go.
 
-    def _fitting(self, letters: list[Letter], gone_before: int) -> list[Operation]:
-        """The operations that add ``letters``, and let the oldest of all go as the bounds demand."""
-        kept = {**self._book.letters, **{letter.letter_id: letter for letter in letters}}
-        size = self._book.size + sum(letter.size for letter in letters)
-        gone: list[int] = []
-        for letter_id in sorted(kept):
-            if len(kept) - len(gone) <= self._bounds.letters and size <= self._bounds.bytes:
-                break
-            gone.append(letter_id)
-            size -= kept[letter_id].size
+    def _fitting(self, letters: list[Letter]) -> list[Operation]:
+        """The operations that add ``letters``, and let go as many as the bounds demand."""
+        gone = self._excess([*self._book.letters.values(), *letters])
         # The last one is noted in any case: it says how far the ring was noted.
         staying = [letter.operation() for letter in letters if letter.letter_id not in gone or letter is letters[-1]]
-        lost = gone_before + len(gone)
-        return [*staying, [LOST, gone, self._book.lost + lost]] if lost else staying
+        return [*staying, [LOST, sorted(gone), self._book.lost + len(gone)]] if gone else staying
+
+    def _excess(self, letters: list[Letter]) -> set[int]:
+        """Those that have to go: what would not even fit alone, which costs no other its place, then the oldest."""
+        gone = {letter.letter_id for letter in letters if letter.size > self._bounds.bytes}
+        kept = sorted((letter.letter_id, letter.size) for letter in letters if letter.letter_id not in gone)
+        size = sum(size for _, size in kept)
+        for place, (letter_id, its_size) in enumerate(kept):
+            if len(kept) - place <= self._bounds.letters and size <= self._bounds.bytes:
+                break
+            gone.add(letter_id)
+            size -= its_size
+        return gone
 
     # The file.
 

@@ -109,7 +109,10 @@ def test_unknown_numbers(opening: Opening) -> None:
     most_bytes=st.integers(1, 600),
 )
 def test_bounds(tmp_path_factory: pytest.TempPathFactory, batches: list[list[int]], most: int, most_bytes: int) -> None:
-    """Neither bound is passed, the oldest go first, and those that went are counted; the file says the same."""
+    """Neither bound is passed, the oldest go first, and those that went are counted; the file says the same.
+
+    One that is larger than all may be together is as if it had never been, but that it is counted.
+    """
     folder = tmp_path_factory.mktemp("letters")
     letters = DeadLetters(folder, ID, Bounds(most, most_bytes), incarnation=1)
     sizes: list[int] = []
@@ -119,12 +122,13 @@ def test_bounds(tmp_path_factory: pytest.TempPathFactory, batches: list[list[int
         letters.add(new, "crash", AT, "echo")
         sizes += [size + len("crash") + OVERHEAD_BYTES for size in batch]
         kept = letters.listed()
-        assert [letter.size for letter in kept] == sizes[len(sizes) - len(kept) :]
+        fitting = [size for size in sizes if size <= most_bytes]
+        assert [letter.size for letter in kept] == fitting[len(fitting) - len(kept) :]
         assert len(kept) <= most
         assert letters.size == sum(letter.size for letter in kept) <= most_bytes
         assert letters.lost == len(sizes) - len(kept)
-        older = sizes[-len(kept) - 1 :]
-        assert len(older) > most or sum(older) > most_bytes or len(kept) == len(sizes)
+        older = fitting[-len(kept) - 1 :]
+        assert len(older) > most or sum(older) > most_bytes or len(kept) == len(fitting)
     seen = (ids(letters), letters.size, letters.lost)
     letters.close()
     again = DeadLetters(folder, ID, Bounds(most, most_bytes), incarnation=1)
@@ -153,13 +157,25 @@ def test_a_frame_is_noted_once(opening: Opening) -> None:
 
 
 def test_one_that_never_fits(opening: Opening) -> None:
-    """A letter that is larger than all of them may be goes at once, and takes the older ones along."""
+    """A letter that is larger than all of them may be goes at once, alone, and is noted: it does not come again."""
     letters = opening(Bounds(10, 300))
     letters.add(frames(0), "crash", AT, "echo")
     letters.add(frames(1, header=bytes(1000)), "crash", AT, "echo")
-    assert (ids(letters), letters.lost, letters.size) == ([], 2, 0)
-    letters.add(frames(1), "crash", AT, "echo")
-    assert letters.lost == 2
+    letters.add([*frames(2, header=bytes(1000)), *frames(3)], "crash", AT, "echo")
+    for again in (False, True):
+        found = opening(Bounds(10, 300)) if again else letters
+        found.add(frames(1, 2), "crash", AT, "echo")
+        assert (ids(found), found.lost) == ([1, 4], 2)
+
+
+def test_one_that_does_not_fit_any_more(opening: Opening) -> None:
+    """Where the bound has become smaller than a letter that is kept, it goes with the next one, and no other does."""
+    letters = opening(Bounds(10, 3000))
+    letters.add([*frames(0), *frames(1, header=bytes(1000))], "crash", AT, "echo")
+    letters = opening(Bounds(10, 300))
+    assert ids(letters) == [1, 2]
+    letters.add(frames(2), "crash", AT, "echo")
+    assert (ids(letters), letters.lost) == ([1, 3], 1)
 
 
 def test_claims(opening: Opening) -> None:
