@@ -95,6 +95,35 @@ def test_some_are_dropped(letters: PluginSystem, invoke: Invoke, answer: Answer)
     assert invoke("dead-letters", "drop", str(ECHO), "--all").stdout == "dropped 1 dead letter of plugin 1002\n"
 
 
+def test_the_name_of_one_that_is_not_loaded(letters: PluginSystem, invoke: Invoke, answer: Answer) -> None:
+    """It is known as long as there are dead letters, and names the plugin that these were for."""
+    assert [found["letter_id"] for found in answer("dead-letters", "list", "echo")] == [1, 2, 3]
+    assert answer("dead-letters", "show", "echo", "1")["plugin"] == "echo"
+    left = answer("dead-letters", "redeliver", "echo", "1", code=1)["left"]
+    assert [item["error"]["type"] for item in left] == ["PluginNotRegistered"]
+    assert answer("dead-letters", "drop", "echo", "--all") == {"plugin_id": ECHO, "dropped": 3}
+    missing = invoke("dead-letters", "list", "echo")
+    assert (missing.exit_code, missing.stdout) == (1, "")
+    assert missing.stderr.startswith("Error: no plugin is called 'echo' ('nyx-plugins status' and 'nyx-plugins dead-")
+
+
+def test_letters_of_several_plugins_under_one_id(
+    letters: PluginSystem, runtime_base: Path, invoke: Invoke, answer: Answer
+) -> None:
+    """Who drops all of a name drops none of the other's; who drops all of an id drops all."""
+    [runtime] = runtime_base.iterdir()
+    frames = [DeadFrame(0, index, 0x52, b"header", 1) for index in range(3, 6)]
+    with DeadLetters(runtime / FOLDER, ECHO, Bounds(10, 10_000), incarnation=1) as kept:
+        kept.add(frames, "unloaded", AT, "parrot")
+    assert answer("dead-letters", "drop", "parrot", "--all") == {"plugin_id": ECHO, "dropped": 3}
+    assert [found["plugin"] for found in answer("dead-letters", "list")] == ["echo"] * 3
+    with DeadLetters(runtime / FOLDER, ECHO + 1, Bounds(10, 10_000), incarnation=1) as kept:
+        kept.add(frames, "unloaded", AT, "echo")
+    several = invoke("dead-letters", "list", "echo")
+    assert several.exit_code == 2
+    assert several.stderr == "Error: 2 plugins are called 'echo': use one of the ids 1002, 1003\n"
+
+
 @pytest.mark.parametrize("command", ["redeliver", "drop"])
 def test_a_plugin_without_any_has_to_be_there(command: str, driven: PluginSystem, invoke: Invoke) -> None:
     """All of none is nothing where the plugin is registered, and a mistake where it is not."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..actors.system import PluginSystem
 
 MAX_LETTER = 2**63 - 1
+# As many as are ever kept of one plugin.
 MAX_LIMIT = 100_000
 
 _COMMANDS = {"list": "list_", "show": "show", "redeliver": "redeliver", "drop": "drop"}
@@ -33,7 +34,8 @@ def dead_letters() -> None:
     """Look at frames that were accepted and not processed, and deliver them again or drop them.
 
     A plugin's dead letters have numbers, which ascend. They are kept when it is unloaded, and with a state directory
-    also when the service stops; the oldest go first where there are too many.
+    also when the service stops; the oldest go first where there are too many. It need not be loaded to be called by
+    its name.
     """
 
 
@@ -97,7 +99,10 @@ def redeliver(
 def drop(
     system: PluginSystem, plugin: int | str, letters: tuple[int, ...], all_wanted: bool, json_wanted: bool
 ) -> None:
-    """Remove each dead letter LETTER of PLUGIN (an id or a name), or all. If one of them is not there, none goes."""
+    """Remove each dead letter LETTER of PLUGIN (an id or a name), or all. If one of them is not there, none goes.
+
+    By name, all are those that were for the plugin of that name; by id, also those of others that had the id.
+    """
     from .letters import drop_some
 
     drop_some(system, plugin, _chosen(letters, all_wanted), json_wanted)

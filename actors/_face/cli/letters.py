@@ -14,15 +14,16 @@ from ..actors.system import PluginSystem
 from ..plugins.errors import FrameError, PluginNotRegistered
 from . import tables
 from .data import cbor_value, readable
+from .dead_letters import MAX_LIMIT
 from .failure import one_line
 from .fields import data_fields, error_fields, print_json
 from .managing import finish
-from .references import resolve
+from .references import only
 
 
 def show_list(system: PluginSystem, plugin: int | str | None, after: int, limit: int, json_wanted: bool) -> None:
     """Print a table, or say that there are none."""
-    plugin_id = None if plugin is None else resolve(system, plugin)
+    plugin_id = None if plugin is None else _resolve(system, plugin)
     found = system.dead_letters(plugin_id, after=after, limit=limit)
     if json_wanted:
         print_json([attrs.asdict(info) for info in found])
@@ -34,7 +35,7 @@ def show_list(system: PluginSystem, plugin: int | str | None, after: int, limit:
 
 def show_one(system: PluginSystem, plugin: int | str, letter: int, json_wanted: bool) -> None:
     """Print all that is known of one."""
-    content = system.dead_letter(resolve(system, plugin), letter)
+    content = system.dead_letter(_resolve(system, plugin), letter)
     if json_wanted:
         print_json(_content_fields(content))
         return
@@ -51,7 +52,7 @@ def redeliver_some(
     system: PluginSystem, plugin: int | str, ids: Sequence[int] | None, timeout: float | None, json_wanted: bool
 ) -> None:
     """Print how many were accepted, and why the others stay."""
-    plugin_id = resolve(system, plugin)
+    plugin_id = _resolve(system, plugin)
     result = system.redeliver(plugin_id, ids, timeout)
     if not result.accepted and not result.left:
         _check_registered(system, plugin_id)
@@ -69,14 +70,37 @@ def redeliver_some(
 
 def drop_some(system: PluginSystem, plugin: int | str, ids: Sequence[int] | None, json_wanted: bool) -> None:
     """Print how many were removed."""
-    plugin_id = resolve(system, plugin)
-    dropped = system.drop_dead_letters(plugin_id, ids)
+    plugin_id = _resolve(system, plugin)
+    dropped = system.drop_dead_letters(plugin_id, _all_of(system, plugin_id, plugin) if ids is None else ids)
     if not dropped:
         _check_registered(system, plugin_id)
     if json_wanted:
         print_json({"plugin_id": plugin_id, "dropped": dropped})
     else:
         click.echo(f"dropped {_letters(dropped)} of plugin {plugin_id}")
+
+
+def _resolve(system: PluginSystem, plugin: int | str) -> int:
+    """Return the id of a plugin, which dead letters tell of a name where there is no such plugin any more.
+
+    Raises :class:`UnknownPlugin` and :class:`AmbiguousName`.
+    """
+    if isinstance(plugin, int):
+        return plugin
+    present = [(info.plugin_id, info.name) for info in system.plugins()]
+    if any(name == plugin for _, name in present):
+        return only(plugin, present)
+    gone = {(info.plugin_id, info.plugin) for info in system.dead_letters(limit=MAX_LIMIT)}
+    return only(plugin, [*present, *sorted(gone)], "'nyx-plugins status' and 'nyx-plugins dead-letters list' tell")
+
+
+def _all_of(system: PluginSystem, plugin_id: int, plugin: int | str) -> Sequence[int] | None:
+    """The numbers of all of a plugin: those of others that had its id are none of its, where it is called by name."""
+    if isinstance(plugin, int):
+        return None
+    letters = system.dead_letters(plugin_id, limit=MAX_LIMIT)
+    its_own = [info.letter_id for info in letters if info.plugin == plugin]
+    return its_own if len(its_own) < len(letters) else None
 
 
 def _check_registered(system: PluginSystem, plugin_id: int) -> None:

@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from ..actors.system import PluginInfo, PluginSystem
 
 MAX_ID = 2**32 - 1
+STATUS = "'nyx-plugins status' lists them"
 
 
 class UnknownPlugin(NyxPluginError, LookupError):
     """No plugin of the service has this name. Load one, or correct the name; ``status`` lists them."""
 
-    def __init__(self, name: str, known: Iterable[str]) -> None:
+    def __init__(self, name: str, known: Iterable[str], where: str = STATUS) -> None:
         self.name = name
         close = get_close_matches(name, sorted(set(known)))
-        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "'nyx-plugins status' lists them"
+        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else where
         super().__init__(f"no plugin is called {name!r} ({hint})")
 
 
@@ -73,9 +74,14 @@ def resolve(system: PluginSystem, plugin: int | str) -> int:
 
 def find(plugins: Sequence[PluginInfo], name: str) -> int:
     """Return the id of the only plugin with this name; raises :class:`UnknownPlugin` and :class:`AmbiguousName`."""
-    ids = [info.plugin_id for info in plugins if info.name == name]
+    return only(name, [(info.plugin_id, info.name) for info in plugins])
+
+
+def only(name: str, plugins: Sequence[tuple[int, str]], where: str = STATUS) -> int:
+    """Return the only id that comes with this name, as `find` does; ``where`` says what tells of others."""
+    ids = [plugin_id for plugin_id, its_name in plugins if its_name == name]
     if not ids:
-        raise UnknownPlugin(name, [info.name for info in plugins])
+        raise UnknownPlugin(name, [its_name for _, its_name in plugins], where)
     if len(ids) > 1:
         raise AmbiguousName(name, ids)
     return ids[0]
