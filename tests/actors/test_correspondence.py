@@ -127,14 +127,20 @@ def test_a_frame_is_answered_when_accepted_and_a_request_with_its_reply(desk: De
 
 
 @pytest.mark.parametrize(
-    ("result", "step"), [(Failed("ValueError", "no"), "failed"), (DeadLetter("crash: x"), "dead_lettered")]
+    ("result", "step", "reason"),
+    [
+        (Failed("ValueError", "no"), "failed", "ValueError: no"),
+        (DeadLetter("crash: x"), "dead_lettered", "crash: x"),
+        (DeadLetter("unloaded"), "dead_lettered", "unloaded"),
+    ],
 )
-def test_a_request_without_a_reply_to_be_had_fails(desk: Desk, result: Result, step: str) -> None:
-    """It is the error that an application gets."""
+def test_a_request_without_a_reply_to_be_had_fails(desk: Desk, result: Result, step: str, reason: str) -> None:
+    """It is the error that an application gets, also where the other was unloaded after it had accepted the frame."""
     desk.ask(1)
     desk.settle(result)
     [(_, error)] = desk.worker.answers
-    assert isinstance(error, PluginFailed) and (error.plugin_id, error.step) == (GEO, step)
+    assert isinstance(error, PluginFailed)
+    assert (error.plugin_id, error.step, error.reason) == (GEO, step, reason)
 
 
 def test_who_is_not_declared_is_not_reached(desk: Desk) -> None:
