@@ -45,30 +45,34 @@ class Bundles:
 
     def _prepare(self, name: str, group: PluginGroup, folder: Path, base: Path) -> list[str]:
         if group.bundle == WORK:
-            return [str(self._make(name, group, version, folder)) for version in VERSIONS]
+            return [str(self._make(name, version, folder)) for version in VERSIONS]
         return [bundle_of(group, base)]
 
-    def _make(self, name: str, group: PluginGroup, version: str, folder: Path) -> Path:
+    def _make(self, name: str, version: str, folder: Path) -> Path:
         bundle = folder / f"{name}-{version}"
         bundle.mkdir()
         shutil.copy(Path(__file__).with_name("work_plugin.py"), bundle / "plugin.py")
-        (bundle / "plugin.toml").write_text(to_toml(merged(self._manifest(name, version), group.manifest)))
+        (bundle / "plugin.toml").write_text(to_toml(manifest_of(self._scenario, name, version)))
         return bundle
 
-    def _manifest(self, name: str, version: str) -> dict[str, Any]:
-        return {
-            "id": self._scenario.first_id,
-            "name": name,
-            "version": version,
-            "api_version": 1,
-            "entry_point": "plugin:Work",
-            "permissions": ["data_access", "control"],
-            "sandbox": {"wall_time_s": self._longest_s(name) + MARGIN_S},
-        }
 
-    def _longest_s(self, name: str) -> float:
-        lengths = [event.lasts_s for event in self._scenario.events if event.group == name and event.do in ORDERS]
-        return max([0.0, *lengths, self._scenario.plugins[name].work_us / 1e6])
+def manifest_of(scenario: Scenario, name: str, version: str = VERSIONS[0]) -> dict[str, Any]:
+    """Return the manifest of a group of ``work`` plugins, with what is to be different in it."""
+    made = {
+        "id": scenario.first_id,
+        "name": name,
+        "version": version,
+        "api_version": 1,
+        "entry_point": "plugin:Work",
+        "permissions": ["data_access", "control"],
+        "sandbox": {"wall_time_s": _longest_s(scenario, name) + MARGIN_S},
+    }
+    return merged(made, scenario.plugins[name].manifest)
+
+
+def _longest_s(scenario: Scenario, name: str) -> float:
+    lengths = [event.lasts_s for event in scenario.events if event.group == name and event.do in ORDERS]
+    return max([0.0, *lengths, scenario.plugins[name].work_us / 1e6])
 
 
 def _work(group: PluginGroup) -> dict[str, Any]:

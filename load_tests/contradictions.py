@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TypeAlias
 
+import attrs
+
 from nyx_plugins.config.checks import shown_key
 from nyx_plugins.config.errors import Fault
 
 from .bundles import MARGIN_S
 from .payload import around
 from .scenario import ORDERS, TRAFFIC, WORK, PluginGroup, Scenario
+
+_OF_WORK = frozenset({"decode", "reply_bytes", "work", "work_us", "manifest"})
+_DEFAULT = attrs.asdict(PluginGroup())
 
 Rule: TypeAlias = Callable[[Scenario], Iterator[Fault]]
 
@@ -29,6 +34,47 @@ def _lonely_ids(scenario: Scenario) -> Iterator[Fault]:
     for name, group in scenario.plugins.items():
         if group.id is not None and group.count > 1:
             yield Fault(f"plugins.{shown_key(name)}.id", f"is for a group of one plugin only, not of {group.count}")
+
+
+def _shared_ids(scenario: Scenario) -> Iterator[Fault]:
+    """Each plugin's id is that of its group, or counts on from ``first_id``."""
+    taken: dict[int, str] = {}
+    first = scenario.first_id
+    for name, group in scenario.plugins.items():
+        ids = range(first, first + group.count) if group.id is None else (group.id,)
+        first += group.count
+        if (at := next((each for each in ids if each in taken), None)) is not None:
+            theirs = f"a plugin of the group {shown_key(taken[at])} has {at} already"
+            own = "" if group.id is not None else "; without one, ids count on from first_id"
+            yield Fault(f"plugins.{shown_key(name)}.id", f"must be nobody else's: {theirs}{own}")
+        taken.update(dict.fromkeys(ids, name))
+
+
+def _idle_keys(scenario: Scenario) -> Iterator[Fault]:
+    """What is given and nobody would look at."""
+    for name, group in scenario.plugins.items():
+        key = f"plugins.{shown_key(name)}"
+        given = {
+            field.name for field in attrs.fields(PluginGroup) if getattr(group, field.name) != _DEFAULT[field.name]
+        }
+        if group.bundle != WORK:
+            for each in sorted(given & _OF_WORK):
+                yield Fault(f"{key}.{each}", f"is for plugins of the bundle {WORK!r}, not of {group.bundle!r}")
+            continue
+        if group.config:
+            yield Fault(
+                f"{key}.config", f"is not for plugins of the bundle {WORK!r}: these are configured by their group"
+            )
+        if group.work != "none" and not group.work_us:
+            yield Fault(f"{key}.work_us", f"must be above 0 with work = {group.work!r}")
+        if group.work == "none" and group.work_us:
+            text = f"must be 0 or left out without work, not {group.work_us:g}; or set work = 'spin' or 'sleep'"
+            yield Fault(f"{key}.work_us", text)
+
+
+def _idle_options(scenario: Scenario) -> Iterator[Fault]:
+    if scenario.driver == TRAFFIC and scenario.options:
+        yield Fault("options", "is for a driver of one's own, and none is named (driver)")
 
 
 def _lengths(scenario: Scenario) -> Iterator[Fault]:
@@ -110,5 +156,8 @@ _WHOLE: tuple[tuple[frozenset[str], Rule], ...] = (
     (frozenset({"mode", "call"}), _requests),
     (frozenset({"driver", "mode"}), _mode),
     (frozenset({"driver", "plugins"}), _receivers),
+    (frozenset({"plugins", "first_id"}), _shared_ids),
+    (frozenset({"plugins"}), _idle_keys),
+    (frozenset({"driver", "options"}), _idle_options),
     (frozenset({"capture", "frame_bytes", "settings"}), _frames),
 )

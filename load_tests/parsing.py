@@ -8,16 +8,19 @@ from typing import Any
 
 import attrs
 
-from nyx_plugins import NyxPluginError
+from nyx_plugins import ManifestError, NyxPluginError
 from nyx_plugins.config import checks
 from nyx_plugins.config.documents import parse_toml, structure
 from nyx_plugins.config.errors import Fault
 from nyx_plugins.plugins.bundle import read_manifest
+from nyx_plugins.plugins.manifest import parse_manifest
+from nyx_plugins.plugins.permissions import known_permissions
 
+from .bundles import manifest_of, to_toml
 from .captures import capture_reason
 from .contradictions import contradictions
 from .errors import ScenarioError
-from .references import event_faults, limit_faults, parts_of, rate_faults, without_lost_limits
+from .references import event_faults, limit_faults, parts_of, rate_faults, variant_faults, without_lost_limits
 from .scenario import WORK, Plan, Scenario, bundle_of, merged
 
 _NEEDED = {"name": "unnamed", "description": ""}
@@ -44,7 +47,9 @@ def parse(text: str | bytes, source: str, folder: str, changes: Mapping[str, Any
     variants = {name: part for name, part in parts_of(table).items() if name}
     whole = _read(table, folder, is_whole=not variants)
     parts = {name: _read(part, folder, is_whole=True) for name, part in variants.items()}
-    faults = _once([*whole.faults, *_of_variants(parts, whole), *limit_faults(table), *rate_faults(table)])
+    faults = _once(
+        [*whole.faults, *_of_variants(parts, whole), *limit_faults(table), *rate_faults(table), *variant_faults(table)]
+    )
     if faults or whole.scenario is None:
         raise ScenarioError(source, faults)
     found = {name: part.scenario for name, part in parts.items() if part.scenario is not None}
@@ -108,8 +113,19 @@ def _of_files(scenario: Scenario, base: Path) -> Iterator[Fault]:
     if scenario.capture and (why := capture_reason(scenario.capture, base, limits.max_stream_frame_bytes)):
         yield Fault("capture", why)
     for name, group in scenario.plugins.items():
+        key = f"plugins.{checks.shown_key(name)}"
         if group.bundle != WORK:
-            yield from _of_bundle(f"plugins.{checks.shown_key(name)}.bundle", bundle_of(group, base))
+            yield from _of_bundle(f"{key}.bundle", bundle_of(group, base))
+        else:
+            yield from _of_manifest(f"{key}.manifest", to_toml(manifest_of(scenario, name)), scenario)
+
+
+def _of_manifest(key: str, text: str, scenario: Scenario) -> Iterator[Fault]:
+    """Yield what the system would find wrong with the manifest that is made for a group."""
+    try:
+        parse_manifest(text, "", known_permissions(scenario.system_settings().frame_types))
+    except ManifestError as error:
+        yield from (Fault(checks.joined(key, at), why) for at, why in error.faults)
 
 
 def _of_bundle(key: str, bundle: str) -> Iterator[Fault]:

@@ -14,6 +14,7 @@ from .variants import split
 
 Table: TypeAlias = Mapping[str, Any]
 
+_OF_THE_WHOLE = frozenset({"name", "description", "rounds", "limits", "variants"})
 _METRICS = ("metric", "over", "minus")
 
 
@@ -104,6 +105,17 @@ def without_lost_limits(table: Table, before: Table) -> Table:
 def _is_for(limit: object, variants: set[str]) -> bool:
     names = [limit.get(key) for key in _METRICS] if isinstance(limit, Mapping) else []
     return any(isinstance(name, str) and split(name)[1] in variants for name in names)
+
+
+# Variants.
+
+
+def variant_faults(table: Table) -> Iterator[Fault]:
+    """Yield what a variant can't have of its own."""
+    for name, over in _variants(table).items():
+        for key in sorted(_OF_THE_WHOLE & over.keys()):
+            where = f"variants.{checks.shown_key(name)}.{key}"
+            yield Fault(where, "is of the whole scenario, and looked at in no variant: set it outside of them")
 
 
 # Rates.
