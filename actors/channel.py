@@ -29,6 +29,8 @@ class Channel:
         self.wants_credit = False
         self.waiting = WaitingLine()
         """Who waits for room."""
+        self.last_of_other_rules = 0
+        """Frames up to this number were checked by other rules for handshakes than those of now."""
         self._max_header_bytes = max_header_bytes
         self._lease: Lease | None = None
         self._last_seq = 0
@@ -66,6 +68,10 @@ class Channel:
         if self.route is not None and self.route.epoch != route.epoch:
             self._send_again()
         self.route = route
+
+    def change_rules(self) -> None:
+        """What comes from now on is checked by other rules for handshakes."""
+        self.last_of_other_rules = self._last_seq
 
     def rejoin(self) -> int:
         """The dispatcher is another, and what the last one had is lost: return the size of the lease.

@@ -272,7 +272,12 @@ class PluginLife:
         self.former_directory, self.bundle_directory = self.bundle_directory, directory
         self.manifest, self.digest, self.signed_by, self.policy = manifest, digest, signed_by, policy
         self.route = attrs.evolve(
-            route, version=manifest.version, policy=policy, requires=manifest.requires, optional=manifest.optional
+            route,
+            version=manifest.version,
+            policy=policy,
+            requires=manifest.requires,
+            optional=manifest.optional,
+            handshake=manifest.offer(self.spec.require_handshake),
         )
 
     def scaled(self, instances: int) -> None:

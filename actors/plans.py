@@ -8,7 +8,6 @@ import attrs
 
 from ..config.settings import LimitSettings, Settings
 from ..plugins.manifest import Manifest, RestartRequest
-from ..plugins.negotiation import HandshakeOffer
 from . import inheritance
 from . import messages as m
 from .dead_letters import FOLDER
@@ -69,7 +68,7 @@ def route(life: PluginLife, boot: m.Boot, epoch: int) -> m.Route:
         epoch,
         life.manifest.requires,
         life.manifest.optional,
-        handshake(life.spec, life.manifest),
+        life.manifest.offer(life.spec.require_handshake),
         durable=bool(durable_folder(boot, life)),
     )
 
@@ -105,12 +104,6 @@ def start(load_id: int, life: PluginLife, root: Root) -> m.StartPlugin:
         durable=durable_folder(boot, life),
         nursery=nursery(boot),
     )
-
-
-def handshake(spec: m.LoadSpec, manifest: Manifest) -> HandshakeOffer | None:
-    """What a sender has to come to terms with, if it has to."""
-    required = manifest.require_handshake if spec.require_handshake is None else spec.require_handshake
-    return manifest.handshake if required else None
 
 
 def durable_folder(boot: m.Boot, life: PluginLife) -> str:

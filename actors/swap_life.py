@@ -7,12 +7,13 @@ is no way back, and only the records are brought up to date.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import attrs
 
 from ..config.errors import NyxPluginError
-from ..plugins.differences import Difference, differences, growing
+from ..plugins.differences import Difference, differences, growing, of_handshakes, of_kept
 from ..plugins.errors import SwapFailed, SwapRefused
 from ..plugins.manifest import Manifest
 from ..plugins.policy import Policy
@@ -61,6 +62,8 @@ class Record(enum.Enum):
 
 Directives: TypeAlias = list[DoSwap]
 SWAPPABLE = frozenset({Stage.READY, Stage.PAUSED})
+KEPT = ("instances", "balance")
+"""Of the manifest: where the frames in the mailboxes are follows from these."""
 UNCHANGED_ID = "it keeps its id, and has to keep its name: {new!r} would take the place of {old!r}"
 
 
@@ -75,7 +78,10 @@ class SwapLife:
     allow_widen: bool = False
     dry_run: bool = False
     step: Step = Step.PREPARING
+    asked: Manifest | None = None
+    """The new version's manifest as it is."""
     manifest: Manifest | None = None
+    """The same with what is kept of the old one."""
     digest: str = ""
     signed_by: str = ""
     policy: Policy | None = None
@@ -100,8 +106,8 @@ class SwapLife:
             return []
         assert self.plugin.manifest is not None
         old = self.plugin.manifest
-        # Where the frames in the mailboxes are follows from these.
-        self.manifest = attrs.evolve(manifest, instances=old.instances, balance=old.balance)
+        self.manifest = attrs.evolve(manifest, **{key: getattr(old, key) for key in KEPT})
+        self.asked = manifest
         self.digest, self.signed_by = digest, signed_by
         if manifest.name != self.plugin.manifest.name:
             reason = UNCHANGED_ID.format(new=manifest.name, old=self.plugin.manifest.name)
@@ -123,7 +129,8 @@ class SwapLife:
             return []
         assert self.policy is not None and self.plugin.policy is not None
         self.registration = after
-        self.found = differences(before.granted, self.plugin.policy, after.granted, self.policy)
+        rights = differences(before.granted, self.plugin.policy, after.granted, self.policy)
+        self.found = (*rights, *self._other_differences())
         if self.dry_run:
             return self._over(self._report(swapped=False))
         if growing(self.found) and not self.allow_widen:
@@ -134,6 +141,17 @@ class SwapLife:
             )
         self.step = Step.SWITCHING
         return [DoSwap.SWITCH]
+
+    def _other_differences(self) -> Iterator[Difference]:
+        """What is no right: the handshake, and what of the new manifest is not taken over."""
+        old, asked, said = self.plugin.manifest, self.asked, self.plugin.spec
+        assert old is not None and asked is not None
+        required = said.require_handshake
+        yield from of_handshakes(old.offer(required), asked.offer(required))
+        for key in KEPT:
+            kept, wanted = getattr(said, key) or getattr(old, key), getattr(asked, key)
+            if wanted not in (kept, getattr(old, key)):
+                yield of_kept(key, wanted, kept)
 
     def switched(self, pause_s: float, state_carried: bool) -> Directives:
         """The plugin actor has the new version in its place: there is no way back."""

@@ -15,7 +15,7 @@ class SwapReport:
     old_version: str
     new_version: str
     differences: tuple[Difference, ...]
-    """In what the new version may do more or less than the old one."""
+    """In what the new version may do more or less than the old one, what else senders notice, and what stays."""
     pause_s: float = 0.0
     """For how long neither version worked; frames were accepted all the time."""
     state_carried: bool = False

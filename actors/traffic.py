@@ -222,7 +222,7 @@ class Traffic:
         """Refuse those who would wait in vain, now that the route is another."""
         for waiter in channel.waiting:
             try:
-                self._admit(waiter.frame_type, waiter.header)
+                waiter.agreement = self._admit(waiter.frame_type, waiter.header).agreement
             except NyxPluginError as error:
                 channel.waiting.leave(waiter)
                 waiter.fail(error)
@@ -304,8 +304,14 @@ class Traffic:
 
     def _note_handshake(self, channel: Channel, receipt: Receipt) -> None:
         """From now on frames may follow, if the plugin agreed and is still the one that was asked."""
-        if receipt.agreement is not None and receipt.result().kind is OutcomeKind.PROCESSED:
+        is_of_now = receipt.agreement is not None and receipt.seq > channel.last_of_other_rules
+        if is_of_now and receipt.result().kind is OutcomeKind.PROCESSED:
             self._introduced.add(channel.plugin_id)
+
+    def _forget_handshakes(self, plugin_id: int) -> None:
+        """Other rules hold: what was agreed on, or is still under way, is no agreement on these."""
+        self._introduced.discard(plugin_id)
+        self._channel(plugin_id).change_rules()
 
     def _rejected(self, message: m.Rejected) -> None:
         channel = self._channel(message.plugin_id)
@@ -330,12 +336,12 @@ class Traffic:
         self._gate.changed()
         for plugin_id, drained in message.gone.items():
             self.routes.pop(plugin_id, None)
-            self._introduced.discard(plugin_id)
+            self._forget_handshakes(plugin_id)
             self._close(self._channel(plugin_id), drained)
         for route in message.routes:
             before = self.routes.get(route.plugin_id)
             if before is not None and before.handshake != route.handshake:
-                self._introduced.discard(route.plugin_id)
+                self._forget_handshakes(route.plugin_id)
             self.routes[route.plugin_id] = route
             self.is_stopping = self.is_stopping or route.stopping
             if route.state != AT_REST:

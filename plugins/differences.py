@@ -1,4 +1,4 @@
-"""What one version of a plugin may do and another may not: their permissions and policies, compared. Pure."""
+"""What one version of a plugin may do and another may not, and what senders notice of the change. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from ..config.network import NetworkRule, parse_rule
+from .negotiation import HandshakeOffer
 from .policy import Policy, is_within, rules
 
 
@@ -16,10 +17,11 @@ class Difference:
     """One thing that a plugin's new version may do and its old one may not (``grows``), or the other way round."""
 
     key: str
-    """``permissions``, or the name of the policy's value."""
+    """``permissions``, or the name of the policy's or the manifest's value."""
     what: str
     """In words, such as ``'/data' is new`` or ``8 becomes 16``."""
-    grows: bool
+    grows: bool | None
+    """``None``: it may do neither more nor less; the handshake that senders owe it is another, or something stays."""
 
     def __str__(self) -> str:
         return f"{self.key}: {self.what}"
@@ -44,6 +46,21 @@ def differences(
 def growing(found: Iterable[Difference]) -> tuple[Difference, ...]:
     """Return those by which the new version may do more."""
     return tuple(difference for difference in found if difference.grows)
+
+
+def of_handshakes(old: HandshakeOffer | None, new: HandshakeOffer | None) -> tuple[Difference, ...]:
+    """Return how that changes with which senders have to come to terms first (``None``: with nothing)."""
+    values: dict[str, tuple[Any, Any]] = {"require_handshake": (old is not None, new is not None)}
+    if old is not None and new is not None:
+        values["handshake.versions"] = old.versions, new.versions
+        values["handshake.capabilities"] = old.capabilities, new.capabilities
+    shown = [(key, _shown(before), _shown(after)) for key, (before, after) in values.items()]
+    return tuple(Difference(key, f"{before} becomes {after}", None) for key, before, after in shown if before != after)
+
+
+def of_kept(key: str, asked: Any, kept: Any) -> Difference:
+    """Say of a value of the manifest that a swap does not take it over."""
+    return Difference(key, f"stays {kept}; only a load brings {asked}", None)
 
 
 def _of_items(
@@ -118,6 +135,8 @@ def _shown(value: Any) -> str:
             return "no limit"
         case bool():
             return str(value).lower()
+        case tuple():
+            return ", ".join(map(str, sorted(set(value)))) or "none"
     return f"{value:,}"
 
 

@@ -112,6 +112,10 @@ class Manifest:
         if faults:
             raise ConfigError("Manifest", faults)
 
+    def offer(self, required: bool | None = None) -> HandshakeOffer | None:
+        """What a sender has to come to terms with, if it has to; what an operator has said goes before the manifest."""
+        return self.handshake if (self.require_handshake if required is None else required) else None
+
 
 def parse_manifest(text: str | bytes, source: str, permissions: Collection[str] = ALL_PERMISSIONS) -> Manifest:
     """The manifest that ``text`` spells. Raises ManifestError with all faults; ``source`` names the document.

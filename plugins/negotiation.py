@@ -28,8 +28,9 @@ _capabilities = checks.each(checks.whole(0, U32))
 class HandshakeOffer:
     """What a plugin understands: protocol versions (u16), and capabilities (u32) that a peer may insist on."""
 
-    versions: tuple[int, ...] = attrs.field(default=(1,), validator=_versions)
-    capabilities: tuple[int, ...] = attrs.field(default=(CORE, PLUGIN_FRAMEWORK), validator=_capabilities)
+    # The order is no difference.
+    versions: tuple[int, ...] = attrs.field(default=(1,), validator=_versions, eq=frozenset)
+    capabilities: tuple[int, ...] = attrs.field(default=(CORE, PLUGIN_FRAMEWORK), validator=_capabilities, eq=frozenset)
 
 
 @attrs.frozen

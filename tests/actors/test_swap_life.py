@@ -7,14 +7,17 @@ from collections.abc import Callable
 import attrs
 import pytest
 
+from nyx_plugins.actors import plans
 from nyx_plugins.actors.lifecycle import PluginLife
-from nyx_plugins.actors.messages import LoadSpec, Registration
+from nyx_plugins.actors.messages import Boot, LoadSpec, Registration
 from nyx_plugins.actors.stages import Stage
 from nyx_plugins.actors.supervision import ChildSpec
 from nyx_plugins.actors.swap_life import Directives, DoSwap, Record, Step, SwapLife
+from nyx_plugins.config.settings import Settings
 from nyx_plugins.plugins.differences import Difference
 from nyx_plugins.plugins.errors import PolicyRefused, SwapFailed, SwapRefused
 from nyx_plugins.plugins.manifest import Manifest
+from nyx_plugins.plugins.negotiation import HandshakeOffer
 from nyx_plugins.plugins.policy import Policy
 
 OLD = Manifest(id=7, name="p", version="1.0", api_version=1, entry_point="plugin:P")
@@ -24,6 +27,7 @@ AFTER = attrs.evolve(BEFORE, version="1.1")
 WIDER = attrs.evolve(AFTER, granted=frozenset({"control", "data_access"}))
 GAIN = Difference("permissions", "'data_access' is new", True)
 FAILURE = PolicyRefused(7, ("no",))
+BOOT = Boot(Settings(), "runtime", None, 1)
 UNDONE = [DoSwap.REMOVE_NEW, DoSwap.PUBLISH, DoSwap.ANSWER, DoSwap.FORGET]
 DONE = [DoSwap.REMOVE_OLD, DoSwap.PUBLISH, DoSwap.ANSWER, DoSwap.FORGET]
 
@@ -143,6 +147,49 @@ def test_instances_are_kept() -> None:
     swap = swap_at(Step.PREPARING)
     swap.prepared(attrs.evolve(NEW, instances=3, balance="by_key"), "digest", "")
     assert swap.manifest == NEW
+    swap.decided(Policy())
+    swap.planned(BEFORE, AFTER)
+    assert swap.found == (
+        Difference("instances", "stays 1; only a load brings 3", None),
+        Difference("balance", "stays round_robin; only a load brings by_key", None),
+    )
+
+
+def test_what_is_as_it_was_said_at_the_load_is_no_difference() -> None:
+    """A new version that wants what its plugin has already, or what its last one wanted, is told of nothing."""
+    swap = swap_at(Step.PREPARING)
+    swap.plugin.spec = attrs.evolve(swap.plugin.spec, instances=3, balance="by_key")
+    swap.prepared(attrs.evolve(NEW, balance="by_key"), "digest", "")
+    swap.decided(Policy())
+    swap.planned(BEFORE, AFTER)
+    assert swap.found == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "found", "handshake"),
+    [
+        (None, (Difference("require_handshake", "false becomes true", None),), HandshakeOffer((5,))),
+        (False, (), None),
+        (True, (Difference("handshake.versions", "1 becomes 5", None),), HandshakeOffer((5,))),
+    ],
+)
+def test_a_new_version_brings_its_rules_for_handshakes(
+    said: bool | None, found: tuple[Difference, ...], handshake: HandshakeOffer | None
+) -> None:
+    """They are shown, need no word, and hold with its route, also of later actors; the load's word goes before."""
+    swap = swap_at(Step.PREPARING)
+    life = swap.plugin
+    life.spec = attrs.evolve(life.spec, require_handshake=said)
+    life.route = plans.route(life, BOOT, 1)
+    greets = attrs.evolve(NEW, require_handshake=True, handshake=HandshakeOffer((5,)))
+    swap.prepared(greets, "digest", "")
+    swap.decided(Policy())
+    assert swap.planned(BEFORE, AFTER) == [DoSwap.SWITCH]
+    assert swap.found == found
+    assert swap.manifest is not None
+    life.become("new", "somewhere", swap.manifest, "digest", "", Policy())
+    assert life.route is not None
+    assert life.route.handshake == plans.route(life, BOOT, 2).handshake == handshake
 
 
 def test_another_plugin_is_no_version() -> None:

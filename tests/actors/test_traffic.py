@@ -11,7 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nyx_plugins import FateUnknown, MailboxFull, PermissionDenied, PluginHeader, PluginNotRegistered, SystemStopped
+from nyx_plugins import (
+    Agreement,
+    FateUnknown,
+    Handshake,
+    HandshakeRequired,
+    MailboxFull,
+    PermissionDenied,
+    PluginHeader,
+    PluginNotRegistered,
+    SystemStopped,
+)
 from nyx_plugins.actors import messages as m
 from nyx_plugins.actors.frame_rules import FrameRules
 from nyx_plugins.actors.receipt import OutcomeKind, Receipt
@@ -20,11 +30,15 @@ from nyx_plugins.actors.series import each
 from nyx_plugins.actors.traffic import Traffic
 from nyx_plugins.actors.waiting import Waiter
 from nyx_plugins.actors.word_book import NOTHING, Words
+from nyx_plugins.plugins.negotiation import HandshakeOffer
 from nyx_plugins.plugins.policy import Policy
 
-DATA, CONTROL = 0x52, 0x53
+HANDSHAKE, DATA, CONTROL = 0x51, 0x52, 0x53
 ROUTE = m.Route(7, "p", "1.0", "ready", frozenset({"data_access", "control"}), Policy(), 4, 1 << 20, 1)
 HEADER = PluginHeader(7, 0, b"").encode()
+GREETS = attrs.evolve(ROUTE, permissions=frozenset({"handshake", "data_access"}), handshake=HandshakeOffer((1, 3)))
+OTHERWISE = attrs.evolve(GREETS, version="2.0", handshake=HandshakeOffer((2,)))
+GREETING = PluginHeader(7, 0, Handshake(3, "me").encode()).encode()
 
 
 def routes(*changed: m.Route, gone: dict[int, bool] | None = None, version: int = 1) -> m.RoutesChanged:
@@ -134,6 +148,49 @@ def test_a_route_that_is_another_refuses_whom_it_concerns(traffic: Traffic) -> N
         control.result()
     refusals = [refusal for message in sent(traffic) for refusal in getattr(message, "refusals", ())]
     assert {"PermissionDenied", "PluginNotRegistered"} <= {refusal.cause for refusal in refusals}
+
+
+def test_who_has_greeted_greets_again_where_the_rules_are_others(traffic: Traffic) -> None:
+    """Another version with the same rules knows everybody; with others it knows nobody."""
+    traffic.note(m.CreditGranted(7, 2))
+    traffic.note(routes(GREETS))
+    with pytest.raises(HandshakeRequired):
+        traffic.offer(DATA, HEADER)
+    traffic.offer(HANDSHAKE, GREETING)
+    traffic.note(m.Settled(7, ((1, None),)))
+    traffic.offer(DATA, HEADER)
+    traffic.note(routes(attrs.evolve(GREETS, version="1.1", handshake=HandshakeOffer((3, 1)))))
+    traffic.offer(DATA, HEADER)
+    traffic.note(routes(OTHERWISE))
+    with pytest.raises(HandshakeRequired):
+        traffic.offer(DATA, HEADER)
+
+
+def test_a_handshake_under_way_is_none_by_other_rules(traffic: Traffic) -> None:
+    """What it came to was worked out from rules that do not hold any more."""
+    traffic.note(routes(GREETS))
+    traffic.offer(HANDSHAKE, GREETING)
+    traffic.note(routes(OTHERWISE))
+    traffic.note(m.Settled(7, ((1, None),)))
+    with pytest.raises(HandshakeRequired):
+        traffic.offer(DATA, HEADER)
+    traffic.offer(HANDSHAKE, GREETING)
+    traffic.note(m.Settled(7, ((2, None),)))
+    traffic.offer(DATA, HEADER)
+
+
+def test_a_handshake_that_waits_for_room_keeps_to_the_rules_that_hold_when_it_is_let_in(traffic: Traffic) -> None:
+    """It comes to what the present version understands."""
+    traffic.note(routes(GREETS))
+    for _ in range(2):
+        traffic.offer(HANDSHAKE, GREETING)
+    waiter = traffic.enter(HANDSHAKE, GREETING)
+    assert isinstance(waiter, Waiter)
+    traffic.note(routes(OTHERWISE))
+    traffic.note(m.CreditGranted(7, 1))
+    assert waiter.result().agreement == Agreement(2, "me")
+    traffic.note(m.Settled(7, ((3, None),)))
+    traffic.offer(DATA, HEADER)
 
 
 def test_a_plugin_that_is_loaded_anew_lets_in_who_waited(traffic: Traffic) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from nyx_plugins import PluginHeader, PluginSystem
+from nyx_plugins import Difference, PluginHeader, PluginSystem, SwapReport
 from nyx_plugins.cli import swapping
 from nyx_plugins.cli.watching import Watch
 from nyx_plugins.plugins.errors import PluginFailed, PluginNotFailed, PluginNotLoaded, SystemStopped
@@ -84,6 +84,13 @@ def test_differences_are_shown_and_have_to_be_allowed(
     assert reply(driven) == b"1.0"
     assert invoke("swap", "7", folder, "--allow-widen").exit_code == 0
     assert driven.plugin_info(7).permissions == {"control", "handshake"}
+
+
+def test_what_is_neither_more_nor_less_has_a_sign_of_its_own() -> None:
+    """Another handshake, or what a swap does not take over."""
+    found = (Difference("cpu_seconds", "2 becomes 1", False), Difference("balance", "stays", None))
+    shown = list(swapping.lines(SwapReport(7, "1", "2", found, swapped=False), "p"))
+    assert shown[1:] == ["  - cpu_seconds: 2 becomes 1", "  ~ balance: stays"]
 
 
 def test_a_swap_tells_programs(driven: PluginSystem, answer: Answer, write: Callable[..., Path]) -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nyx_plugins.plugins.differences import Difference, differences, growing
+from nyx_plugins.plugins.differences import Difference, differences, growing, of_handshakes
+from nyx_plugins.plugins.negotiation import HandshakeOffer
 from nyx_plugins.plugins.policy import Policy
 
 
@@ -103,3 +104,25 @@ def test_growth_is_what_would_shrink_on_the_way_back(old: Any, new: Any, less: A
     there, back = differences(old, before, new, after), differences(new, after, old, before)
     assert len(growing(there)) + len(growing(back)) == len(there) == len(back)
     assert (there == ()) == (old == new and less == more)
+
+
+ONE, TWO = HandshakeOffer((1,), (1, 2)), HandshakeOffer((2, 1), (1, 7))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        (None, None, []),
+        (ONE, HandshakeOffer((1,), (2, 1)), []),
+        (None, ONE, ["require_handshake: false becomes true"]),
+        (ONE, None, ["require_handshake: true becomes false"]),
+        (ONE, TWO, ["handshake.versions: 1 becomes 1, 2", "handshake.capabilities: 1, 2 becomes 1, 7"]),
+        (TWO, HandshakeOffer((1, 2), ()), ["handshake.capabilities: 1, 7 becomes none"]),
+    ],
+)
+def test_a_handshake_is_no_right(old: HandshakeOffer | None, new: HandshakeOffer | None, found: list[str]) -> None:
+    """What senders have to come to terms with is shown where it changes, and never as growth."""
+    differing = of_handshakes(old, new)
+    assert [str(difference) for difference in differing] == found
+    assert growing(differing) == growing(of_handshakes(new, old)) == ()
+    assert (differing == ()) == (old == new)

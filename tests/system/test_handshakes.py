@@ -10,6 +10,7 @@ import pytest
 from nyx_plugins import (
     Agreement,
     Capability,
+    Difference,
     Handshake,
     HandshakeRefused,
     HandshakeRequired,
@@ -99,6 +100,24 @@ def test_a_plugin_that_is_loaded_again_knows_nobody(system: PluginSystem, fault:
     system.load(bundle, plugin_id=P)
     with pytest.raises(HandshakeRequired):
         system.dispatch(DATA, header())
+
+
+def test_another_version_brings_its_own_rules(system: PluginSystem, fault: Callable[..., Path]) -> None:
+    """They hold when the swap returns, whether it requires a handshake, none, or another one; the report says so."""
+    report = system.swap(P, fault("talking_plugin", plugin_id=2))
+    assert report.differences == (Difference("require_handshake", "true becomes false", None),)
+    assert system.request(DATA, header(b"a")) == b"data 0x52 a"
+    system.swap(P, fault("talking_plugin", NEEDS, plugin_id=3))
+    system.request(HANDSHAKE, greeting())
+    assert system.request(DATA, header(b"b")) == b"data 0x52 b"
+    report = system.swap(P, fault("talking_plugin", NEEDS.replace("1, 3", "5"), plugin_id=4))
+    assert report.differences == (Difference("handshake.versions", "1, 3 becomes 5", None),)
+    with pytest.raises(HandshakeRequired):
+        system.dispatch(DATA, header())
+    with pytest.raises(HandshakeRefused, match=r"version 3 is older than what the plugin understands \(5\)"):
+        system.dispatch(HANDSHAKE, greeting(3))
+    assert system.dispatch(HANDSHAKE, greeting(5), confirm="processed").agreement == Agreement(5, "me")
+    assert system.request(DATA, header(b"c")) == b"data 0x52 c"
 
 
 def test_the_operator_decides_whether_one_is_required(lent: PluginSystem, fault: Callable[..., Path]) -> None:

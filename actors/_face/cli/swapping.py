@@ -132,8 +132,11 @@ def _tell_failure(error: NyxPluginError, wish: Wish) -> None:
         failure_of(error).show()
 
 
+_MARKS = {True: "+", False: "-", None: "~"}
+
+
 def lines(report: SwapReport, name: str) -> Iterator[str]:
-    """Yield what became of a swap, and then a line for each difference, ``+`` for what is more and ``-`` for less."""
+    """Yield what became of a swap, and then a line for each difference: ``+`` more, ``-`` less, ``~`` neither."""
     versions = f"{one_line(report.old_version)} -> {one_line(report.new_version)}"
     if report.swapped:
         state = "with its state" if report.state_carried else "without state"
@@ -142,7 +145,7 @@ def lines(report: SwapReport, name: str) -> Iterator[str]:
     else:
         yield f"would swap {described(report.plugin_id, name)} {versions}"
     for difference in report.differences:
-        yield f"  {'+' if difference.grows else '-'} {one_line(str(difference))}"
+        yield f"  {_MARKS[difference.grows]} {one_line(str(difference))}"
 
 
 def report_fields(report: SwapReport) -> dict[str, Any]:
