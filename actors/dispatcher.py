@@ -193,12 +193,16 @@ class Dispatcher(ActorProcess):
         self._counts.refused(session, refusal.cause, refusal.count)
         if refusal.was_submitted:
             self._counts.dispatched(session, -refusal.count)
-        if (target := self._targets.get(refusal.plugin_id or 0)) is None or not refusal.permission:
-            return
-        self.send(target.actor, m.NoteViolations(refusal.count))
+        if refusal.permission and refusal.plugin_id in self._targets:
+            self._note_violation(session, refusal.plugin_id, refusal)
+
+    def _note_violation(self, session: int, plugin_id: int, refusal: m.Refusal) -> None:
+        # For what a plugin sends to another it is itself to blame; other senders have no counters.
+        blamed = self._targets.get(self._audience.plugins.get(session, plugin_id))
+        if blamed is not None:
+            self.send(blamed.actor, m.NoteViolations(refusal.count))
         if refusal.violation is not None and self._guard is not None:
-            plugin_id, what = target.route.plugin_id, refusal.violation
-            self.send(self._guard, m.ReportViolation(plugin_id, what, refusal.count, by_sender=True))
+            self.send(self._guard, m.ReportViolation(plugin_id, refusal.violation, refusal.count, by_sender=True))
 
     # Credit.
 

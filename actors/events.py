@@ -94,11 +94,11 @@ class PluginStats:
     ``accepted == processed + failed + dead_lettered + in_mailbox``, where ``messages_processed`` counts the frames
     that a handler has seen to its end (``processed + failed``) and ``errors`` those whose handler raised.
 
-    ``permission_violations`` counts refused frames, for which their senders are to blame; ``violations`` what the
-    worker tried beyond its bounds. That and ``latency`` begin anew with each plugin actor; the process ids are its own
-    and the worker's (``None`` while there is none, and on ``inline``). ``last_death``
-    is the end of the last worker that it has lost. ``dead_letters`` are kept, of this run and earlier ones;
-    ``dead_letters_lost`` had to go to make room for others, or could not be kept.
+    ``permission_violations`` counts frames that permissions or the policy refused: those that the plugin has sent to
+    others, and those of programs for it. ``violations`` is what the worker tried beyond its bounds. That and
+    ``latency`` begin anew with each plugin actor; the process ids are its own and the worker's (``None`` while there
+    is none, and on ``inline``). ``last_death`` is the end of the last worker that it has lost. ``dead_letters`` are
+    kept, of this run and earlier ones; ``dead_letters_lost`` had to go to make room for others, or could not be kept.
     """
 
     messages_processed: int

@@ -248,6 +248,18 @@ def test_a_plugin_needs_a_permission_to_send(between: Probe) -> None:
     assert between.told("actor", m.NoteViolations) == []
 
 
+def test_what_a_plugin_may_not_send_is_its_own_violation(between: Probe) -> None:
+    """Also where the other one lacks the permission, whoever has found that; of other senders the receiver counts."""
+    between.tell("registry", m.PermissionsChanged(7, frozenset(), 1, "asker"))
+    send_between(between, 1)
+    refusal = m.Refusal(7, "PermissionDenied", 2, permission=True)
+    between.tell("sender", m.Submit(PLUGINS_SESSION, (), (refusal,)))
+    assert between.told("sender", m.NoteViolations) == [m.NoteViolations(1), m.NoteViolations(2)]
+    assert between.told("actor", m.NoteViolations) == []
+    between.submit(1)
+    assert between.told("actor", m.NoteViolations) == [m.NoteViolations(1)]
+
+
 def test_nobody_sends_for_a_plugin_that_is_gone(between: Probe) -> None:
     """The session of a plugin whose route is dropped sends nothing any more."""
     between.tell("supervisor", m.DropRoute(2, 9, True))
