@@ -110,7 +110,7 @@ def _untimely_events(scenario: Scenario) -> Iterator[Fault]:
 
 def _rate(scenario: Scenario) -> Iterator[Fault]:
     if scenario.mode == "open" and not scenario.rate:
-        yield Fault("rate", "is needed with mode 'open'")
+        yield Fault("rate", "is needed with mode 'open', and must be above 0")
 
 
 def _batch(scenario: Scenario) -> Iterator[Fault]:

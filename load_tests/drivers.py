@@ -25,9 +25,9 @@ def find(name: str, folder: str) -> Driver:
     try:
         with needed():
             found = getattr(_imported(module, folder), function, None)
-    except MissingExtra:
+    except (MissingExtra, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         # Whatever a module does when it is imported is its author's affair.
         raise _refused(name, f"{module} can't be imported: {type(error).__name__}: {error}") from error
     if not callable(found):
@@ -48,9 +48,9 @@ def drive(driver: Driver, scene: Scene) -> Round:
         raise
     except DocumentError as error:
         raise _failed(scene, f"{error.source} can't be: {'; '.join(map(str, error.faults))}", error) from error
-    except NyxPluginError:
+    except (NyxPluginError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise _failed(scene, f"{type(error).__name__}: {error}", error) from error
     return _checked(made, scene)
 

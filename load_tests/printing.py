@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from nyx_plugins.cli.failure import escaped
+
 from .amounts import figure
 from .result import Metric, Result
 from .summary import notes
@@ -34,6 +36,11 @@ _LEGEND = (
 _FULL_WIDTH = 140
 
 
+def plain(text: str) -> str:
+    """Return what a console shows as it is: names and units may be a driver's own."""
+    return escape(escaped(text))
+
+
 def full_width_console() -> Console:
     """Return a console for tables of figures, which are read as a whole: a file gets them in full width."""
     found = Console()
@@ -52,10 +59,10 @@ def print_result(result: Result, console: Console) -> None:
     for check in result.checks:
         verdict = "met" if check.met else "[red]NOT MET[/]"
         measured = "not measured" if check.measured is None else figure(check.measured, check.unit)
-        text = escape(f"{check.what}: {measured} ({check.limit})")
+        text = plain(f"{check.what}: {measured} ({check.limit})")
         console.print(f"{text} {verdict}", highlight=False, soft_wrap=True)
     for text in notes(result):
-        console.print(escape(f"note: {text}"), highlight=False, soft_wrap=True)
+        console.print(plain(f"note: {text}"), highlight=False, soft_wrap=True)
     if result.ended == "interrupted":
         console.print("interrupted", highlight=False)
 
@@ -69,7 +76,7 @@ def _by_variant(result: Result, names: Sequence[str]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for tag in tags:
         cells = [_cell(_median(result, name + tag), divided) for name, _, divided in columns]
-        table.add_row(escape(tag.strip(" []") or result.scenario), *cells)
+        table.add_row(plain(tag.strip(" []") or result.scenario), *cells)
     return table
 
 
@@ -80,7 +87,7 @@ def _all(result: Result, names: Sequence[str]) -> Table:
     for name in names:
         seen = _median(result, name)
         if seen is not None:
-            table.add_row(escape(name), f"{seen.value:,.4g}", seen.unit)
+            table.add_row(plain(name), f"{seen.value:,.4g}", plain(seen.unit))
     return table
 
 

@@ -22,6 +22,7 @@ from .interruption import Interruption, Stop, answered, code_after, drawing
 from .output import FOLDER, FolderPath, output_folder
 from .printing import full_width_console, print_result
 from .reading import FILE_NAME
+from .seconds import Seconds
 
 if TYPE_CHECKING:
     from .result import Result
@@ -53,7 +54,7 @@ def show(name: str) -> None:
 @click.argument("name", metavar="NAME|FILE")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key: plugins.work.count=10.")
 @click.option("--rounds", type=click.IntRange(1), help="How often.  [default: what the scenario says]")
-@click.option("--seconds", type=click.FloatRange(0.001), help="How long is measured, each time.  [default: likewise]")
+@click.option("--seconds", type=Seconds(0.001), help="How long is measured, each time.  [default: likewise]")
 @click.option("--connect", metavar="DIR", type=click.Path(path_type=Path), help="Load the service that runs in DIR.")
 @click.option("--output", metavar="DIR", type=FolderPath(), help=f"[default: {FOLDER}/NAME-TIME]")
 @click.option("--no-report", is_flag=True, help="Write the result, and draw nothing.")

@@ -21,6 +21,7 @@ import click
 from nyx_plugins import FrameType, NyxPluginError, PluginHeader, PluginSystem, Receipt, SwapReport
 
 from .scratch import scratch
+from .seconds import Seconds
 
 EXIT_NOT_MET = 1
 PAUSE_LIMIT_S = 0.2
@@ -183,7 +184,7 @@ def lines(figures: Figures) -> Iterator[str]:
 
 @click.command()
 @click.option("--rate", default=20_000, show_default=True, type=click.IntRange(1), help="Frames per second.")
-@click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(0.1), help="How long to send.")
+@click.option("--seconds", default=10.0, show_default=True, type=Seconds(0.1), help="How long to send.")
 @click.option("--swaps", default=9, show_default=True, type=click.IntRange(1), help="How many swaps meanwhile.")
 @click.option("--size", default=200, show_default=True, type=click.IntRange(8), help="Bytes of data of each frame.")
 def main(rate: int, seconds: float, swaps: int, size: int) -> None:

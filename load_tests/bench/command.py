@@ -15,6 +15,7 @@ from nyx_plugins.load_tests.reading import FILE_NAME
 from nyx_plugins.load_tests.report import write_report
 from nyx_plugins.load_tests.result import Check, Result, write
 
+from ..seconds import Seconds
 from .jobs import SECONDS, Bench
 from .table import as_markdown, as_table
 from .targets import Row, Verdict, judge_all
@@ -25,7 +26,7 @@ PAGE = "targets.md"
 
 @click.command()
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
-@click.option("--seconds", type=click.FloatRange(0.01), default=SECONDS, show_default=True, help="For each figure.")
+@click.option("--seconds", type=Seconds(0.01), default=SECONDS, show_default=True, help="For each figure.")
 @click.option("--output", type=FolderPath(), help="Write result and report there.")
 def bench(rounds: int, seconds: float, output: Path | None) -> None:
     """Measure what is to be reached, against others in the same run; the exit code is 1 when something is not.

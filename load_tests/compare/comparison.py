@@ -80,6 +80,9 @@ def compare(
     both = [scenario for scenario in first if scenario in second]
     if not both:
         raise NothingToCompare(f"the first side has results of {_named(first)}, and the second of {_named(second)}")
+    for name, side in (("first", first), ("second", second)):
+        if not any(side[scenario].rounds for scenario in both):
+            raise NothingToCompare(f"the {name} side has no rounds: nothing was measured there")
     judge = _Judge(max_regression, tuple(metrics), reckon)
     comparisons = tuple(judge.compare(scenario, first[scenario], second[scenario]) for scenario in both)
     if not any(comparison.rows for comparison in comparisons):
@@ -108,7 +111,7 @@ class _Judge:
         return Comparison(
             scenario,
             (len(base.rounds), len(candidate.rounds)),
-            tuple(self._row(each, later[each.name]) for each in chosen if each.name in later),
+            tuple(self._row(each, later[each.name]) for each in chosen if _is_alike(each, later.get(each.name))),
             tuple(notes(base, candidate)),
             tuple(_broken(base, candidate)),
         )
@@ -132,6 +135,11 @@ class _Judge:
         if high < 1:
             return Verdict.BETTER
         return Verdict.SAME if high <= allowed else Verdict.UNCLEAR
+
+
+def _is_alike(base: Summary, candidate: Summary | None) -> bool:
+    """Return whether both sides have a metric, and mean the same by it."""
+    return candidate is not None and (base.unit, base.better) == (candidate.unit, candidate.better)
 
 
 def _broken(base: Side, candidate: Side) -> Iterator[str]:

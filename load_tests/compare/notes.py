@@ -9,6 +9,7 @@ import attrs
 
 from ..amounts import counted
 from ..result import Result
+from ..summary import Summary, summaries
 from .side import Side
 
 ENOUGH = 5
@@ -39,6 +40,14 @@ def _one_sided(base: Side, candidate: Side) -> Iterator[str]:
     first, second = ({name for one in side.rounds for name in one.metrics} for side in (base, candidate))
     if names := sorted(first ^ second):
         yield f"on one side only, and left out: {', '.join(names)}"
+    later = {each.name: each for each in summaries(candidate.rounds)}
+    for each in summaries(base.rounds):
+        if (other := later.get(each.name)) is not None and _sense(each) != _sense(other):
+            yield f"another meaning, and left out: {each.name} is {_sense(each)}, then {_sense(other)}"
+
+
+def _sense(metric: Summary) -> str:
+    return f"in {metric.unit}, {metric.better} being better"
 
 
 def _unmeasured(name: str, side: Side) -> Iterator[str]:

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from nyx_plugins.cli.failure import escaped
+
 from ..amounts import counted, figure
 from .comparison import Comparison, Row, Verdict
 from .ratio import LEVEL
@@ -22,9 +24,9 @@ def show(comparisons: Iterable[Comparison], out: Console, sides: tuple[str, str]
     for comparison in comparisons:
         out.print(_table(comparison, sides))
         for note in comparison.notes:
-            out.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
+            out.print(Text(escaped(f"note: {note}"), style="yellow"), soft_wrap=True)
         for limit in comparison.broken:
-            out.print(Text(f"not met any more: {limit}", style="bold red"), soft_wrap=True)
+            out.print(Text(escaped(f"not met any more: {limit}"), style="bold red"), soft_wrap=True)
     out.print(_closing(max_regression), soft_wrap=True, style="dim", highlight=False)
 
 
@@ -45,9 +47,9 @@ def _table(comparison: Comparison, sides: tuple[str, str]) -> Table:
 def _cells(row: Row) -> tuple[str | Text, ...]:
     ratio = row.ratio
     return (
-        Text(row.metric),
-        figure(row.base, row.unit),
-        figure(row.candidate, row.unit),
+        Text(escaped(row.metric)),
+        Text(escaped(figure(row.base, row.unit))),
+        Text(escaped(figure(row.candidate, row.unit))),
         "-" if ratio is None else _times(ratio.value),
         "-" if ratio is None else f"{_times(ratio.low)} - {_times(ratio.high)}",
         row.better.value,

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from nyx_plugins.cli.failure import Failure
 
+from .. import library
 from ..amounts import figure
 from ..compare.comparison import Comparison, compare
 from ..compare.ratio import of_pairs
@@ -23,8 +24,9 @@ from ..output import FolderPath
 from ..printing import full_width_console
 from ..result import Result
 from ..scratch import scratch
+from ..seconds import Seconds
 from .checkout import checkout_of, commit_of, worktree
-from .confirm import confirmed, doubtful
+from .confirm import confirmed, doubtful, is_blind
 from .layout import Build, lay_out
 from .turns import Plan, Turn, runner, turns
 
@@ -33,6 +35,7 @@ SCENARIOS = ("throughput", "latency")
 METRICS = ("processed_per_s*", "p50_us*", "p99_us*", "system_cpu_us_per_frame*", "memory_bytes*")
 AGAIN = "again"
 """Below the folder of results, those of the second series."""
+BLIND = "nothing could be judged: {pairs} pairs are too few to tell any metric on this machine; give more (--pairs)"
 TOLD = 3
 """Metrics of each run that are printed at once."""
 
@@ -41,7 +44,7 @@ TOLD = 3
 @click.option("--base", required=True, metavar="REVISION", help="What to compare with: a commit, a branch, a tag.")
 @click.option("--scenario", "scenarios", multiple=True, default=SCENARIOS, show_default=True, help="Run these.")
 @click.option("--pairs", default=5, show_default=True, type=click.IntRange(2, 100), help="Runs of each side.")
-@click.option("--seconds", default=3.0, show_default=True, type=click.FloatRange(0.1), help="Measured in each run.")
+@click.option("--seconds", default=3.0, show_default=True, type=Seconds(0.1), help="Measured in each run.")
 @click.option("--max-regression", callback=share, default="10%", show_default=True, help="How much worse is allowed.")
 @click.option("--metric", "metrics", multiple=True, default=METRICS, show_default=True, help="Judge these (patterns).")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a key of the scenarios.")
@@ -61,14 +64,20 @@ def gate(
     """Run scenarios on a base revision and on the present state of this checkout by turns, and compare the pairs.
 
     What looks worse is measured again, by as many pairs, and counts if it is worse again. Exit code 1 says that the
-    present state is worse than allowed, 2 that it could not be measured. Nothing of the base is left behind.
+    present state is worse than allowed, 2 that it could not be measured, or that nothing could be judged. Nothing of
+    the base is left behind.
     """
+    for name in scenarios:
+        # What can't be used is found out before anything is checked out.
+        library.load(name, library.changes_of(settings) | {"rounds": 1, "duration_s": seconds})
     plan = Plan(tuple(scenarios), pairs, seconds, tuple(settings))
     out = full_width_console()
     with _place(keep) as folder, _builds(base, own_load_tests) as builds:
         series = _Series(builds, max_regression, metrics, out)
         done, comparisons = series.measure(plan, folder)
         scenarios = doubtful(comparisons, done)
+        if not scenarios and is_blind(comparisons):
+            raise Failure(BLIND.format(pairs=pairs))
         if not scenarios:
             return
         out.print(f"\n{', '.join(scenarios)}: something looks worse; the same once more, since chance does that too")

@@ -27,6 +27,12 @@ def _alarms(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, str, str]]
             yield comparison.scenario, limit, f"not met any more: {limit}"
 
 
+def is_blind(comparisons: Sequence[Comparison]) -> bool:
+    """Return whether no metric could be judged: each interval reaches over what is allowed, or there is none."""
+    rows = [row for comparison in comparisons for row in comparison.rows]
+    return all(row.verdict in (Verdict.UNCLEAR, Verdict.NO_RATIO) for row in rows)
+
+
 def doubtful(comparisons: Sequence[Comparison], done: Sequence[Turn]) -> tuple[str, ...]:
     """Return the scenarios, as they were asked for, in which something is worse."""
     names = {scenario for scenario, _ in alarms(comparisons)}

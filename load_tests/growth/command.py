@@ -13,13 +13,14 @@ from nyx_plugins.load_tests.peers.document import Ending, begin, document
 from nyx_plugins.load_tests.reading import FILE_NAME, read
 from nyx_plugins.load_tests.result import Metric, write
 
+from ..seconds import Seconds
 from .points import Growth
 from .sweeps import SWEEPS
 
 
 @click.command()
 @click.option("--sweep", "names", type=click.Choice(list(SWEEPS)), multiple=True, help="Only these.")
-@click.option("--seconds", type=click.FloatRange(0.1), default=2.0, show_default=True, help="For each point.")
+@click.option("--seconds", type=Seconds(0.1), default=2.0, show_default=True, help="For each point.")
 @click.option("--again", is_flag=True, help="Measure nothing, and draw what is in the folder.")
 @click.option("--output", type=FolderPath(), required=True, help="A folder.")
 def growth(names: Sequence[str], seconds: float, again: bool, output: Path) -> None:

@@ -12,6 +12,7 @@ from nyx_plugins.load_tests.output import FolderPath
 from nyx_plugins.load_tests.reading import FILE_NAME
 from nyx_plugins.load_tests.result import write
 
+from ..seconds import Seconds
 from . import table
 from .document import Ending, begin, result_of
 from .results import Comparison
@@ -25,7 +26,7 @@ WIDTH = 132
 @click.command()
 @click.option("--peer", "names", type=click.Choice(list(PEERS)), multiple=True, help="Only these, and ours.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
-@click.option("--seconds", type=click.FloatRange(0.01), default=0.5, show_default=True, help="For each figure.")
+@click.option("--seconds", type=Seconds(0.01), default=0.5, show_default=True, help="For each figure.")
 @click.option("--output", type=FolderPath(), help="Write result.json into this folder.")
 def peers(names: Sequence[str], rounds: int, seconds: float, output: Path | None) -> None:
     """Do the same work with other systems, and print how they compare.

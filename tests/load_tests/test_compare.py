@@ -18,7 +18,7 @@ from nyx_plugins.load_tests.compare.command import names
 from nyx_plugins.load_tests.compare.comparison import Comparison, Verdict, compare, left_out
 from nyx_plugins.load_tests.compare.ratio import of_pairs, of_rounds
 from nyx_plugins.load_tests.errors import NothingToCompare
-from nyx_plugins.load_tests.result import Check, Result, write
+from nyx_plugins.load_tests.result import Better, Check, Result, write
 
 Forging = Callable[..., Result]
 
@@ -116,6 +116,8 @@ def test_what_has_nothing_in_common_is_refused(forge: Forging) -> None:
         compare([base], [attrs.evolve(base, scenario="latency")], 0.1)
     with pytest.raises(NothingToCompare, match="no metric like 'p98'"):
         compare([base], [base], 0.1, ["p98"])
+    with pytest.raises(NothingToCompare, match="the second side has no rounds"):
+        compare([base], [attrs.evolve(base, rounds=())], 0.1)
 
 
 def test_other_circumstances_are_pointed_out(forge: Forging) -> None:
@@ -150,6 +152,25 @@ def test_a_metric_of_one_side_is_named(forge: Forging) -> None:
     rounds = tuple(attrs.evolve(one, metrics={"throughput": one.metrics["throughput"]}) for one in base.rounds)
     told = compared(base, attrs.evolve(base, rounds=rounds)).notes
     assert "on one side only, and left out: cpu_per_frame, memory_growth, p50, p99" in told
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"unit": "ms"}, "p50 is in us, lower being better, then in ms, lower being better"),
+        ({"better": Better.HIGHER}, "p50 is in us, lower being better, then in us, higher being better"),
+    ],
+)
+def test_a_metric_of_another_meaning_is_not_compared(change: dict[str, Any], told: str, forge: Forging) -> None:
+    """A thousand microseconds are no regression of a millisecond."""
+    base = forge(rounds=2)
+    rounds = tuple(
+        attrs.evolve(one, metrics={**one.metrics, "p50": attrs.evolve(one.metrics["p50"], **change)})
+        for one in base.rounds
+    )
+    comparison = compared(base, attrs.evolve(base, rounds=rounds))
+    assert f"another meaning, and left out: {told}" in comparison.notes
+    assert "p50" not in [row.metric for row in comparison.rows]
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:

@@ -33,6 +33,7 @@ FAULTY = {
     "text": ("return 'done'", "it has returned a str, and has to"),
     "raises": ("raise KeyError('x')", "KeyError: 'x' (faulty_raises.py, line 7)"),
     "exits": ("raise SystemExit(3)", "SystemExit: 3 (faulty_exits.py, line 7)"),
+    "base": ("raise BaseException('x')", "BaseException: x (faulty_base.py, line 7)"),
     "nan": (
         "return Round(2, float('nan'), Counts(), {})",
         "Round can't be: seconds: must be a number from 0 to 1e+09, not nan (faulty_nan.py, line 7)",

@@ -263,6 +263,15 @@ def test_a_printed_result_has_a_line_for_each_variant_and_each_check() -> None:
     assert any("met" in line for line in words)
 
 
+def test_a_name_or_unit_gives_a_terminal_no_orders() -> None:
+    """A driver of one's own may have made it."""
+    console = Console(width=100, file=io.StringIO())
+    metrics = {"odd\x1b[31m [b]x[/b]": Metric(1.0, "s\x1b[31m", Better.LOWER)}
+    print_result(Forge().result(rounds=(Round(1, 1.0, Counts(), metrics, notes=("\x1b[2J",)),)), console)
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "\x1b" not in printed and r"odd\x1b[31m [b]x[/b]" in printed and r"round 1: \x1b[2J" in printed
+
+
 # What the kernel tells.
 
 

@@ -20,7 +20,7 @@ from nyx_plugins.load_tests.compare.ratio import of_pairs
 from nyx_plugins.load_tests.gate import checkout as gate_checkout
 from nyx_plugins.load_tests.gate.checkout import checkout_of
 from nyx_plugins.load_tests.gate.command import judged
-from nyx_plugins.load_tests.gate.confirm import confirmed, doubtful
+from nyx_plugins.load_tests.gate.confirm import confirmed, doubtful, is_blind
 from nyx_plugins.load_tests.gate.layout import Build, lay_out
 from nyx_plugins.load_tests.gate.turns import Plan, Turn, turns
 from nyx_plugins.load_tests.result import Result, write
@@ -180,6 +180,38 @@ def test_what_is_worse_only_once_was_chance(forge: Forging, tmp_path: Path) -> N
     assert confirmed(first, first) == ["throughput: throughput is 0.667 times as much"]
     calm = judged([attrs.evolve(turn, result=fast) for turn in done], 0.1, ["throughput"])
     assert confirmed(first, calm) == confirmed(calm, first) == [] and doubtful(calm, done) == ()
+
+
+@pytest.mark.parametrize(("rates", "blind"), [((60_000, 30_000), True), ((60_000, 60_000), False)])
+def test_what_can_not_be_told_is_no_success(
+    rates: tuple[int, int], blind: bool, forge: Forging, tmp_path: Path
+) -> None:
+    """Two pairs that contradict each other say nothing."""
+    results = [forge(rounds=1, bare=True, per_s=per_s, changes={"checks": ()}) for per_s in (60_000, *rates)]
+    base, *present = results
+    done = [
+        Turn(Build(name, tmp_path), "throughput", number, result)
+        for number, other in enumerate(present, 1)
+        for name, result in (("base", base), ("present", other))
+    ]
+    assert is_blind(judged(done, 0.1, ["throughput"])) is blind
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--scenario", "nope"], "there is no such scenario"),
+        (["--set", "clients=0"], "clients: must be a whole number"),
+        (["--seconds", "nan"], "nan is not in the range"),
+    ],
+)
+def test_what_can_not_be_run_is_told_before_anything_is_checked_out(
+    words: list[str], told: str, checkout: Path
+) -> None:
+    """In no time, and as the command ``run`` tells it."""
+    code, output = pass_gate("--base", "HEAD", *words)
+    assert code == 2 and told in output and ", base: " not in output, output
+    assert_nothing_is_left(checkout)
 
 
 def test_chance_is_no_alarm() -> None:

@@ -104,6 +104,16 @@ def test_a_failure_of_ours_misses_its_target_and_one_of_theirs_does_not() -> Non
     assert [verdict.key for verdict in verdicts(results) if not verdict.met] == ["crowd_s"]
 
 
+def test_a_quick_run_judges_no_speed() -> None:
+    """Five actors say nothing of a hundred; that nothing is lost it tells all the same."""
+    results = Results()
+    for base, crowd_s in ((TCP, 0.1), (UNIX, 9.0)):
+        results.add(base, {"crowd_s": crowd_s, "flood_lost": 0})
+    judged = {verdict.key: verdict.met for verdict in verdicts(results, quick=True)}
+    assert "crowd_s" not in judged and judged["flood_lost"] is True
+    assert {verdict.key: verdict.met for verdict in verdicts(results)}["crowd_s"] is False
+
+
 def test_the_worst_round_counts_where_nothing_may_be_lost() -> None:
     """A median would hide that messages were lost in one round of three."""
     results = Results()
