@@ -76,6 +76,11 @@ class Lane(Listener):
         return self._unsent > 0
 
     @property
+    def is_at_snapshot(self) -> bool:
+        """Whether the worker has been asked for its plugin's state, and has not answered: it begins no frame before."""
+        return self._snapshots.is_due
+
+    @property
     def is_quick(self) -> bool:
         """Whether its worker has all frames that there are, and is likely to be done with them in a moment."""
         return self.is_ready and not self._unsent and self.rack.is_quick

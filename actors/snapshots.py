@@ -27,6 +27,11 @@ class Snapshots:
         """Nobody waits for the state any more; it may still come."""
         self._asked = deque(_ignore for _ in self._asked)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the worker has been asked, and has not said all."""
+        return bool(self._asked)
+
     def clear(self) -> None:
         """The worker is gone."""
         self._asked.clear()

@@ -194,7 +194,7 @@ _AT_WORK = (Phase.STARTING, Phase.COLLECTING, Phase.RESTORING, Phase.GETTING_REA
 _LATE: dict[str, str] = {
     Phase.STARTING: "the new version did not start",
     WAIT: "the old version did not finish what it had in hand",
-    Phase.COLLECTING: "snapshot() of the old version did not end",
+    Phase.COLLECTING: "snapshot() of the old version, which its frames wait for, did not end",
     Phase.RESTORING: "restore() of the new version did not end",
     Phase.GETTING_READY: "on_ready() of the new version did not end",
 }

@@ -28,6 +28,10 @@ class Watched(Protocol):
     def holds_back(self) -> bool:
         """Whether the worker has not been sent yet what is under way."""
 
+    @property
+    def is_at_snapshot(self) -> bool:
+        """Whether the worker owes its plugin's state, and so has not begun with what it has in hand."""
+
     def end_worker(self, death: Death) -> None:
         """End the worker for this reason."""
 
@@ -81,7 +85,8 @@ class Vigil:
         if allowed is None:
             self._watch()
         else:
-            self._lane.end_worker(Death(Cause.DEADLINE, f"exceeded its wall time of {allowed:g} s per frame"))
+            where = " at its snapshot()" if self._lane.is_at_snapshot else " per frame"
+            self._lane.end_worker(Death(Cause.DEADLINE, f"exceeded its wall time of {allowed:g} s{where}"))
 
     def check_consumption(self) -> None:
         """End the worker if it holds more than its policy allows."""

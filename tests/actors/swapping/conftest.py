@@ -138,6 +138,7 @@ class World:
         self.alarms: set[object] = set()
         self.outcomes: list[tuple[int, Any]] = []
         self.said: list[Any] = []
+        self.deaths: list[Death] = []
         self.results: list[Switch | NyxPluginError] = []
         self.standing = Standing()
         self.standing.has_been_ready = True
@@ -210,6 +211,7 @@ class World:
 
     def lane_crashed(self, number: int, death: Death) -> None:
         """Start it again when the alarm comes."""
+        self.deaths.append(death)
         lane = self.lanes[number]
         lane.restart(0.1)
         if self.swapping is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from nyx_plugins.actors import swapping as swapping_module
+from nyx_plugins.actors.deadline import Deadline
 from nyx_plugins.actors.swapping import Switch
 from nyx_plugins.plugins.errors import SwapFailed
 from nyx_plugins.plugins.worker.answers import (
@@ -84,7 +85,11 @@ FAILURES: list[tuple[str, Callable[[World, Scripted, Scripted], None], str]] = [
     ("start", lambda world, old, new: world.swapping.on_alarm(), "did not start within 1 s"),  # type: ignore[union-attr]
     ("snapshot", lambda world, old, new: old.say(WorkerSwapFailed("snapshot", "E", "t")), "E: t"),
     ("snapshot", lambda world, old, new: old.crash(), "was killed"),
-    ("snapshot", lambda world, old, new: world.swapping.on_alarm(), "snapshot() of the old version"),  # type: ignore[union-attr]
+    (
+        "snapshot",
+        lambda world, old, new: world.swapping.on_alarm(),
+        "snapshot() of the old version, which its frames wait for, did not end within 1 s",
+    ),  # type: ignore[union-attr]
     ("snapshot", lambda world, old, new: new.crash(), "the new version's worker was killed"),
     ("restore", lambda world, old, new: new.say(WorkerSwapFailed("restore", "E", "t")), "E: t"),
     ("restore", lambda world, old, new: new.crash(), "was killed"),
@@ -142,6 +147,30 @@ def test_a_late_answer_is_not_taken_for_the_next() -> None:
         assert new.given is None
         old.give_state(b"second")
         assert new.given == (3, b"second")
+
+
+@pytest.mark.parametrize(("answers", "where"), [(False, "at its snapshot()"), (True, "per frame")])
+def test_a_snapshot_that_hangs_is_what_the_worker_was_at(
+    monkeypatch: pytest.MonkeyPatch, answers: bool, where: str
+) -> None:
+    """The old worker is ended if frames wait for it too long, and the reason tells its snapshot() from a frame."""
+    monkeypatch.setattr(Deadline, "exceeded", lambda *_: 5.0)
+    with a_world() as world:
+        [lane] = world.lanes
+        old = lane.worker
+        world.begin()
+        world.standing_by[0].say(Ready())
+        assert world.swapping is not None
+        world.swapping.on_alarm()
+        if answers:
+            old.give_state()
+        world.accept(lane)
+        assert old.frames == [0]
+        lane.on_alarm("tick")
+        assert [str(death) for death in world.deaths] == [f"exceeded its wall time of 5 s {where}"]
+        lane.on_alarm("restart")
+        lane.worker.say(Ready())
+        assert (lane.worker.plan.bundle, lane.is_at_snapshot) == ("old/bundle", False)
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,12 @@ HANGING = [
     ("", "def on_load(self, ctx): HANG", "start", "the new version did not start"),
     ("", "def restore(self, state, version): HANG", "restore", "restore() of the new version did not end"),
     ("", "def on_ready(self): HANG", "on_ready", "on_ready() of the new version did not end"),
-    ("def snapshot(self): HANG", "", "snapshot", "snapshot() of the old version did not end"),
+    (
+        "def snapshot(self): HANG",
+        "",
+        "snapshot",
+        "snapshot() of the old version, which its frames wait for, did not end",
+    ),
 ]
 
 
