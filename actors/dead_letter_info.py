@@ -53,17 +53,24 @@ class DeadLetterContent(DeadLetterInfo):
 
 @attrs.frozen
 class Redelivery:
-    """Which dead letters were accepted again, and are none any more, and which stay, each with the reason."""
+    """Which dead letters were accepted again, and are none any more, and which stay, each with the reason.
+
+    ``gone`` are none any more either, and not from here: somebody else has redelivered or dropped them meanwhile, or
+    others have displaced them.
+    """
 
     accepted: tuple[int, ...]
     left: Mapping[int, NyxPluginError]
+    gone: tuple[int, ...] = ()
 
 
 def redelivery_of(contents: Sequence[DeadLetterContent], results: Sequence[object]) -> Redelivery:
     """Return what came of delivering each again: a receipt, or an error."""
-    pairs = [(content.letter_id, result) for content, result in zip(contents, results, strict=True)]
-    left = {letter_id: result for letter_id, result in pairs if isinstance(result, NyxPluginError)}
-    return Redelivery(tuple(letter_id for letter_id, _ in pairs if letter_id not in left), left)
+    found = dict(zip((content.letter_id for content in contents), results, strict=True))
+    gone = tuple(letter_id for letter_id, result in found.items() if isinstance(result, DeadLetterUnknown))
+    errors = {letter_id: result for letter_id, result in found.items() if isinstance(result, NyxPluginError)}
+    left = {letter_id: error for letter_id, error in errors.items() if letter_id not in gone}
+    return Redelivery(tuple(letter_id for letter_id in found if letter_id not in errors), left, gone)
 
 
 def again(contents: Iterable[DeadLetterContent]) -> Iterator[tuple[int, bytes, Extra]]:

@@ -258,7 +258,7 @@ class PluginSystem(Management):
 
         Each is checked and waits for room as any frame, up to ``timeout`` seconds for all. Those that are accepted are
         dead letters no more; for the others the result says why they stay (a :class:`DispatchTimeout` with a receipt
-        is on its way all the same). None is delivered twice, whoever is killed.
+        is on its way all the same), or that they were gone by then. None is delivered twice, whoever is killed.
         Raises :class:`DeadLetterUnknown`, and has then sent none.
         """
         timeout = checked_seconds(timeout, self._settings.limits.dispatch_timeout_s)

@@ -75,9 +75,12 @@ class LetterOfAnother(NyxPluginError, ValueError):
 
 
 class DeadLetterUnknown(NyxPluginError, LookupError):
-    """The plugin has no dead letter with this number (any more). List them to see which there are."""
+    """The plugin has no dead letter with this number, or no more. List them to see which there are."""
 
     def __init__(self, plugin_id: int, letter_id: int) -> None:
         self.plugin_id = plugin_id
         self.letter_id = letter_id
-        super().__init__(f"plugin {plugin_id} has no dead letter {letter_id}: it was redelivered, dropped or displaced")
+        super().__init__(
+            f"plugin {plugin_id} has no dead letter {letter_id}: it was redelivered, dropped or displaced, or there"
+            " never was one; list them to see which there are"
+        )

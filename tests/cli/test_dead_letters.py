@@ -76,7 +76,7 @@ def test_some_are_redelivered(letters: PluginSystem, invoke: Invoke, answer: Ans
     """What is accepted is gone; what stays says why, and gives the exit code."""
     letters.load("builtin:echo")
     result = answer("dead-letters", "redeliver", "echo", "2")
-    assert result == {"plugin_id": ECHO, "accepted": [2], "left": []}
+    assert result == {"plugin_id": ECHO, "accepted": [2], "left": [], "gone": []}
     said = invoke("dead-letters", "redeliver", "echo", "--all")
     assert said.stdout == "redelivered 1 dead letter of plugin 1002, 1 stays\n"
     assert said.exit_code == 2 and said.stderr.startswith("Error: malformed frame")

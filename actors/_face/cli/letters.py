@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import click
 
-from ..actors.dead_letter_info import DeadLetterContent, DeadLetterInfo
+from ..actors.dead_letter_info import DeadLetterContent, DeadLetterInfo, Redelivery
 from ..actors.system import PluginSystem
 from ..plugins.errors import FrameError, PluginNotRegistered
 from . import tables
@@ -51,19 +51,17 @@ def show_one(system: PluginSystem, plugin: int | str, letter: int, json_wanted: 
 def redeliver_some(
     system: PluginSystem, plugin: int | str, ids: Sequence[int] | None, timeout: float | None, json_wanted: bool
 ) -> None:
-    """Print how many were accepted, and why the others stay."""
+    """Print how many were accepted, and why others stay."""
     plugin_id = _resolve(system, plugin)
     result = system.redeliver(plugin_id, ids, timeout)
-    if not result.accepted and not result.left:
+    if not result.accepted and not result.left and not result.gone:
         _check_registered(system, plugin_id)
     if json_wanted:
         left = [{"letter_id": letter_id, "error": error_fields(error)} for letter_id, error in result.left.items()]
-        print_json({"plugin_id": plugin_id, "accepted": list(result.accepted), "left": left})
+        accepted, gone = list(result.accepted), list(result.gone)
+        print_json({"plugin_id": plugin_id, "accepted": accepted, "left": left, "gone": gone})
     else:
-        click.echo(
-            f"redelivered {_letters(len(result.accepted))} of plugin {plugin_id},"
-            f" {len(result.left):,} {'stays' if len(result.left) == 1 else 'stay'}"
-        )
+        click.echo(_redelivered(plugin_id, result))
     # Most often they stay for the same reason.
     finish([*{str(error): error for error in result.left.values()}.values()], json_wanted)
 
@@ -107,6 +105,12 @@ def _check_registered(system: PluginSystem, plugin_id: int) -> None:
     """Raise :class:`PluginNotRegistered` where there is no such plugin: one without dead letters may be misspelt."""
     if all(info.plugin_id != plugin_id for info in system.plugins()):
         raise PluginNotRegistered(plugin_id)
+
+
+def _redelivered(plugin_id: int, result: Redelivery) -> str:
+    stay = f"{len(result.left):,} {'stays' if len(result.left) == 1 else 'stay'}"
+    gone = f", {len(result.gone):,} {'was' if len(result.gone) == 1 else 'were'} gone by then" if result.gone else ""
+    return f"redelivered {_letters(len(result.accepted))} of plugin {plugin_id}, {stay}{gone}"
 
 
 def _letters(count: int) -> str:

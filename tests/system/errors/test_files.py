@@ -102,7 +102,8 @@ def test_dead_letter_unknown(tmp_path: Path) -> None:
     """A number that no dead letter has is named."""
     with pytest.raises(DeadLetterUnknown) as caught:
         DeadLetters(tmp_path, 7, Bounds(10, 10_000)).get(3)
-    text = "plugin 7 has no dead letter 3: it was redelivered, dropped or displaced"
+    text = "plugin 7 has no dead letter 3: it was redelivered, dropped or displaced, or there never was one; list"
+    text += " them to see which there are"
     check(caught.value, DeadLetterUnknown, text, plugin_id=7, letter_id=3)
 
 
