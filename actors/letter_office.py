@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import assert_never
@@ -143,39 +143,51 @@ class LetterOffice:
         """Note which frames of ``extras`` deliver letters again; return, by sequence number, those that can't."""
         claims = {seq: extra.letter for seq, extra in extras.items() if extra.letter}
         refused: dict[int, NyxPluginError] = {}
-        taken: set[int] = set()
         try:
+            taken = self._letters.claims()
             for seq, letter_id in claims.items():
-                error = self._obstacle(letter_id, taken)
+                # What waits for the disk has claimed its letter, and is not accepted yet.
+                by = taken.setdefault(letter_id, (session, seq))
+                error = self._obstacle(letter_id, by == (session, seq))
                 if error is not None:
                     refused[seq] = error
-                taken.add(letter_id)
             self._letters.claim((claims[seq], session, seq) for seq in claims if seq not in refused)
             self._letters.sync()
         except JournalFailed as failed:
+            self.settle_claims(lambda *_: False, {(session, seq) for seq in claims})
             return dict.fromkeys(claims, failed)
         return refused
 
-    def _obstacle(self, letter_id: int, taken: set[int]) -> NyxPluginError | None:
+    def _obstacle(self, letter_id: int, is_free: bool) -> NyxPluginError | None:
         """Why this letter can't be delivered to this plugin again, if it can't."""
         try:
             letter = self._letters.get(letter_id)
         except DeadLetterUnknown as unknown:
             return unknown
-        if letter_id in taken:
+        if not is_free:
             return DeadLetterUnknown(self._plugin_id, letter_id)
         if letter.plugin != self._plugin:
             return LetterOfAnother(self._plugin_id, letter_id, self._plugin, letter.plugin)
         return None
 
-    def settle_claims(self, was_accepted: Callable[[int, int], bool]) -> None:
-        """Let go of the claimed letters whose frames (session, sequence number) were accepted; the others stay."""
+    def settle_claims(
+        self, was_accepted: Callable[[int, int], bool], frames: Collection[tuple[int, int]] | None = None
+    ) -> None:
+        """Let go of the claimed letters whose frames (session, sequence number) were accepted; the others stay.
+
+        Only claims of ``frames`` are settled, if they are given: others may wait to be accepted.
+        """
         try:
-            claims = self._letters.claims()
+            claims = {
+                letter_id: frame
+                for letter_id, frame in self._letters.claims().items()
+                if frames is None or frame in frames
+            }
             done = [letter_id for letter_id, frame in claims.items() if was_accepted(*frame)]
             self._letters.release(claims.keys() - set(done))
-            self._letters.drop(done)
-            self._letters.sync()
+            if done:
+                self._letters.drop(done)
+                self._letters.sync()
         except JournalFailed as failed:
             self._tell(f"dead letters that were delivered again are still listed: {failed}")
 

@@ -126,5 +126,6 @@ class Reception:
         return attrs.evolve(message, frames=Frames.of([frame for frame in message.frames if frame[0] not in refused]))
 
     def _settle_claims(self, message: m.Enqueue) -> None:
-        if any(extra.letter for extra in message.extras.values()):
-            self._office.settle_claims(self._lanes.was_accepted)
+        again = {(message.session, seq) for seq, extra in message.extras.items() if extra.letter}
+        if again:
+            self._office.settle_claims(self._lanes.was_accepted, again)
