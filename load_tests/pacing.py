@@ -42,6 +42,8 @@ class Sender:
         until = min(clock(), self._phase.end)
         self._look_at_cpu(until, ended=True)
         self._drain(min(self._phase.drained, clock() + self._phase.drained - self._phase.end))
+        if not error and (ended := self._system.stopped) is not None:
+            error = str(ended)
         return self._underway.tally(unsent, self._cpu[1] - self._cpu[0], until, error)
 
     # Open.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from unittest.mock import create_autospec
 
+import attrs
 import pytest
 
-from nyx_plugins import DispatchTimeout, FateUnknown, MailboxFull, Receipt
+from nyx_plugins import DispatchTimeout, FateUnknown, MailboxFull, PluginSystem, Receipt, SystemStopped
 from nyx_plugins.load_tests.arrivals import NS
+from nyx_plugins.load_tests.pacing import Sender
 from nyx_plugins.load_tests.phase import Phase
 from nyx_plugins.load_tests.underway import Underway
 
@@ -78,3 +81,11 @@ def test_frames_are_lost_when_nobody_can_tell_what_became_of_them() -> None:
     tally = underway.tally(0, 0.0, 0)
     assert (tally.counts["lost"], tally.counts["offered"]) == (1, 1)
     assert tally.loss.startswith("FateUnknown: ") and "the host has ended" in tally.loss
+
+
+def test_a_system_that_stops_while_the_last_frames_are_awaited_is_told() -> None:
+    """As one is that stops while frames are sent."""
+    stopped = SystemStopped("the host has ended")
+    system = create_autospec(PluginSystem, instance=True, stopped=stopped)
+    over = attrs.evolve(phase("open"), end=1, drained=1)
+    assert Sender(system, over, iter(())).run(threading.Event()).error == str(stopped)
