@@ -146,7 +146,7 @@ def test_its_own_tests_pass(tmp_path: Path, runtime_base: Path, example: Path, w
     command = [sys.executable, "-m", "pytest", *_WITHOUT, "-q", "-W", "error", "--nyx-transport", where, "-k", which]
     with (tmp_path / "output").open("w+") as output:
         done = subprocess.run(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=55
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=150
         )
         output.seek(0)
         said = output.read()

@@ -254,7 +254,7 @@ def run(folder: Path, *arguments: str) -> tuple[int, str]:
     command = [sys.executable, "-m", "pytest", *_WITHOUT, "-q", "-rs", *arguments]
     with (folder / "output").open("w+") as output:
         done = subprocess.run(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=50
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=150
         )
         output.seek(0)
         return done.returncode, output.read()
