@@ -7,6 +7,7 @@ import os
 import random
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,24 @@ def test_another_plugin_gets_nothing(place: Place) -> None:
         place.load(system)
         send(system, "last")[0].outcome(60.0)
     assert place.seen() == ["n0", "n1", "last"]
+
+
+def test_dead_letters_that_several_redeliver_at_once_are_delivered_once(place: Place) -> None:
+    """While a frame waits for the disk its letter goes to nobody else; who comes too late is told, and none stays."""
+    with place.system() as system:
+        place.load(system, capacity=4000)
+        system.pause(ID)
+        receipts = send(system, *names(range(600)))
+        system.unload(ID, timeout=0.0)
+        assert {receipt.outcome(60.0).reason for receipt in receipts} == {"unloaded"}
+        place.load(system, capacity=4000)
+        with ThreadPoolExecutor(3) as pool:
+            results = list(pool.map(lambda _: system.redeliver(ID, timeout=60.0), range(3)))
+        system.drain(60.0)
+        assert sorted(letter for result in results for letter in result.accepted) == list(range(1, 601))
+        assert [dict(result.left) for result in results] == [{}] * 3
+        assert system.dead_letters(ID) == []
+    assert sorted(place.seen()) == sorted(names(range(600)))
 
 
 def test_a_corrupt_journal_is_set_aside_and_said(place: Place, plugin_log: Any) -> None:
