@@ -156,7 +156,7 @@ class PluginLife:
             return []
         self.error = error
         self._asked = self._asked and not refused
-        return self._undo()
+        return self._take_back()
 
     # Running.
 
@@ -292,10 +292,9 @@ class PluginLife:
         if self.stage in ENDING:
             return []
         if self.stage in LOADING:
-            return self._undo()
+            return self._take_back()
         self._unloading = True
-        self.stage = Stage.CLOSING
-        return [Do.NOTE_STATE, *(self.restart_due() or [Do.SET_ROUTE])]
+        return self._close()
 
     def plugin_drained(self, error: str = "") -> list[Directive]:
         """The worker has stopped, with this error if not as it should, and every frame has its outcome."""
@@ -332,6 +331,18 @@ class PluginLife:
             return []
         self._resetting, self.reset_error = False, error
         return [Do.ANSWER_RESET]
+
+    def _take_back(self) -> list[Directive]:
+        """Undo a load; once senders may know of it, with an outcome for what they have sent."""
+        if self.stage is not Stage.OPENING:
+            return self._undo()
+        if not self._actor_alive:
+            self.failure, self.leftovers = str(self.error), "failed plugin"
+        return self._close()
+
+    def _close(self) -> list[Directive]:
+        self.stage = Stage.CLOSING
+        return [Do.NOTE_STATE, *(self.restart_due() or [Do.SET_ROUTE])]
 
     def _drain(self) -> list[Directive]:
         self.stage = Stage.DRAINING

@@ -22,6 +22,7 @@ from nyx_plugins.actors.channel import Channel
 from nyx_plugins.actors.dispatcher import Dispatcher
 from nyx_plugins.actors.fencing import Fencing
 from nyx_plugins.actors.letter_office import LetterOffice
+from nyx_plugins.actors.lifecycle import PluginLife
 from nyx_plugins.actors.mailbox import Mailbox
 from nyx_plugins.actors.traffic import Traffic
 from nyx_plugins.actors.tray import Tray
@@ -207,6 +208,14 @@ def test_a_frame_that_was_kept_as_dead_is_not_run(bundles: Path) -> None:
     assert [attempt(seed, bundles) for seed in seeds] == [None] * len(seeds)
     with mock.patch.object(LetterOffice, "fates", lambda *_: []):
         assert all("among the dead letters" in (attempt(seed, bundles) or "") for seed in seeds)
+
+
+def test_what_was_sent_before_a_load_was_finished_has_an_outcome(bundles: Path) -> None:
+    """A plugin actor that is killed when senders know of it, and its load is not answered yet, leaves frames behind."""
+    seed = 51941
+    assert attempt(seed, bundles) is None
+    with mock.patch.object(PluginLife, "_take_back", PluginLife._undo):
+        assert "and is in the mailbox" in (attempt(seed, bundles) or "")
 
 
 def test_a_copy_that_comes_late_does_not_undo_what_others_have_asked_for_since(bundles: Path) -> None:

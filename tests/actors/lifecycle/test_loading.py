@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 import pytest
 
-from nyx_plugins.actors.directives import Do, Publish, RestartIn
+from nyx_plugins.actors.directives import Directive, Do, Publish, RestartIn
 from nyx_plugins.actors.events import EventKind
 from nyx_plugins.actors.lifecycle import PluginLife
 from nyx_plugins.actors.messages import LoadSpec
@@ -20,7 +22,6 @@ UNDO = {
     Stage.DECIDING: [Do.FORGET_POLICY],
     Stage.REGISTERING: [Do.UNREGISTER, Do.FORGET_POLICY],
     Stage.STARTING: [Do.STOP_ACTOR, Do.UNREGISTER, Do.FORGET_POLICY],
-    Stage.OPENING: [Do.DROP_ROUTE, Do.STOP_ACTOR, Do.UNREGISTER, Do.FORGET_POLICY],
 }
 
 
@@ -50,13 +51,43 @@ def test_a_step_that_fails_undoes_exactly_what_was_done_before(stage: Stage) -> 
     assert life.stage is Stage.GONE
 
 
-@pytest.mark.parametrize("stage", [Stage.STARTING, Stage.OPENING], ids=str)
-def test_an_actor_that_dies_while_loading_fails_the_load(stage: Stage) -> None:
+def test_an_actor_that_dies_while_loading_fails_the_load() -> None:
     """The load names the dead plugin actor, and nothing asks a dead actor to stop."""
-    life = life_at(stage)
+    life = life_at(Stage.STARTING)
     said = confirm(life, life.actor_exited(0.0, 0.5))
     assert Do.STOP_ACTOR not in said
     assert said[-3:] == [Do.REMOVE_FILES, Do.ANSWER_LOAD, Do.FORGET]
+    assert "plugin actor" in str(life.error)
+
+
+@pytest.mark.parametrize(
+    "fail",
+    [
+        lambda life: life.step_failed(FAILURE),
+        lambda life: life.threshold_passed("too many"),
+        PluginLife.unload,
+    ],
+)
+def test_a_load_that_ends_when_senders_may_know_of_it_is_drained(fail: Callable[[PluginLife], list[Directive]]) -> None:
+    """What they have sent already has an outcome before anything is taken away, and the load is answered after that."""
+    life = life_at(Stage.OPENING)
+    assert fail(life) == [Do.NOTE_STATE, Do.SET_ROUTE]
+    assert life.route_set() == [Do.DRAIN]
+    said = confirm(life, life.plugin_drained())
+    assert life.drained
+    assert said[:4] == [Do.DROP_ROUTE, Do.STOP_ACTOR, Do.UNREGISTER, Do.FORGET_POLICY]
+    assert said[4:] == [Do.REMOVE_FILES, Do.ANSWER_LOAD, Do.FORGET]
+
+
+def test_an_actor_that_dies_when_senders_may_know_of_its_load_is_followed_by_one_that_runs_no_worker() -> None:
+    """It tells what became of what they have sent, and the load fails."""
+    life = life_at(Stage.OPENING)
+    assert life.actor_exited(0.0, 0.5) == [Do.NOTE_STATE, Do.SPAWN_ACTOR, Do.SET_ROUTE]
+    assert life.given_up and life.leftovers == "failed plugin"
+    assert life.route_set() == [Do.DRAIN]
+    assert life.leftovers == "failed plugin"
+    assert Do.ANSWER_LOAD in confirm(life, life.plugin_drained())
+    assert life.drained
     assert "plugin actor" in str(life.error)
 
 

@@ -86,10 +86,9 @@ def test_a_quarantined_plugin_can_be_unloaded() -> None:
     assert Do.ANSWER_UNLOAD in confirm(life, life.plugin_drained())
 
 
-@pytest.mark.parametrize("stage", [Stage.STARTING, Stage.OPENING])
-def test_a_plugin_that_breaks_its_bounds_while_it_is_loaded_is_not_loaded(stage: Stage) -> None:
+def test_a_plugin_that_breaks_its_bounds_while_it_is_loaded_is_not_loaded() -> None:
     """The load fails with the reason, and all is undone."""
-    life = life_at(stage)
+    life = life_at(Stage.STARTING)
     said = confirm(life, life.threshold_passed("too many"))
     assert isinstance(life.error, PluginQuarantined)
     assert Do.ANSWER_LOAD in said
