@@ -67,9 +67,9 @@ class Redelivery:
 def redelivery_of(contents: Sequence[DeadLetterContent], results: Sequence[object]) -> Redelivery:
     """Return what came of delivering each again: a receipt, or an error."""
     found = dict(zip((content.letter_id for content in contents), results, strict=True))
-    gone = tuple(letter_id for letter_id, result in found.items() if isinstance(result, DeadLetterUnknown))
     errors = {letter_id: result for letter_id, result in found.items() if isinstance(result, NyxPluginError)}
-    left = {letter_id: error for letter_id, error in errors.items() if letter_id not in gone}
+    left = {letter_id: error for letter_id, error in errors.items() if not isinstance(error, DeadLetterUnknown)}
+    gone = tuple(letter_id for letter_id in errors if letter_id not in left)
     return Redelivery(tuple(letter_id for letter_id in found if letter_id not in errors), left, gone)
 
 

@@ -57,8 +57,9 @@ def test_a_crash_leaves_the_index_of_its_frame(ready: Start) -> None:
     worker = ready(CRASHING)
     assert worker.marks() == (0, 0)
     worker.batch(b"", b"", b"crash", b"", first=2**40)
-    # Results may have left already, if the worker was not quick; none is of the frame in hand or behind it.
-    assert sum(len(done.results) for done in worker.rest() if isinstance(done, Done)) <= 2
+    # Results leave before it if the worker was not quick: those of the two frames before, one by one or together.
+    possible = [], [Done(2**40, [None])], [Done(2**40, [None] * 2)], [Done(2**40, [None]), Done(2**40 + 1, [None])]
+    assert worker.rest() in possible
     assert worker.ended() == -signal.SIGKILL
     assert worker.marks() == (2**40 + 2, 1)
 
