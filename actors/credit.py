@@ -156,13 +156,13 @@ class CreditLedger:
 
     def detach(self, session: int) -> list[Directive]:
         """The session is gone. Its lease stays taken until `returned` has brought it back, or `drained` is called."""
+        # Those who wait may have waited for what it would say of its lease.
         self._missing.discard(session)
         account = self._accounts.get(session)
-        if account is None or not account.attached:
-            return []
-        self._wants.pop(session, None)
-        account.attached = False
-        self._forget_if_done(session, account)
+        if account is not None and account.attached:
+            self._wants.pop(session, None)
+            account.attached = False
+            self._forget_if_done(session, account)
         return self._balance()
 
     def drained(self, session: int) -> list[Directive]:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from nyx_plugins.actors import messages as m
 from nyx_plugins.actors import questions
 from nyx_plugins.actors.channel import Channel
+from nyx_plugins.actors.credit import CreditLedger
 from nyx_plugins.actors.dispatcher import Dispatcher
 from nyx_plugins.actors.fencing import Fencing
 from nyx_plugins.actors.letter_office import LetterOffice
@@ -216,6 +217,25 @@ def test_what_was_sent_before_a_load_was_finished_has_an_outcome(bundles: Path) 
     assert attempt(seed, bundles) is None
     with mock.patch.object(PluginLife, "_take_back", PluginLife._undo):
         assert "and is in the mailbox" in (attempt(seed, bundles) or "")
+
+
+def _waiting_on(detach: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """A ledger that takes no notice when a session goes that has not said yet what it holds."""
+
+    def call(ledger: CreditLedger, session: int) -> list[Any]:
+        was_missing = session in ledger._missing
+        moves = detach(ledger, session)
+        return [] if was_missing else moves
+
+    return call
+
+
+def test_who_waits_for_room_is_let_in_after_the_dispatcher_was_lost(bundles: Path) -> None:
+    """The next one recalls credit as soon as it knows what all hold: also when the last to say so never does."""
+    seed = 60044
+    assert attempt(seed, bundles) is None
+    with mock.patch.object(CreditLedger, "detach", _waiting_on(CreditLedger.detach)):
+        assert "waits for room" in (attempt(seed, bundles) or "")
 
 
 def test_a_copy_that_comes_late_does_not_undo_what_others_have_asked_for_since(bundles: Path) -> None:

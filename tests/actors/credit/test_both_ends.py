@@ -182,6 +182,12 @@ class CreditMachine(RuleBasedStateMachine):
         statistics = self.ledger.statistics()
         assert not statistics.waiting or not statistics.free
 
+    @invariant()
+    def nobody_has_to_ask_again(self) -> None:
+        """Whatever has changed: what could be done for those who wait was done, or follows when a recall is met."""
+        if not any(account.recalled for account in self.ledger._attached().values()):
+            assert self.ledger._balance() == []
+
     @precondition(lambda self: self.leases)
     @rule(number=st.integers(0, 5))
     def everyone_who_wants_is_served(self, number: int) -> None:

@@ -176,6 +176,14 @@ def test_a_restored_ledger_lends_nothing_before_everybody_is_back() -> None:
     assert ledger.rejoin(7, 5) == []
 
 
+def test_a_want_is_served_when_the_last_that_is_missing_has_gone() -> None:
+    """It had nothing, and so leaves no credit free; but now it is known who has too much."""
+    ledger = CreditLedger.restore(10, [1, 2, 3])
+    assert ledger.rejoin(1, 10) == []
+    assert ledger.rejoin(2, 0) == []
+    assert ledger.detach(3) == [Recall(1, 3)]
+
+
 def test_capacity_is_positive() -> None:
     """A ledger without credit is refused."""
     with pytest.raises(ValueError, match="at least 1"):
