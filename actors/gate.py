@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from typing import TypeAlias
 
 from ..plugins.header import canonical_lead
@@ -32,17 +32,19 @@ class Gate:
         self._routes = routes
         self._rules = rules
         self._passed: dict[_Look, Known] = {}
+        self.introduced: set[int] = set()
+        """The plugins that have processed a handshake of this sender."""
 
     def changed(self) -> None:
         """The routes are others now."""
         self._passed.clear()
 
-    def admit(self, frame_type: int, header: bytes, introduced: Container[int]) -> Admitted:
+    def admit(self, frame_type: int, header: bytes) -> Admitted:
         """Check one frame, as :func:`admit` does."""
         known = self.known(frame_type, header)
         if known is not None:
             return known[1]
-        admitted = admit(self._routes, frame_type, header, self._rules, introduced)
+        admitted = admit(self._routes, frame_type, header, self._rules, self.introduced)
         if header.__class__ is bytes:
             self._note((frame_type, len(header), header[_ID]), header, admitted)
         return admitted

@@ -147,7 +147,8 @@ class PluginLife:
             case Stage.RESTARTING if self._actor_alive and leads_to_actor and not self._is_leaving:
                 return self._up_again("reset" if self._resetting else "plugin actor")
             case Stage.CLOSING:
-                return self._drain()
+                self.stage = Stage.DRAINING
+                return [Do.DRAIN]
         return []
 
     def step_failed(self, error: NyxPluginError, refused: bool = False) -> list[Directive]:
@@ -258,27 +259,11 @@ class PluginLife:
         self, bundle: str, directory: str, manifest: Manifest, digest: str, signed_by: str, policy: Policy
     ) -> None:
         """Another version has taken this one's place; what the mailbox holds, and its sizes, stay as they are."""
-        route = self.route
-        assert route is not None
-        self.spec = attrs.evolve(
-            self.spec,
-            bundle=bundle,
-            plugin_id=self.plugin_id,
-            capacity=route.capacity,
-            capacity_bytes=route.capacity_bytes,
-            instances=self.spec.instances or (self.manifest.instances if self.manifest else None),
-            balance=self.spec.balance or (self.manifest.balance if self.manifest else None),
-        )
+        assert self.route is not None and self.manifest is not None
+        self.spec = self.spec.pinned(bundle, self.route, self.manifest)
+        self.route = self.route.of_version(manifest, policy, self.spec.require_handshake)
         self.former_directory, self.bundle_directory = self.bundle_directory, directory
         self.manifest, self.digest, self.signed_by, self.policy = manifest, digest, signed_by, policy
-        self.route = attrs.evolve(
-            route,
-            version=manifest.version,
-            policy=policy,
-            requires=manifest.requires,
-            optional=manifest.optional,
-            handshake=manifest.offer(self.spec.require_handshake),
-        )
 
     def scaled(self, instances: int) -> None:
         """It is to run in so many workers, also when its plugin actor is started again."""
@@ -343,10 +328,6 @@ class PluginLife:
     def _close(self) -> list[Directive]:
         self.stage = Stage.CLOSING
         return [Do.NOTE_STATE, *(self.restart_due() or [Do.SET_ROUTE])]
-
-    def _drain(self) -> list[Directive]:
-        self.stage = Stage.DRAINING
-        return [Do.DRAIN]
 
     def _drain_again(self, now: float, random: float) -> list[Directive]:
         """What is in its mailbox has senders who wait to hear of it: another plugin actor finishes that."""

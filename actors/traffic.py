@@ -50,8 +50,6 @@ class Traffic:
         self._rules = rules
         self._supervisor = supervisor
         self._gate = Gate(self.routes, rules)
-        self._introduced: set[int] = set()
-        """The plugins that have processed a handshake from here."""
         self._changed = changed
 
     def check(self) -> None:
@@ -143,7 +141,7 @@ class Traffic:
     def _admit(self, frame_type: int, header: bytes) -> Admitted:
         self.check()
         try:
-            return self._gate.admit(frame_type, header, self._introduced)
+            return self._gate.admit(frame_type, header)
         except PluginNotRegistered as unknown:
             error = SystemStopped(STOPPING) if self.is_stopping else unknown
             self.outbox.refuse(error, unknown.plugin_id)
@@ -207,16 +205,13 @@ class Traffic:
 
     def _try(self, channel: Channel, waiter: Waiter) -> bool:
         """Whether there is room for this one; that nothing else is against it has been seen to."""
+        self._await(channel)
+        of_frame = waiter.frame_type, waiter.header, waiter.extra
         try:
-            waiter.succeed(self._accept_waiter(channel, waiter))
+            waiter.succeed(self._accept(channel, *of_frame, waiter.agreement, waiter.data_length))
         except MailboxFull:
             return False
         return True
-
-    def _accept_waiter(self, channel: Channel, waiter: Waiter) -> Receipt:
-        self._await(channel)
-        of_frame = waiter.frame_type, waiter.header, waiter.extra
-        return self._accept(channel, *of_frame, waiter.agreement, waiter.data_length)
 
     def _turn_away(self, channel: Channel) -> None:
         """Refuse those who would wait in vain, now that the route is another."""
@@ -306,11 +301,11 @@ class Traffic:
         """From now on frames may follow, if the plugin agreed and is still the one that was asked."""
         is_of_now = receipt.agreement is not None and receipt.seq > channel.last_of_other_rules
         if is_of_now and receipt.result().kind is OutcomeKind.PROCESSED:
-            self._introduced.add(channel.plugin_id)
+            self._gate.introduced.add(channel.plugin_id)
 
     def _forget_handshakes(self, plugin_id: int) -> None:
         """Other rules hold: what was agreed on, or is still under way, is no agreement on these."""
-        self._introduced.discard(plugin_id)
+        self._gate.introduced.discard(plugin_id)
         self._channel(plugin_id).change_rules()
 
     def _rejected(self, message: m.Rejected) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from ...config.sandbox import SandboxOverride
+from ...plugins.manifest import Manifest
 from ...plugins.negotiation import HandshakeOffer
 from ...plugins.policy import Policy
 from .._thespian import Address
@@ -51,6 +52,18 @@ class LoadSpec:
     require_handshake: bool | None = None
     durability: str | None = None
 
+    def pinned(self, bundle: str, route: Route, manifest: Manifest) -> LoadSpec:
+        """Return what is asked for of another bundle where this one runs: what it has come to be stays as it is."""
+        return attrs.evolve(
+            self,
+            bundle=bundle,
+            plugin_id=route.plugin_id,
+            capacity=route.capacity,
+            capacity_bytes=route.capacity_bytes,
+            instances=self.instances or manifest.instances,
+            balance=self.balance or manifest.balance,
+        )
+
 
 @attrs.frozen
 class Route:
@@ -76,6 +89,17 @@ class Route:
     """Whether it takes no more frames because the whole system stops."""
     durable: bool = False
     """Whether its frames outlive the system."""
+
+    def of_version(self, manifest: Manifest, policy: Policy, require_handshake: bool | None) -> Route:
+        """Return the route to another version of the plugin, in the same place."""
+        return attrs.evolve(
+            self,
+            version=manifest.version,
+            policy=policy,
+            requires=manifest.requires,
+            optional=manifest.optional,
+            handshake=manifest.offer(require_handshake),
+        )
 
 
 @attrs.frozen

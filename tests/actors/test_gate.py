@@ -35,7 +35,7 @@ KINDS = st.sampled_from([0x51, 0x52, 0x53, 0x54, 0x55])
 def _verdict(gate: Gate | None, routes: dict[int, Route], kind: int, header: bytes) -> object:
     try:
         if gate is not None:
-            return gate.admit(kind, header, ())
+            return gate.admit(kind, header)
         return admit(routes, kind, header, RULES, ())
     except NyxPluginError as error:
         return type(error), str(error)
@@ -54,11 +54,11 @@ def test_changed_routes_are_looked_at_again() -> None:
     """What has passed does not pass any more once its permission is gone."""
     routes, header = {7: ROUTE}, PluginHeader(7, 0, b"x").encode()
     gate = Gate(routes, RULES)
-    assert gate.admit(0x52, header, ()) == gate.admit(0x52, PluginHeader(7, 0, b"y").encode(), ())
+    assert gate.admit(0x52, header) == gate.admit(0x52, PluginHeader(7, 0, b"y").encode())
     routes[7] = attrs.evolve(ROUTE, permissions=frozenset())
     gate.changed()
     with pytest.raises(PermissionDenied):
-        gate.admit(0x52, header, ())
+        gate.admit(0x52, header)
 
 
 def test_only_so_many_looks_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,10 +66,10 @@ def test_only_so_many_looks_are_remembered(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(module, "MOST_LOOKS", 3)
     gate = Gate({7: ROUTE}, RULES)
     for length in range(10):
-        gate.admit(0x52, PluginHeader(7, 0, bytes(length)).encode(), ())
+        gate.admit(0x52, PluginHeader(7, 0, bytes(length)).encode())
         assert len(gate._passed) <= 3
     with pytest.raises(FrameError):
-        gate.admit(0x52, "no bytes", ())  # type: ignore[arg-type]
+        gate.admit(0x52, "no bytes")  # type: ignore[arg-type]
 
 
 def _frames(*frames: tuple[int, bytes]) -> Frames:

@@ -95,7 +95,7 @@ def test_runs_are_of_one_plugin_and_of_what_has_passed() -> None:
     gate, key = Gate({7: ROUTE, 8: OTHER}, RULES), Extra(b"ikey")
     short, long, other = (PluginHeader(*each) for each in ((7, 0, b"a"), (7, 0, b"long"), (8, 0, b"a")))
     for header in (short, long, other):
-        gate.admit(DATA, header.encode(), ())
+        gate.admit(DATA, header.encode())
     frames: list[Sendable] = [(DATA, header, None) for header in (short, short, other, long)]
     mixed, unknown, last = runs([*frames, (CONTROL, short, key), (DATA, short.encode(), key)], gate)
     assert isinstance(mixed, Mixed)
