@@ -83,6 +83,8 @@ class Swaps:
         self._root = root
         self._plugins = plugins
         self._swaps: dict[int, Swap] = {}
+        self._ending: list[tuple[Address, str]] = []
+        """Loaders that were killed at work, and where they wrote: that goes when they have ended."""
 
     def __contains__(self, swap_id: object) -> bool:
         return swap_id in self._swaps
@@ -128,6 +130,7 @@ class Swaps:
         life = swap.life
         match message:
             case m.BundlePrepared():
+                self._dismiss_loader(swap)
                 return life.prepared(message.manifest, message.digest, message.signed_by)
             case m.PolicyDecided():
                 swap.asked.pop("guard", None)
@@ -136,6 +139,7 @@ class Swaps:
                 swap.asked.pop("registry", None)
                 return self._planned(swap, message)
             case m.StepFailed():
+                self._dismiss_loader(swap)
                 return self._failed(life, message.error)
             case m.PluginSwapped():
                 return life.switched(message.pause_s, message.state_carried)
@@ -193,13 +197,17 @@ class Swaps:
                     self._root.send(self._root.essential[other], swap.asked[other])
 
     def loader_exited(self, child: Address) -> bool:
-        """Whether it was the loader of a swap; if the swap still needs it, it has failed."""
+        """Whether it was the loader of a swap, and at work: the swap has failed, if it is not over anyway."""
+        for loader, directory in self._ending:
+            if same(loader, child):
+                self._ending.remove((loader, directory))
+                remove(directory)
+                return True
         for swap_id, swap in list(self._swaps.items()):
             if swap.loader is not None and same(swap.loader, child):
                 swap.loader = None
-                if swap.life.step is Step.PREPARING:
-                    error = BundleError(swap.life.bundle, "the loader that was reading it ended")
-                    self._obey(swap_id, swap.life.failed(error))
+                error = BundleError(swap.life.bundle, "the loader that was reading it ended")
+                self._obey(swap_id, swap.life.failed(error))
                 return True
         return False
 
@@ -226,7 +234,6 @@ class Swaps:
         self._root.alarm(("swap", swap_id), settings.system.load_timeout_s + GRACE_S)
 
     def _decide_policy(self, swap_id: int, swap: Swap) -> None:
-        self._dismiss_loader(swap)
         assert swap.life.manifest is not None
         override = swap.plugin.life.spec.sandbox
         question = m.DecidePolicy(swap_id, swap.life.plugin_id, swap.life.manifest.sandbox, override, for_swap=True)
@@ -235,6 +242,7 @@ class Swaps:
     def _dismiss_loader(self, swap: Swap) -> None:
         if swap.loader is not None:
             self._root.stop_child(swap.loader)
+            swap.loader = None
 
     def _plan(self, swap_id: int, swap: Swap) -> None:
         self._ask(swap, "registry", m.PlanReplacement(swap_id, _row(swap)))
@@ -272,7 +280,12 @@ class Swaps:
             remove(path)
 
     def _remove_new(self, swap_id: int, swap: Swap) -> None:
-        remove(swap.life.directory)
+        if swap.loader is None:
+            remove(swap.life.directory)
+            return
+        self._ending.append((swap.loader, swap.life.directory))
+        swap.loader = None
+        kill(swap.loader_pid)
 
     def _publish(self, swap_id: int, swap: Swap) -> None:
         report, error = swap.life.report, swap.life.error
@@ -290,7 +303,6 @@ class Swaps:
     def _forget(self, swap_id: int, swap: Swap) -> None:
         self._root.cancel_alarm(("swap", swap_id))
         swap.plugin.successor = None
-        self._dismiss_loader(swap)
         del self._swaps[swap_id]
 
     _actions: ClassVar[dict[DoSwap, Callable[[Swaps, int, Swap], None]]] = {

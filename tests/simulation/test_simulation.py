@@ -25,8 +25,11 @@ from nyx_plugins.actors.fencing import Fencing
 from nyx_plugins.actors.letter_office import LetterOffice
 from nyx_plugins.actors.lifecycle import PluginLife
 from nyx_plugins.actors.mailbox import Mailbox
+from nyx_plugins.actors.swap_life import DoSwap
+from nyx_plugins.actors.swaps import Swap, Swaps
 from nyx_plugins.actors.traffic import Traffic
 from nyx_plugins.actors.tray import Tray
+from nyx_plugins.actors.trees import remove
 
 from .__main__ import attempt
 from .program import OFTEN, Op, make_program
@@ -181,6 +184,25 @@ def test_who_reads_late_hears_what_became_of_each_frame(bundles: Path) -> None:
     with hasty, pytest.raises(Failure, match="and is in the mailbox"):
         for seed in range(12):
             run(seed, LATE, bundles)
+
+
+WITHDRAWN = [LATE[0], Op("swap", 0, 1, 1, 1, 1, 0.0), Op("unload", 0, 1, 0, 0, 60, 0.0)]
+"""A plugin is unloaded while the bundle of its next version is being read."""
+
+
+def _hasty_removal(swaps: Swaps, swap_id: int, swap: Swap) -> None:
+    remove(swap.life.directory)
+
+
+def test_a_swap_that_ends_while_its_bundle_is_read_leaves_no_copy_of_it(bundles: Path) -> None:
+    """What its loader has written goes when the loader has ended, and not before."""
+    seeds = (75, 83, 261)
+    for seed in seeds:
+        run(seed, WITHDRAWN, bundles)
+    with mock.patch.dict(Swaps._actions, {DoSwap.REMOVE_NEW: _hasty_removal}):
+        for seed in seeds:
+            with pytest.raises(Failure, match=r"left behind when everything was unloaded: {'files'"):
+                run(seed, WITHDRAWN, bundles)
 
 
 REOPENED = [
