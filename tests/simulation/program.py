@@ -134,14 +134,16 @@ def revoke(run: Run, op: Op) -> None:
         return
     permission = PERMISSIONS[op.a % len(PERMISSIONS)]
     run.changes += 1
-    mine = run.changes
+    mine, loads = run.changes, len(run.loads[op.plugin_id])
+    # A grant that was asked for earlier, by who has sent nothing for a while, may come later; a load, which brings
+    # all permissions, may wait for the end of the plugin whose permission was taken.
+    rivals = (*run.grants[op.plugin_id, permission], *run.loads[op.plugin_id])
+    is_alone = all(asked.inquiry.done for asked in rivals)
 
     def done(inquiry: Any) -> None:
-        # A grant that was asked for earlier, by who has sent nothing for a while, may come later; a load, which
-        # brings all permissions, may wait for the end of the plugin whose permission was taken.
-        earlier = (*run.grants[op.plugin_id, permission], *run.loads[op.plugin_id])
-        granting = any(not asked.inquiry.done for asked in earlier)
-        if run.changes == mine and inquiry._error is None and not granting:
+        # Where the answer was lost, what comes to be answered is a repetition: others may have changed it since.
+        is_last = run.changes == mine and len(run.loads[op.plugin_id]) == loads
+        if is_alone and is_last and inquiry._error is None:
             run.truth.revoked.add((op.plugin_id, permission))
 
     client.ask(questions.change_permission(_settings(), op.plugin_id, permission, False), done)
