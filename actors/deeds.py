@@ -158,6 +158,9 @@ class Deeds:
         self._root.stop_child(plugin.actor)
         self._root.alarm(("kill", load_id), plugin.life.child.shutdown_s)
 
+    def _kill_actor(self, load_id: int, plugin: Plugin) -> None:
+        self.kill(plugin)
+
     def _drop_route(self, load_id: int, plugin: Plugin) -> None:
         life = plugin.life
         self._unanswered.ask("dispatcher", plugin, m.DropRoute(load_id, life.plugin_id, life.drained))
@@ -172,6 +175,10 @@ class Deeds:
         remove(plugin.life.directory)
         if plugin.life.bundle_directory:
             remove(plugin.life.bundle_directory)
+        durable = plans.durable_folder(self._root.boot, plugin.life)
+        if durable and plugin.life.is_forsaken:
+            # Its senders were told that they are dead letters.
+            remove(durable)
 
     def _answer_unload(self, load_id: int, plugin: Plugin) -> None:
         self._plugins.unloaded.setdefault(plugin.life.plugin_id, 0)
@@ -202,6 +209,7 @@ class Deeds:
         Do.ANSWER_RESET: _answer_reset,
         Do.DRAIN: _drain,
         Do.STOP_ACTOR: _stop_actor,
+        Do.KILL_ACTOR: _kill_actor,
         Do.DROP_ROUTE: _drop_route,
         Do.UNREGISTER: _unregister,
         Do.FORGET_POLICY: _forget_policy,

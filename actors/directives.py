@@ -24,6 +24,7 @@ class Do(enum.Enum):
     ANSWER_RESET = enum.auto()
     DRAIN = enum.auto()
     STOP_ACTOR = enum.auto()
+    KILL_ACTOR = enum.auto()
     DROP_ROUTE = enum.auto()
     UNREGISTER = enum.auto()
     FORGET_POLICY = enum.auto()

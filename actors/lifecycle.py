@@ -57,6 +57,8 @@ class PluginLife:
     """How many plugin actors it had that were to run no worker, and ended."""
     _is_last: bool = False
     """Whether no other plugin actor follows the present one while it is unloaded."""
+    _is_silent: bool = False
+    """Whether the plugin actor was killed because it did not drain in time."""
     _unloading: bool = False
     _resetting: bool = False
     _is_leaving: bool = False
@@ -84,6 +86,11 @@ class PluginLife:
     def given_up(self) -> str:
         """Why no worker runs any more; empty as long as one does, or will."""
         return self.quarantine_reason or self.failure
+
+    @property
+    def is_forsaken(self) -> bool:
+        """Whether nobody has told, or will, what becomes of the frames that it has left on the disk."""
+        return self._unloading and not self.drained and not self.keep_row
 
     @property
     def row(self) -> Registration | None:
@@ -290,8 +297,15 @@ class PluginLife:
         return self._undo()
 
     def drain_timed_out(self) -> list[Directive]:
-        """The plugin actor does not answer."""
-        return self._undo() if self.stage in (Stage.CLOSING, Stage.DRAINING) else []
+        """The plugin actor does not answer: another one tells what became of frames, if nobody has yet."""
+        if self.stage not in (Stage.CLOSING, Stage.DRAINING):
+            return []
+        if self._is_last or self.keep_row:
+            return self._undo()
+        if not self._actor_alive:
+            return self._end_with_another()
+        self._is_silent = True
+        return [Do.KILL_ACTOR]
 
     def actor_killed(self) -> None:
         """The plugin actor did not end when it was asked to."""
@@ -333,15 +347,17 @@ class PluginLife:
         """What is in its mailbox has senders who wait to hear of it: another plugin actor finishes that."""
         self.restarts, verdict = decide(self.child, self.restarts, now, False, random)
         crashed = Publish(EventKind.CRASHED, "plugin actor ended")
-        if isinstance(verdict, Restart):
+        if isinstance(verdict, Restart) and not self._is_silent:
             self.stage = Stage.CLOSING
             return [crashed, RestartIn(verdict.after_s)]
-        if self._is_last:
-            return self._undo()
-        # One more, which runs no worker: only to tell what became of frames.
-        self.failure, self.leftovers = self.failure or "its plugin actors ended too often", self.leftovers or "unloaded"
-        self.stage, self._is_last = Stage.CLOSING, True
-        return [crashed, *self._wind_up(), Do.SET_ROUTE]
+        return [crashed, *(self._undo() if self._is_last else self._end_with_another())]
+
+    def _end_with_another(self) -> list[Directive]:
+        """One more, which runs no worker: only to tell what became of frames."""
+        why = "its plugin actor did not answer" if self._is_silent else "its plugin actors ended too often"
+        self.failure, self.leftovers = self.failure or why, self.leftovers or "unloaded"
+        self.stage, self._is_last, self._is_silent = Stage.CLOSING, True, False
+        return [*self._wind_up(), Do.SET_ROUTE]
 
     def _restart(self, now: float, random: float) -> list[Directive]:
         self.restarts, verdict = decide(self.child, self.restarts, now, False, random)

@@ -140,12 +140,40 @@ def test_a_system_that_stops_keeps_the_registration() -> None:
     assert life.stage is Stage.GONE
 
 
-def test_unloading_goes_on_when_the_actor_does_not_answer() -> None:
-    """A silent plugin actor does not hold up an unload."""
+@pytest.mark.parametrize("is_draining", [False, True])
+def test_an_actor_that_does_not_drain_is_killed_and_another_tells_what_became_of_frames(is_draining: bool) -> None:
+    """Even if its restarts are not used up: a worker that it may have is ended as well. Nobody waits for a third."""
     life = life_at(Stage.READY)
     life.unload()
-    assert Do.ANSWER_UNLOAD in confirm(life, life.drain_timed_out())
-    assert not life.drained
+    if is_draining:
+        life.route_set()
+    assert life.drain_timed_out() == [Do.KILL_ACTOR]
+    assert life.actor_exited(0.0, 0.5)[1:] == [Do.SPAWN_ACTOR, Do.SET_ROUTE]
+    assert (life.leftovers, life.given_up) == ("unloaded", "its plugin actor did not answer")
+    assert life.route_set() == [Do.DRAIN]
+    said = confirm(life, life.drain_timed_out())
+    assert Do.ANSWER_UNLOAD in said and Do.KILL_ACTOR not in said
+    assert not life.drained and life.is_forsaken
+
+
+def test_what_was_to_drain_while_its_actor_is_started_again_is_ended_by_another() -> None:
+    """Its time does not begin anew with each of them."""
+    life = life_at(Stage.READY)
+    life.unload()
+    assert life.actor_exited(0.0, 0.5)[1:] == [RestartIn(0.0)]
+    assert life.drain_timed_out() == [Do.SPAWN_ACTOR, Do.SET_ROUTE]
+    assert life.restart_due() == []
+    life.route_set()
+    assert Do.ANSWER_UNLOAD in confirm(life, life.plugin_drained())
+    assert not life.is_forsaken
+
+
+def test_a_system_that_stops_does_not_wait_for_another_actor() -> None:
+    """What is on the disk is for the next system."""
+    life = life_at(Stage.READY)
+    life.unload(keep_row=True)
+    assert Do.KILL_ACTOR not in life.drain_timed_out()
+    assert not life.is_forsaken
 
 
 def test_the_last_actor_of_a_plugin_that_is_unloaded_runs_no_worker_and_tells_what_became_of_frames() -> None:

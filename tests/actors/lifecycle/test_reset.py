@@ -74,6 +74,8 @@ def test_a_reset_that_fails_again_says_so() -> None:
     life.reset()
     life.actor_exited(4.0, 0.5)
     life.unload()
+    life.drain_timed_out()
+    life.actor_exited(5.0, 0.5)
     assert Do.ANSWER_RESET in life.drain_timed_out()
     assert isinstance(life.reset_error, PluginNotLoaded)
 

@@ -21,11 +21,14 @@ from nyx_plugins import (
     PluginNotRegistered,
     PluginSystem,
     Receipt,
+    Settings,
     SystemStopped,
 )
+from nyx_plugins.config.settings import Durability, SystemSettings
 
 DATA = 0x52
 P = 7
+ECHO = 1002
 LONG_S = 30.0
 
 
@@ -114,6 +117,31 @@ def test_unloading_dead_letters_what_does_not_end_in_time(load: Callable[..., Pl
     outcomes = [receipt.outcome(LONG_S) for receipt in receipts]
     assert {(outcome.kind, outcome.reason) for outcome in outcomes} == {("dead_lettered", "unloaded")}
     assert not system.is_plugin_loaded(P)
+
+
+@pytest.mark.needs_worker(reason="a plugin actor that is stopped takes a process")
+@pytest.mark.parametrize("durability", ["memory", "disk"])
+def test_unloading_dead_letters_what_a_silent_plugin_actor_has(
+    durability: Durability,
+    make_system: Callable[..., PluginSystem],
+    census: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    """One that does not answer is killed, and another says what became of its frames: each can be delivered again."""
+    system = make_system(Settings(SystemSettings(stop_timeout_s=0.2, state_dir=str(tmp_path / "state"))))
+    system.load("builtin:echo", durability=durability)
+    system.pause(ECHO)
+    receipts = [system.dispatch(DATA, header(text, ECHO)) for text in (b"1", b"2", b"3")]
+    os.kill(census(system).plugin_actor(ECHO), signal.SIGSTOP)
+    system.unload(ECHO, timeout=0.0)
+    ends = [receipt.outcome(LONG_S) for receipt in receipts]
+    assert [(str(end.kind), end.reason) for end in ends] == [("dead_lettered", "unloaded")] * 3
+    assert [letter.reason for letter in system.dead_letters(ECHO)] == ["unloaded"] * 3
+    system.load("builtin:echo", durability=durability)
+    assert system.plugin_stats(ECHO).accepted == 0
+    assert len(system.redeliver(ECHO).accepted) == 3
+    system.drain(LONG_S)
+    assert system.plugin_stats(ECHO).processed == 3
 
 
 @pytest.mark.needs_worker(reason="on inline a handler that waits makes everybody wait")
