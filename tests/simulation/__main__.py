@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 from .program import THEMES, Op, make_program
-from .run import Failure, make_bundles, run
+from .run import PLUGINS, Failure, make_bundles, run
 
 
 def program_of(seed: int, names: Sequence[str] = ()) -> list[Op]:
@@ -20,10 +20,15 @@ def program_of(seed: int, names: Sequence[str] = ()) -> list[Op]:
     return make_program(Random(seed ^ 0x5EED).randint, names=names or THEMES[seed % len(THEMES)])
 
 
+def durable_of(seed: int) -> Sequence[int]:
+    """Return the plugins whose frames outlive the system: all, in every fifth seed."""
+    return PLUGINS if seed % 5 == 3 else ()
+
+
 def attempt(seed: int, bundles: Path, names: Sequence[str] = ()) -> str | None:
     """Run one seed; returns what went wrong."""
     try:
-        run(seed, program_of(seed, names), bundles)
+        run(seed, program_of(seed, names), bundles, durable=durable_of(seed))
     except Failure as failure:
         return str(failure)
     return None
@@ -50,7 +55,7 @@ def main() -> int:
 
 def _replay(seed: int, bundles: Path) -> int:
     try:
-        run(seed, program_of(seed), bundles, print)
+        run(seed, program_of(seed), bundles, print, durable=durable_of(seed))
     except Failure as failure:
         print(failure)
         return 1

@@ -11,10 +11,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from nyx_plugins.actors import journal
+from nyx_plugins.actors import inheritance, journal
 from nyx_plugins.actors._thespian import ActorProcess
 from nyx_plugins.actors.dead_letters import DeadLetters
 from nyx_plugins.actors.journal import Journal
@@ -134,6 +135,7 @@ def kernel_of(world: World, replaced: dict[str, Any]) -> Iterator[None]:
         patch(mock.patch.object(DeadLetters, "_take_lock", _closed_by_kernel(world, DeadLetters._take_lock)))
         patch(mock.patch.object(Journal, "__init__", _closed_by_kernel(world, Journal.__init__)))
         patch(mock.patch.object(journal, "_write", _cut_short(world, journal._write)))
+        patch(mock.patch.object(inheritance, "claim", _held(world, inheritance.claim)))
         patch(mock.patch.object(secrets, "randbits", lambda _: 2 * next(sessions)))
         patch(mock.patch.object(os, "pidfd_open", lambda pid, flags=0: world.open_pidfd(pid)))
         patch(mock.patch.object(os, "close", world.close))
@@ -157,6 +159,17 @@ def _closed_by_kernel(world: World, method: Callable[..., None]) -> Callable[...
         method(holder, *args)
 
     return opening
+
+
+def _held(world: World, claim: Callable[[Path], int]) -> Callable[[Path], int]:
+    """A lock goes with the process that has it."""
+
+    def call(folder: Path) -> int:
+        descriptor = claim(folder)
+        world.hold(descriptor)
+        return descriptor
+
+    return call
 
 
 def _with_effect(world: World, method: Callable[..., None]) -> Callable[..., None]:

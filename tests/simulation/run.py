@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from nyx_plugins.actors import questions
 from nyx_plugins.actors.dead_letter_info import DeadLetterContent
 from nyx_plugins.actors.inquiries import Inquiry
 from nyx_plugins.actors.supervisor import Supervisor
-from nyx_plugins.config.settings import LimitSettings, PluginSettings, Settings, SystemSettings
+from nyx_plugins.config.settings import Durability, LimitSettings, PluginSettings, Settings, SystemSettings
 from nyx_plugins.plugins.errors import PluginNotLoaded
 
 from . import invariants
 from .client import Asked, Client
+from .disk import Crew
 from .door import kernel_of, start_actor
 from .program import Do, Op
 from .truth import BY_KEY, DEPENDENT, IDEMPOTENT, MAX_DELIVERIES, Truth, watched
@@ -32,7 +33,7 @@ SETTLE_STEPS = 40_000
 SETTLE_S = 120.0
 PLUGINS = (1, 2, 3)
 SETTINGS = Settings(
-    system=SystemSettings(require_enforcement="cooperative"),
+    system=SystemSettings(require_enforcement="cooperative", state_dir="/state"),
     limits=LimitSettings(mailbox_bytes=1 << 16, max_reply_bytes=1 << 12, wall_time_s=1.0),
 )
 
@@ -44,13 +45,15 @@ class Failure(AssertionError):
 class Run:
     """One system in one world."""
 
-    def __init__(self, world: World, folder: Path, bundles: Path) -> None:
+    def __init__(self, world: World, folder: Path, bundles: Path, durable: Collection[int]) -> None:
         self.world = world
         self.truth = Truth(world)
         self.clients: list[Client] = []
         self.bundles = bundles
-        self.runtime_dir = folder / "runtime"
-        (folder / "state").mkdir()
+        self.durable = durable
+        """The plugins whose frames outlive the system."""
+        self.runtime_dir, self.state_dir = folder / "runtime", folder / "state"
+        self.state_dir.mkdir()
         self.runtime_dir.mkdir()
         self.letters: list[list[DeadLetterContent]] = []
         """Of each plugin, in the end."""
@@ -63,7 +66,7 @@ class Run:
         self.mortal = ("worker", "plugin", "client", "loader", "registry", "guard", "dispatcher")
         self.host = world.start("host", self._from_supervisor)
         self.supervisor = start_actor(world, Supervisor)
-        boot = m.Boot(SETTINGS, str(self.runtime_dir), str(folder / "state"), os.getpid())
+        boot = m.Boot(SETTINGS, str(self.runtime_dir), str(self.state_dir), os.getpid())
         world.post(self.host, self.supervisor.address, boot)
 
     def _from_supervisor(self, message: Any, sender: Any) -> None:
@@ -124,7 +127,9 @@ class Run:
     def plugin_settings(self, plugin_id: int, capacity: int, broken: bool) -> PluginSettings:
         """What is to be loaded."""
         config = {"broken": True} if broken else {}
-        return PluginSettings(str(self.bundles / str(plugin_id)), capacity=capacity, config=config)
+        durability: Durability = "disk" if plugin_id in self.durable else "memory"
+        bundle = str(self.bundles / str(plugin_id))
+        return PluginSettings(bundle, capacity=capacity, config=config, durability=durability)
 
     # The end.
 
@@ -236,14 +241,19 @@ def run(
     bundles: Path,
     trace: Callable[[str], None] | None = None,
     then: Callable[[Run], None] = lambda _: None,
+    durable: Collection[int] = (),
 ) -> Run:
-    """Perform a program under the schedule of this seed, and ``then`` this; raises :class:`Failure`."""
+    """Perform a program under the schedule of this seed, and ``then`` this; raises :class:`Failure`.
+
+    Frames of the plugins ``durable`` outlive the system.
+    """
     with _folder() as folder:
         here = World(seed, trace)
-        with kernel_of(here, {"WorkerLink": Link, "LEAST_FRAMES": 2}):
+        with kernel_of(here, {"WorkerLink": Link, "Crew": Crew, "LEAST_FRAMES": 2}):
             try:
-                this = Run(here, folder, bundles)
-                Link.world, Link.runs = here, this.truth
+                this = Run(here, folder, bundles, durable)
+                Crew.world = Link.world = here
+                Link.runs = this.truth
                 with watched(this.truth):
                     this.perform(program, then)
             except Violation as violation:

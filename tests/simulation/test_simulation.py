@@ -20,11 +20,13 @@ from nyx_plugins.actors import messages as m
 from nyx_plugins.actors import questions
 from nyx_plugins.actors.channel import Channel
 from nyx_plugins.actors.credit import CreditLedger
+from nyx_plugins.actors.directives import Directive
 from nyx_plugins.actors.dispatcher import Dispatcher
 from nyx_plugins.actors.fencing import Fencing
 from nyx_plugins.actors.letter_office import LetterOffice
 from nyx_plugins.actors.lifecycle import PluginLife
 from nyx_plugins.actors.mailbox import Mailbox
+from nyx_plugins.actors.stages import Stage
 from nyx_plugins.actors.swap_life import DoSwap
 from nyx_plugins.actors.swaps import Swap, Swaps
 from nyx_plugins.actors.traffic import Traffic
@@ -33,7 +35,7 @@ from nyx_plugins.actors.trees import remove
 
 from .__main__ import attempt
 from .program import OFTEN, Op, make_program
-from .run import SETTINGS, Failure, Run, make_bundles, run
+from .run import PLUGINS, SETTINGS, Failure, Run, make_bundles, run
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "240"))
 BLOCK = 20
@@ -63,10 +65,10 @@ def programs(draw: st.DrawFn) -> list[Op]:
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
 )
-@given(program=programs(), seed=st.integers(0, 2**20))
-def test_every_promise_holds_for_any_program(bundles: Path, program: list[Op], seed: int) -> None:
+@given(program=programs(), seed=st.integers(0, 2**20), on_disk=st.booleans())
+def test_every_promise_holds_for_any_program(bundles: Path, program: list[Op], seed: int, on_disk: bool) -> None:
     """What hypothesis finds is a short program and the seed of a schedule."""
-    run(seed, program, bundles)
+    run(seed, program, bundles, durable=PLUGINS if on_disk else ())
 
 
 def test_a_seed_does_the_same_each_time(bundles: Path) -> None:
@@ -203,6 +205,19 @@ def test_a_swap_that_ends_while_its_bundle_is_read_leaves_no_copy_of_it(bundles:
         for seed in seeds:
             with pytest.raises(Failure, match=r"left behind when everything was unloaded: {'files'"):
                 run(seed, WITHDRAWN, bundles)
+
+
+def _undo_at_once(life: PluginLife) -> list[Directive]:
+    return life._undo() if life.stage in (Stage.CLOSING, Stage.DRAINING) else []
+
+
+def test_an_unload_leaves_no_frame_on_the_disk_that_its_sender_was_told_is_dead(bundles: Path) -> None:
+    """Where the plugin actor does not answer another one ends its frames; else the next load would run them."""
+    seeds = (1098, 3903)
+    assert [attempt(seed, bundles) for seed in seeds] == [None] * len(seeds)
+    at_once = mock.patch.object(PluginLife, "drain_timed_out", _undo_at_once)
+    with at_once, mock.patch.object(PluginLife, "is_forsaken", False):
+        assert all("left behind when everything was unloaded" in (attempt(seed, bundles) or "") for seed in seeds)
 
 
 REOPENED = [

@@ -96,6 +96,7 @@ class World:
         self._wires: dict[Wire, deque[Any]] = {}
         self._alarms: dict[tuple[int, Any], float] = {}
         self._pidfds: dict[int, int] = {}
+        self._held: set[int] = set()
         self._next_descriptor = FIRST_DESCRIPTOR
         self._watchers: dict[int, list[tuple[Process, int, Callable[[], None]]]] = {}
         self._notices: dict[int, Callable[[], None]] = {}
@@ -318,10 +319,14 @@ class World:
         """Stand in for :func:`os.pidfd_open`: a descriptor that says nothing by itself."""
         if pid not in self.processes or not self.processes[pid].alive:
             raise ProcessLookupError(pid)
-        descriptor = self._next_descriptor
-        self._next_descriptor += 1
+        descriptor = self.new_descriptor()
         self._pidfds[descriptor] = pid
         return descriptor
+
+    def new_descriptor(self) -> int:
+        """Return a descriptor of nothing real."""
+        self._next_descriptor += 1
+        return self._next_descriptor
 
     def watch(self, process: Process, fd: int, call: Callable[[], None]) -> None:
         """Call when what the descriptor ``fd`` stands for has ended, if it stands for a process."""
@@ -331,8 +336,15 @@ class World:
 
     def close(self, descriptor: int) -> None:
         """Stand in for :func:`os.close`."""
+        self._held.discard(descriptor)
         if self._pidfds.pop(descriptor, None) is None:
             os_close(descriptor)
+
+    def hold(self, descriptor: int) -> None:
+        """Close it with the end of the process that is running, unless that has closed it before."""
+        assert self.current is not None
+        self._held.add(descriptor)
+        self.current.held.append(lambda: self.close(descriptor) if descriptor in self._held else None)
 
     def kill_pid(self, pid: int, signal: int) -> None:
         """Stand in for :func:`os.kill`."""
