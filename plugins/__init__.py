@@ -1,6 +1,7 @@
 """What plugin authors and hosts share: the SDK, the wire format and the errors.
 
-Names are imported when first used, so that a worker loads no more than its plugin needs.
+Names are imported when first used, so that a worker loads no more than its plugin needs. Those of the wire format are
+for applications: what they are made of is not installed in a worker.
 """
 
 from __future__ import annotations
@@ -57,9 +58,10 @@ if TYPE_CHECKING:
         SystemStopped,
         WrongLoop,
     )
+    from .frame_type import FrameType
     from .header import split_header
     from .sdk import Context, Frame, Plugin
-    from .wire import FrameType, PluginHeader, StreamDecoder, StreamFrame, close_frame
+    from .wire import PluginHeader, StreamDecoder, StreamFrame, close_frame
 
 __all__ = [
     "AlreadyLoaded",
@@ -117,9 +119,11 @@ __all__ = [
     "split_header",
 ]
 
+_WIRE = ".wire"
 _HOMES = {
     **dict.fromkeys(("Context", "Frame", "Plugin"), ".sdk"),
-    **dict.fromkeys(("FrameType", "PluginHeader", "StreamDecoder", "StreamFrame", "close_frame"), ".wire"),
+    **dict.fromkeys(("PluginHeader", "StreamDecoder", "StreamFrame", "close_frame"), _WIRE),
+    "FrameType": ".frame_type",
     "split_header": ".header",
 }
 
@@ -128,7 +132,16 @@ if not TYPE_CHECKING:  # Type checkers would take any name for one that is there
     def __getattr__(name: str) -> object:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(_HOMES.get(name, ".errors"), __name__), name)
+        home = _HOMES.get(name, ".errors")
+        try:
+            value = getattr(import_module(home, __name__), name)
+        except ModuleNotFoundError as error:
+            if home != _WIRE or error.name != "attrs":
+                raise
+            raise ImportError(
+                f"{name} is for applications: it needs the package attrs, which a worker has not; a plugin is given"
+                " frames as Frame, and sends them with ctx.emit, ctx.send and ctx.request"
+            ) from None
         globals()[name] = value
         return value
 

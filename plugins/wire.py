@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
 import attrs
 
 from .errors import CLOSE_UNSUPPORTED_CAPABILITY, FrameError
+from .frame_type import FrameType
 from .header import (
     MAX_HEADER_BYTES,
     TEXT,
@@ -50,15 +50,6 @@ _LEAST_STREAM_FRAME_BYTES = 1024
 _MOST_STREAM_FRAME_BYTES = 64 * 1024 * 1024
 _PREFIX_BYTES = 4
 _OPENING = b"\xa2fheader\xa3istream_id"
-
-
-class FrameType(enum.IntEnum):
-    """The frame types that have a handler; 0x50 and 0x55 to 0x5F are reserved."""
-
-    HANDSHAKE = 0x51
-    DATA = 0x52
-    CONTROL = 0x53
-    ERROR = 0x54
 
 
 @attrs.frozen

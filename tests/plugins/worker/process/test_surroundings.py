@@ -51,6 +51,31 @@ def test_a_worker_cannot_import(ready: Start, name: str) -> None:
     assert ready(IMPORTS).reply(name.encode()) == ["ModuleNotFoundError", f"No module named {name!r}"]
 
 
+NAMES = """
+def on_data(self, frame):
+    import nyx_plugins.plugins as kit
+    missing = []
+    for name in kit.__all__:
+        try:
+            getattr(kit, name)
+        except ImportError as error:
+            missing.append(str(error).partition(":")[0])
+    return ", ".join(missing).encode()
+def on_control(self, frame):
+    from nyx_plugins import FrameType as other
+    from nyx_plugins.plugins import FrameType
+    return f"{FrameType.CONTROL!r} {other is FrameType} {'attrs' in sys.modules}".encode()
+"""
+
+
+def test_a_worker_has_all_names_for_authors(ready: Start) -> None:
+    """What is exported for authors can be imported in a worker; the few for applications say that they are."""
+    worker = ready(NAMES)
+    for_applications = ("PluginHeader", "StreamDecoder", "StreamFrame", "close_frame")
+    assert worker.reply().decode() == ", ".join(f"{name} is for applications" for name in for_applications)
+    assert worker.reply(frame_type=0x53) == b"<FrameType.CONTROL: 83> True False"
+
+
 def test_extra_packages_can_be_imported(ready: Start) -> None:
     """A package that the host lists can be imported, and its sub-modules with it."""
     worker = ready(IMPORTS, packages=("iniconfig",))
