@@ -292,7 +292,7 @@ def _emitted(frame: Any, max_bytes: int) -> Emitted:
     if type(frame) is not list or len(frame) != 3:
         raise ProtocolError(f"emitted frame is {_shown(frame)}")
     frame_type, flags, data = frame
-    _check_range(frame_type, 0xFF, "frame type")
+    _check_range(frame_type, 0x5F, "frame type", lowest=0x50)
     _check_range(flags, 0xFF, "flags")
     _check_data(data, max_bytes, "emit")
     return Emitted(frame_type, flags, data)
@@ -307,12 +307,12 @@ def _log_line(line: Any) -> LogLine:
     return LogLine(level, text)
 
 
-def _check_range(value: Any, highest: int, what: str) -> None:
+def _check_range(value: Any, highest: int, what: str, lowest: int = 0) -> None:
     # bool is an int to isinstance(), but not on the wire.
     if type(value) is not int:
         raise ProtocolError(f"{what} is {_shown(value)}")
-    if not 0 <= value <= highest:
-        raise ProtocolError(f"{what} {value} is not in 0 to {highest}")
+    if not lowest <= value <= highest:
+        raise ProtocolError(f"{what} {value} is not in {lowest} to {highest}")
 
 
 def _check_text(value: Any, max_chars: int, what: str) -> None:

@@ -18,7 +18,7 @@ START_FAILED   ``[12, error_type, text]``: the worker ends
 DONE           ``[13, first_index, [result, ...], spent_us]``: a result is null, reply bytes, or ``[error_type,
                text]``; where all are null, their number stands for them; ``spent_us`` is how long they took, in
                microseconds
-EMIT           ``[14, [[frame_type, flags, data], ...]]``
+EMIT           ``[14, [[frame_type, flags, data], ...]]``: types 0x50 to 0x5F
 LOG            ``[15, [[level, text], ...]]``
 STOPPED        ``[16, text | null]``: ``on_unload`` has run, and raised ``text``; the worker ends
 CONNECT        ``[17, request_id, host, port, timeout_ms]``: answered by GRANTED or REFUSED
