@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _operator import index
 from _thread import allocate_lock
 
 # Spelt out, here and in all that a worker loads: importing typing would double the time in which a worker starts.
@@ -125,19 +126,17 @@ class Context:
     def emit(self, data: bytes, frame_type: int = DATA_FRAME, flags: int = 0) -> None:
         """Send a frame of the plugin's own accord, from any thread; it travels in order with the plugin's replies.
 
-        Raises :class:`TypeError` when ``data`` is no bytes, :class:`ValueError` when ``frame_type`` is not in
-        0x50 to 0x5F, ``flags`` not in 0 to 255, or ``data`` longer than a reply may be.
+        Raises :class:`TypeError` when ``data`` is no bytes, or ``frame_type`` or ``flags`` no integer, and
+        :class:`ValueError` when ``frame_type`` is not in 0x50 to 0x5F, ``flags`` not in 0 to 255, or ``data`` longer
+        than a reply may be.
         """
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"emit() takes bytes, not {type(data).__name__}")
-        if not 0x50 <= frame_type <= 0x5F:
-            raise ValueError(f"frame type 0x{frame_type:02x} is not in 0x50 to 0x5f")
-        if not 0 <= flags <= 0xFF:
-            raise ValueError(f"flags {flags} are not in 0 to 255")
-        copy = bytes(data)
+        plain_type, plain_flags = plain_int(frame_type, 0x50, 0x5F, "frame type"), plain_int(flags, 0, 0xFF, "flags")
+        copy = plain_bytes(data)
         if len(copy) > self._max_emit_bytes:
             raise ValueError(f"emit of {len(copy):,} bytes: the limit is {self._max_emit_bytes:,}")
-        self._emit(frame_type, flags, copy)
+        self._emit(plain_type, plain_flags, copy)
 
     def send(
         self,
@@ -275,6 +274,27 @@ class Plugin:
 
     def on_unload(self) -> None:
         """Let go of everything; no frame comes after this."""
+
+
+def plain_int(value: object, lowest: int, highest: int, what: str) -> int:
+    """Return an integer of any kind (an enumeration's, numpy's) as an ``int``, which is all that travels.
+
+    Raises :class:`TypeError` for what is no integer, a bool included, and :class:`ValueError` out of bounds.
+    """
+    try:
+        plain = None if isinstance(value, bool) else index(value)  # type: ignore[arg-type]  # it may be anything
+    except TypeError:
+        plain = None
+    if plain is None:
+        raise TypeError(f"{what} must be an int, not {type(value).__name__}")
+    if not lowest <= plain <= highest:
+        raise ValueError(f"{what} {plain:#x} is not in {lowest:#x} to {highest:#x}")
+    return int(plain)
+
+
+def plain_bytes(data: bytes | bytearray | memoryview) -> bytes:
+    """Return a copy as ``bytes`` and no subclass, whose methods could say anything; raises for a released view."""
+    return data if type(data) is bytes else bytes(memoryview(data))
 
 
 def _traceback(exc_info: object) -> str:

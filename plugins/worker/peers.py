@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...config.errors import NyxPluginError
 from .. import errors
+from ..sdk import plain_bytes, plain_int
 from .protocol import MAX_PEER_CHARS, MAX_TIMEOUT_MS, REPLIED, SEND, ProtocolError
 
 TYPE_CHECKING = False
@@ -36,11 +37,9 @@ class Peers:
     def _exchange(
         self, plugin: object, data: object, frame_type: object, flags: object, timeout: object, wants_reply: bool
     ) -> bytes | None:
-        copy = self._checked(data)
-        _check_peer(plugin)
-        _check_number(frame_type, 0x50, 0x5F, "frame type")
-        _check_number(flags, 0, 0xFF, "flags")
-        answer = self._ask(SEND, plugin, frame_type, flags, copy, _milliseconds(timeout), wants_reply)
+        copy, peer = self._checked(data), _peer(plugin)
+        plain_type, plain_flags = plain_int(frame_type, 0x50, 0x5F, "frame type"), plain_int(flags, 0, 0xFF, "flags")
+        answer = self._ask(SEND, peer, plain_type, plain_flags, copy, _milliseconds(timeout), wants_reply)
         if answer[0] != REPLIED:
             raise error_of(*answer[2:])
         reply: bytes | None = answer[2]
@@ -49,28 +48,25 @@ class Peers:
     def _checked(self, data: object) -> bytes:
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data must be bytes, not {type(data).__name__}")
-        copy = bytes(data)
+        copy = plain_bytes(data)
         if len(copy) > self._max_data_bytes:
             raise ValueError(f"data of {len(copy):,} bytes: the limit is {self._max_data_bytes:,}")
         return copy
 
 
-def _check_peer(plugin: object) -> None:
+def _peer(plugin: object) -> str | int:
     if not isinstance(plugin, (str, int)) or isinstance(plugin, bool):
         raise TypeError(f"a plugin is named by its name (str) or its id (int), not by {type(plugin).__name__}")
     if isinstance(plugin, str):
-        if not 0 < len(plugin) <= MAX_PEER_CHARS:
-            raise ValueError(f"plugin name of {len(plugin):,} characters: must have 1 to {MAX_PEER_CHARS}")
-        plugin.encode()
-    elif not 0 <= plugin <= _MAX_ID:
+        # A member of an enumeration is its text.
+        name = str.__str__(plugin)
+        if not 0 < len(name) <= MAX_PEER_CHARS:
+            raise ValueError(f"plugin name of {len(name):,} characters: must have 1 to {MAX_PEER_CHARS}")
+        name.encode()
+        return name
+    if not 0 <= plugin <= _MAX_ID:
         raise ValueError(f"plugin id {plugin} is not in 0 to {_MAX_ID:,}")
-
-
-def _check_number(value: object, lowest: int, highest: int, what: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{what} must be an int, not {type(value).__name__}")
-    if not lowest <= value <= highest:
-        raise ValueError(f"{what} {value:#x} is not in {lowest:#x} to {highest:#x}")
+    return int(plugin)
 
 
 def _milliseconds(timeout: object) -> int | None:

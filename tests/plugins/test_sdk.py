@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any
 
 import pytest
@@ -26,6 +27,26 @@ class Sink:
             log=lambda *line: self.logs.append(line),
             max_emit_bytes=max_emit_bytes,
         )
+
+
+class Kind(enum.IntEnum):
+    """What an author may call a frame type."""
+
+    NEWS = 0x55
+
+
+class Index:
+    """An integer of another library."""
+
+    def __index__(self) -> int:
+        return 3
+
+
+class Odd(bytes):
+    """Bytes that are something else when they are copied."""
+
+    def __bytes__(self) -> bytes:
+        raise RuntimeError
 
 
 @pytest.fixture
@@ -61,8 +82,11 @@ def test_emit_copies_what_may_change(sink: Sink) -> None:
         ((3,), TypeError, "takes bytes, not int"),
         ((b"", 0x4F), ValueError, "0x4f is not in 0x50 to 0x5f"),
         ((b"", 0x60), ValueError, "0x60 is not in"),
-        ((b"", 0x52, 256), ValueError, "flags 256"),
-        ((b"", 0x52, -1), ValueError, "flags -1"),
+        ((b"", 0x52, 256), ValueError, "flags 0x100 is not in 0x0 to 0xff"),
+        ((b"", 0x52, -1), ValueError, "flags -0x1 is"),
+        ((b"", 82.0), TypeError, "frame type must be an int, not float"),
+        ((b"", None), TypeError, "frame type must be an int, not NoneType"),
+        ((b"", 0x52, True), TypeError, "flags must be an int, not bool"),
         ((b"x" * 101,), ValueError, "emit of 101 bytes: the limit is 100"),
     ],
 )
@@ -71,6 +95,13 @@ def test_emit_refuses(sink: Sink, arguments: tuple[Any, ...], error: type[Except
     with pytest.raises(error, match=text):
         sink.context().emit(*arguments)
     assert sink.emits == []
+
+
+def test_emit_makes_plain_values_of_all_that_are_integers_and_bytes(sink: Sink) -> None:
+    """Nothing but ``int`` and ``bytes`` travels: no member of an enumeration, no integer of another library."""
+    sink.context().emit(Odd(b"news"), Kind.NEWS, Index())  # type: ignore[arg-type]  # what mypy would find
+    assert sink.emits == [(0x55, 3, b"news")]
+    assert [type(field) for field in sink.emits[0]] == [int, int, bytes]
 
 
 @pytest.mark.parametrize(

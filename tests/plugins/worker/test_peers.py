@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import pickle
 from typing import Any
 
@@ -54,6 +55,27 @@ def test_send_and_request_say_what_is_wanted() -> None:
         (SEND, "geo", 0x52, 0, b"one", 1500, True),
         (SEND, 4, 0x53, 1, b"two", None, False),
     ]
+
+
+class Number(enum.IntEnum):
+    """What an author may call an id, a type and flags."""
+
+    GEO, NEWS, URGENT = 4, 0x55, 1
+
+
+class Name(enum.StrEnum):
+    """What an author may call a plugin."""
+
+    GEO = "geo"
+
+
+def test_plain_values_travel() -> None:
+    """Members of enumerations are sent as what they stand for, as a transport that encodes nothing needs it."""
+    ctx, actor = context(REPLIED, 1, None)
+    for peer in Number.GEO, Name.GEO:
+        ctx.request(peer, b"", frame_type=Number.NEWS, flags=Number.URGENT)
+    assert actor.asked == [(SEND, peer, 0x55, 1, b"", None, True) for peer in (4, "geo")]
+    assert [[type(field) for field in asked[1:4]] for asked in actor.asked] == [[int] * 3, [str, int, int]]
 
 
 @pytest.mark.parametrize(
