@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+RUN_S = 60.0
+"""What a run of frames that a plugin takes as one may take in all, in seconds; more only where one frame may."""
+
 
 class Deadline:
     """Notices that a worker has been at the same frames for too long.
 
     Looked at every ``interval_s`` seconds, it strikes between one and one and a half times the wall time. For frames
-    taken as one batch it allows the wall time once for each.
+    taken as one run it allows the wall time once for each, but no more than ``RUN_S`` seconds or one wall time.
     """
 
     def __init__(self, wall_time_s: float, most_frames: int) -> None:
-        self._wall_time_s = wall_time_s
+        self.wall_time_s = wall_time_s
         self._most_frames = most_frames
         self._seen = (0, 0)
         self._since = 0.0
@@ -19,7 +22,12 @@ class Deadline:
     @property
     def interval_s(self) -> float:
         """How often to look, in seconds."""
-        return min(max(self._wall_time_s / 4, 0.01), 1.0)
+        return min(max(self.wall_time_s / 4, 0.01), 1.0)
+
+    @property
+    def most_s(self) -> float:
+        """The most that it allows for one run, in seconds."""
+        return max(self.wall_time_s, RUN_S)
 
     def begin(self, now: float) -> None:
         """Frames were handed to a worker that had none."""
@@ -37,5 +45,5 @@ class Deadline:
             self._seen = (max(index, self._seen[0]), finished)
             self._since = now
             return None
-        allowed = self._wall_time_s * max(1, min(count, self._most_frames))
+        allowed = min(self.wall_time_s * max(1, min(count, self._most_frames)), self.most_s)
         return allowed if now - self._since >= allowed else None

@@ -69,17 +69,19 @@ class InlineWorker:
 
     def send_batch(self, first_index: int, frames: Batch) -> None:
         """Run the handlers and report the results."""
-        assert self._runner is not None
-        for index, frame in enumerate(frames, first_index):
-            self._mark = (index, 1)
+        items, start = list(frames), 0
+        while start < len(items) and self._runner is not None:
+            # A run of data frames for on_batch, or else one frame.
+            count = self._runner.run_length(items, start)
+            run = items[start : start + (count or 1)]
+            self._mark = (first_index + start, len(run))
             try:
-                result = self._runner.run(*frame)
+                results = self._runner.run_batch(run) if count else [self._runner.run(*run[0])]
             except SystemExit as error:
                 self._owner.worker_gone(exited(error.code if isinstance(error.code, int) else 1 if error.code else 0))
                 return
-            self._owner.from_worker(Done(index, [result]))
-            if self._runner is None:
-                return
+            self._owner.from_worker(Done(first_index + start, results))
+            start += len(run)
 
     def send_stop(self) -> None:
         """Call ``on_unload``."""

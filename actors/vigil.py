@@ -77,16 +77,29 @@ class Vigil:
         tray = next((tray for tray in self._lane.rack.trays if tray.is_under_way), None)
         if tray is None or self._lane.worker is None:
             return
-        in_hand = tray.in_hand(self._lane.worker.mark())
+        index, count = tray.in_hand(self._lane.worker.mark())
+        if self._lane.is_at_snapshot:
+            # What it marked last is done.
+            count = 1
         if self._lane.holds_back:
             # It is no fault of the worker that it has not begun.
             self._deadline.begin(time.monotonic())
-        allowed = self._deadline.exceeded(*in_hand, tray.box.finished, time.monotonic())
+        allowed = self._deadline.exceeded(index, count, tray.box.finished, time.monotonic())
         if allowed is None:
             self._watch()
         else:
-            where = " at its snapshot()" if self._lane.is_at_snapshot else " per frame"
-            self._lane.end_worker(Death(Cause.DEADLINE, f"exceeded its wall time of {allowed:g} s{where}"))
+            self._lane.end_worker(Death(Cause.DEADLINE, self._excess(allowed, count)))
+
+    def _excess(self, allowed: float, count: int) -> str:
+        if self._lane.is_at_snapshot:
+            return f"exceeded its wall time of {allowed:g} s at its snapshot()"
+        if count > 1:
+            each, most = self._deadline.wall_time_s, self._deadline.most_s
+            return (
+                f"exceeded its wall time of {allowed:g} s for a run of {count} frames"
+                f" ({each:g} s for each, at most {most:g} s)"
+            )
+        return f"exceeded its wall time of {allowed:g} s per frame"
 
     def check_consumption(self) -> None:
         """End the worker if it holds more than its policy allows."""
