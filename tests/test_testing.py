@@ -101,6 +101,14 @@ def test_a_plugin_that_hangs_is_waited_for(fault: Fault) -> None:
         assert plugin.send(b"crash").reason.startswith("deadline")
 
 
+def test_a_stub_raises_what_a_plugin_would(transport: str) -> None:
+    """The type and the text of the exception that it was given are those of a plugin that raises it."""
+    with Workbench(transport=transport) as bench:
+        stub = bench.stub("journal", {b"bad": ValueError("no"), b"gone": KeyError("Ada"), b"bare": TimeoutError()})
+        reasons = [stub.send(data).reason for data in (b"bad", b"gone", b"bare")]
+    assert reasons == ["ValueError: no", "KeyError: 'Ada'", "TimeoutError: "]
+
+
 def test_everything_emitted_is_there(load_plugin: LoadPlugin, fault: Fault) -> None:
     """After a frame has its outcome, all that its handler emitted is seen, in order, however much it is."""
     plugin = load_plugin(fault("obedient_plugin"))

@@ -45,7 +45,7 @@ def _entry(data: object, reply: object) -> dict[str, Any]:
     if not isinstance(data, bytes) or not (reply is None or isinstance(reply, (bytes, Exception))):
         raise TypeError(f"a stub maps bytes to bytes, an exception or None, not {shown(data)} to {shown(reply)}")
     if isinstance(reply, Exception):
-        return {"data": data, "error": f"{type(reply).__name__}: {reply}"}
+        return {"data": data, "error": [type(reply).__name__, str(reply)]}
     return {"data": data, "reply": reply}
 
 

@@ -31,5 +31,5 @@ def test_a_visit_is_told_to_the_journal(plugin: PluginUnderTest) -> None:
 @pytest.mark.nyx_plugin(stubs={"kv": {GET: ValueError("the disk is full")}})
 def test_a_store_that_fails_fails_the_visit(plugin: PluginUnderTest) -> None:
     """The plugin sees the error that an application would see."""
-    with pytest.raises(PluginFailed, match="the disk is full"):
+    with pytest.raises(PluginFailed, match="ValueError: the disk is full"):
         plugin.request(b"Ada")

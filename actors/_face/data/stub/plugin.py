@@ -6,7 +6,10 @@ from nyx_plugins.plugins import Context, Frame, Plugin
 
 
 class Stub(Plugin):
-    """Its configuration has ``replies``: for each data its ``reply`` (bytes or nothing) or its ``error`` (a text)."""
+    """Its configuration has ``replies``: for each data its ``reply`` (bytes or nothing) or its ``error``.
+
+    That is the name of an exception's type, and its text.
+    """
 
     def on_load(self, ctx: Context) -> None:
         """Learn the replies."""
@@ -17,7 +20,9 @@ class Stub(Plugin):
         self.ctx.emit(frame.data, frame.type, frame.flags)
         entry = self._replies.get(frame.data, {})
         if "error" in entry:
-            raise RuntimeError(entry["error"])
+            name, text = entry["error"]
+            # Whoever sent the frame is told of both, and of nothing else.
+            raise type(name, (Exception,), {})(text)
         reply: bytes | None = entry.get("reply")
         return reply
 
