@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..plugins.policy import Policy
 from .deaths import Cause, Death
-from .trees import size_up_to
+from .trees import Uncountable, size_up_to
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _STAT_BYTES = 2048
@@ -66,12 +66,19 @@ class Consumption:
         if not limit or time.monotonic() < self._scratch_due:
             return None
         begun = time.monotonic()
-        size = size_up_to(self._scratch, limit)
+        excess = _excess(self._scratch, limit)
         ended = time.monotonic()
         self._scratch_due = ended + (ended - begun) / _SCRATCH_SHARE
-        if size <= limit:
-            return None
-        return Death(Cause.SCRATCH, f"exceeded its scratch directory: more than {limit:,} bytes are in it, its limit")
+        return Death(Cause.SCRATCH, f"exceeded its scratch directory: {excess}") if excess else None
+
+
+def _excess(scratch: Path, limit: int) -> str:
+    """What there is too much of; empty if there is not."""
+    try:
+        size = size_up_to(scratch, limit)
+    except Uncountable as error:
+        return str(error)
+    return f"more than {limit:,} bytes are in it, its limit" if size > limit else ""
 
 
 def _stat(pid: int) -> Sequence[bytes]:

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
-from nyx_plugins.actors.trees import clear, make_empty, remove, size_up_to
+from nyx_plugins.actors import trees
+from nyx_plugins.actors.trees import Uncountable, clear, make_empty, remove, size_up_to
+from nyx_plugins.plugins.worker.jail import capabilities
+
+Result = TypeVar("Result")
 
 
-def deep(base: Path, levels: int) -> None:
-    """Make folders in folders, deeper than any path may be long."""
+def deep(base: Path, levels: int, name: str = "x" * 20, content: bytes = b"") -> None:
+    """Make folders in folders, each with a file, deeper than any path may be long."""
     here = os.getcwd()
     os.chdir(base)
     try:
         for _ in range(levels):
-            os.mkdir("x" * 20)
-            os.chdir("x" * 20)
-            Path("file").write_text("")
+            os.mkdir(name)
+            os.chdir(name)
+            Path("file").write_bytes(content)
     finally:
         os.chdir(here)
+
+
+def as_owner(job: Callable[[], Result]) -> Result:
+    """Do it with no more rights than those of the files' owner, whoever runs the tests."""
+
+    def unprivileged() -> Result:
+        # Capabilities belong to a thread.
+        capabilities.apply(None)
+        return job()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(unprivileged).result()
 
 
 def test_no_depth_is_too_great(tmp_path: Path) -> None:
@@ -50,7 +70,7 @@ def test_folders_that_nobody_may_read_go_too(tmp_path: Path) -> None:
     (closed / "file").write_text("")
     for folder in (closed, closed.parent):
         folder.chmod(0)
-    clear(tmp_path)
+    as_owner(lambda: clear(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -92,3 +112,59 @@ def test_counting_stops_at_the_limit(tmp_path: Path) -> None:
     for number in range(100):
         (tmp_path / str(number)).touch()
     assert size_up_to(tmp_path, 10 * 4096) == 11 * 4096
+
+
+def test_what_is_deeper_than_a_path_is_long_counts(tmp_path: Path) -> None:
+    """Long names keep nothing out of sight."""
+    deep(tmp_path, 20, "x" * 250, b"x" * 4096)
+    assert size_up_to(tmp_path, 1 << 30) >= 20 * 2 * 4096
+
+
+@pytest.mark.parametrize("mode", [0o300, 0o400, 0])
+def test_what_nobody_may_read_counts(tmp_path: Path, mode: int) -> None:
+    """Permissions that a plugin gave its folders hide nothing, and are changed where they are in the way."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "file").write_bytes(bytes(1 << 20))
+    closed.chmod(mode)
+    assert as_owner(lambda: size_up_to(tmp_path, 1 << 30)) >= 1 << 20
+
+
+def test_permissions_that_are_in_nobodys_way_stay(tmp_path: Path) -> None:
+    """A folder that its plugin made read-only remains so."""
+    kept = tmp_path / "kept"
+    kept.mkdir(mode=0o500)
+    size_up_to(tmp_path, 1 << 30)
+    assert kept.stat().st_mode & 0o777 == 0o500
+
+
+def test_more_than_can_be_counted_is_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Depth and number have limits of their own, which the error names."""
+    deep(tmp_path, trees.MOST_LEVELS, "d")
+    assert size_up_to(tmp_path, 1 << 30) > 0
+    monkeypatch.setattr(trees, "MOST_LEVELS", trees.MOST_LEVELS - 1)
+    with pytest.raises(Uncountable, match="nested more than 127 deep, the limit"):
+        size_up_to(tmp_path, 1 << 30)
+    monkeypatch.setattr(trees, "MOST_ENTRIES", 2)
+    with pytest.raises(Uncountable, match="more than 2 files and folders are in it, the limit"):
+        size_up_to(tmp_path, 1 << 30)
+
+
+@pytest.mark.parametrize(("number", "error"), [(errno.EIO, Uncountable), (errno.EMFILE, OSError)])
+def test_what_cant_be_looked_into_is_not_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+) -> None:
+    """It is too much, unless it is this process that has no room; and no descriptor is left open."""
+    (tmp_path / "folder").mkdir()
+    opened = os.open
+
+    def failing(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if path == "folder":
+            raise OSError(number, os.strerror(number))
+        return opened(path, flags, mode, dir_fd=dir_fd)
+
+    before = os.listdir("/proc/self/fd")
+    with monkeypatch.context() as patch, pytest.raises(error, match=os.strerror(number)):
+        patch.setattr(os, "open", failing)
+        size_up_to(tmp_path, 1 << 30)
+    assert os.listdir("/proc/self/fd") == before

@@ -44,6 +44,15 @@ ENDS = {
         """,
         "worker exceeded its scratch directory: more than 4,194,304 bytes are in it, its limit",
     ),
+    "scratch, nested": (
+        """
+        import os, threading
+        os.chdir(ctx.scratch)
+        for _ in range(200): os.mkdir("d"); os.chdir("d")
+        threading.Event().wait()
+        """,
+        "worker exceeded its scratch directory: folders in it are nested more than 128 deep, the limit",
+    ),
     "protocol": (
         """
         import os
@@ -56,12 +65,12 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("cause", ENDS)
+@pytest.mark.parametrize("end", ENDS)
 def test_a_worker_that_ends_has_a_cause(
-    cause: str, prisoner: Callable[..., Any], wait_event: Any, plugin_log: Any
+    end: str, prisoner: Callable[..., Any], wait_event: Any, plugin_log: Any
 ) -> None:
     """Event, statistics and log tell what ended it; the frame in its hand is dead-lettered, the next one runs."""
-    code, reason = ENDS[cause]
+    cause, (code, reason) = end.partition(",")[0], ENDS[end]
     plugin = prisoner(SANDBOX)
     with plugin.system.subscribe() as events:
         lost = plugin.send(code)
