@@ -94,10 +94,13 @@ class Registrations:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            # On a full disk it may be this that fails.
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            # Some errors have ended the transaction by themselves.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     def close(self) -> None:
         """Close the database."""

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import sys
-from typing import assert_never
+from collections.abc import Callable, Hashable, Iterator
+from functools import partial
+from typing import Any, assert_never
 
 from ..config.errors import NyxPluginError
-from ..plugins.errors import PluginNotRegistered
+from ..plugins.errors import PluginNotRegistered, RegistryFailed
 from . import messages as m
 from ._thespian import ActorProcess, Address
 from .admission import AT_REST
 from .changes import is_overtaken
+from .owed import Owed
 from .registrations import Registrations
-from .registry_file import open_file
+from .registry_file import is_damaged, open_file
+
+# How often to try again what could not be written, in seconds.
+RETRY_S = 5.0
 
 
 class Registry(ActorProcess):
-    """Every change of permissions goes to the dispatcher, which answers once it is in force."""
+    """Every change of permissions goes to the dispatcher, which answers once it is in force.
+
+    Where the file can't be written, what somebody asks for is refused (:class:`RegistryFailed`). What has happened
+    already is answered, and written once that can be done.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self._path = ""
+        self._owed = Owed()
         self._rows: Registrations | None = None
         self._parent: Address = None
         self._dispatcher: Address = None
@@ -38,7 +51,7 @@ class Registry(ActorProcess):
             self._rows.close()
 
     def _start(self, message: m.StartRegistry, sender: Address) -> None:
-        self._parent, self._dispatcher = sender, message.dispatcher
+        self._parent, self._dispatcher, self._path = sender, message.dispatcher, message.path
         self.end_with_host(message.host_pid)
         try:
             opened = open_file(message.path, message.restarted)
@@ -46,7 +59,7 @@ class Registry(ActorProcess):
             self.send(sender, m.ChildFailed("registry", f"registry {message.path} can't be used: {error}"))
             return
         self._rows = opened.rows
-        self._rows.restore(message.loaded)
+        self._note("loaded", partial(self._rows.restore, message.loaded))
         if opened.set_aside:
             print(opened.set_aside, file=sys.stderr, flush=True)
             self.send(sender, m.FileSetAside(opened.set_aside))
@@ -65,10 +78,11 @@ class Registry(ActorProcess):
             case m.ReplaceRegistration():
                 self._replace(rows, message, sender)
             case m.Unregister():
-                rows.remove(message.plugin_id, message.load_id)
+                self._note(("end", message.load_id), partial(rows.remove, message.plugin_id, message.load_id))
                 self.send(sender, m.PluginUnregistered(message.load_id))
             case m.NoteState():
-                rows.note_state(message.plugin_id, message.state)
+                note = partial(rows.note_state, message.plugin_id, message.state)
+                self._note(("state", message.plugin_id), note)
             case m.ChangePermission():
                 self._change(rows, message)
             case m.ForgetRegistration():
@@ -88,8 +102,9 @@ class Registry(ActorProcess):
 
     def _register(self, rows: Registrations, message: m.Register, sender: Address) -> None:
         try:
-            row = rows.add(message.registration, message.load_id)
-        except (NyxPluginError, sqlite3.Error) as error:
+            with self._writing():
+                row = rows.add(message.registration, message.load_id)
+        except NyxPluginError as error:
             self.send(sender, m.StepFailed(message.load_id, error))
         else:
             # What is changed while the plugin is being loaded is in force when it is there.
@@ -98,8 +113,9 @@ class Registry(ActorProcess):
 
     def _plan_replacement(self, rows: Registrations, message: m.PlanReplacement, sender: Address) -> None:
         try:
-            before, after = rows.replacement(message.registration)
-        except (NyxPluginError, sqlite3.Error) as error:
+            with self._writing():
+                before, after = rows.replacement(message.registration)
+        except NyxPluginError as error:
             self.send(sender, m.StepFailed(message.load_id, error))
         else:
             self.send(sender, m.ReplacementPlanned(message.load_id, before, after))
@@ -108,7 +124,9 @@ class Registry(ActorProcess):
         if rows.find(message.registration.plugin_id) is None:
             # It was unregistered before this was asked again: with the end of the plugin the swap ends.
             return
-        row = rows.replace(message.registration)
+        _, row = rows.replacement(message.registration)
+        # The new version is at work: there is no way back.
+        self._note(("version", message.load_id), partial(rows.replace, message.registration))
         self.send(sender, m.RegistrationReplaced(message.load_id, row))
         change = m.PermissionsChanged(row.plugin_id, row.granted, 0, sender, swap_id=message.load_id)
         self.send(self._dispatcher, change)
@@ -117,8 +135,9 @@ class Registry(ActorProcess):
 
     def _change(self, rows: Registrations, message: m.ChangePermission) -> None:
         try:
-            row = _changed(rows, message)
-        except PluginNotRegistered as error:
+            with self._writing():
+                row = _changed(rows, message)
+        except NyxPluginError as error:
             self.send(message.reply_to, m.Reply(message.request_id, error=error))
             return
         self.send(self._parent, m.PermissionsNoted(row.plugin_id, row.granted))
@@ -133,7 +152,12 @@ class Registry(ActorProcess):
             self.send(self._parent, m.Forgotten(message.number, error=PluginNotRegistered(message.plugin_id)))
             return
         if row is not None and row.state == AT_REST:
-            rows.remove(message.plugin_id)
+            try:
+                with self._writing():
+                    rows.remove(message.plugin_id)
+            except RegistryFailed as error:
+                self.send(self._parent, m.Forgotten(message.number, error=error))
+                return
         self.send(self._dispatcher, m.RegistrationForgotten(message.plugin_id, message.number))
 
     def _answer(self, rows: Registrations, message: m.GetRegistration) -> None:
@@ -141,6 +165,39 @@ class Registry(ActorProcess):
             self.send(message.reply_to, m.Reply(message.request_id, rows.get(message.plugin_id)))
         except PluginNotRegistered as error:
             self.send(message.reply_to, m.Reply(message.request_id, error=error))
+
+    # Writing.
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """For what can be refused: raises :class:`RegistryFailed`. What is owed is written first."""
+        try:
+            self._owed.settle()
+            yield
+        except sqlite3.Error as error:
+            if is_damaged(error):
+                # The next registry sets the file aside, and is asked again.
+                raise
+            raise RegistryFailed(self._path, str(error)) from None
+
+    def _note(self, what: Hashable, change: Callable[[], object]) -> None:
+        """For what has happened: it is written now, or as soon as that can be done."""
+        was_owing = bool(self._owed)
+        error = self._owed.write(what, change)
+        if error is not None and not was_owing:
+            text = f"registry {self._path} can't be written: {error}; what changes is written when there is room again"
+            print(text, file=sys.stderr, flush=True)
+            self.alarm("owed", RETRY_S)
+
+    def on_alarm(self, name: Any) -> None:
+        """Try again what is owed."""
+        try:
+            with self._writing():
+                pass
+        except RegistryFailed:
+            self.alarm("owed", RETRY_S)
+        else:
+            print(f"registry {self._path} is written again", file=sys.stderr, flush=True)
 
 
 def _changed(rows: Registrations, message: m.ChangePermission) -> m.Registration:

@@ -29,14 +29,15 @@ def open_file(path: str, restarted: bool) -> Opened:
     try:
         return Opened(Registrations(path, restarted))
     except sqlite3.DatabaseError as error:
-        if not _is_damaged(error):
+        if not is_damaged(error):
             raise
         aside = _set_aside(Path(path))
         text = f"{path} was damaged ({error}) and is now {aside.name}: registrations and permissions begin anew"
         return Opened(Registrations(path, restarted), text)
 
 
-def _is_damaged(error: sqlite3.DatabaseError) -> bool:
+def is_damaged(error: sqlite3.Error) -> bool:
+    """Whether what is in the file makes no sense, as against a disk that is full or gone."""
     # The lower byte is the cause, the others are details of it.
     code = getattr(error, "sqlite_errorcode", None)
     return isinstance(error, Damaged) or (code is not None and code & 0xFF in _NO_DATABASE)

@@ -12,7 +12,7 @@ from .delivery import DeadLetterUnknown, DispatchTimeout, LetterOfAnother, Mailb
 from .dependencies import DependencyConflict, DependencyCycle, DependencyMissing, DependencyUndeclared, DependentsLoaded
 from .frames import FrameError, HandshakeRefused, HandshakeRequired, InvalidFrameType
 from .http import RedirectRefused, ResponseTooLarge
-from .journals import BacklogOfAnother, JournalCorrupt, JournalFailed
+from .journals import BacklogOfAnother, JournalCorrupt, JournalFailed, RegistryFailed
 from .plugins import (
     AlreadyLoaded,
     PluginFailed,
@@ -61,6 +61,7 @@ __all__ = [
     "PolicyRefused",
     "RedirectRefused",
     "RefusalLost",
+    "RegistryFailed",
     "ResponseTooLarge",
     "SandboxViolation",
     "ServiceNotRunning",

@@ -23,6 +23,20 @@ class BacklogOfAnother(NyxPluginError, ValueError):
         )
 
 
+class RegistryFailed(NyxPluginError, OSError):
+    """The file ``path`` of the registrations can't be written: see ``reason``. Nothing was changed.
+
+    Make room on its disk, or mend its rights, and do it again.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(
+            f"registry {path} can't be written: {reason}; nothing was changed: make room there, or mend its rights"
+        )
+
+
 class JournalFailed(NyxPluginError, OSError):
     """The file (or folder) ``path``, which is to outlive the system, can't be written or read: see ``reason``.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ from nyx_plugins.plugins.errors import (
     JournalFailed,
     KeyUnusable,
     LetterOfAnother,
+    RegistryFailed,
     SignatureError,
     SigningUnavailable,
 )
@@ -95,6 +97,23 @@ def test_journal_failed(tmp_path: Path) -> None:
     reason = "No such file or directory"
     text = f"journal {path} can't be used: {reason}; make room there, or mend its rights"
     check(caught.value, JournalFailed, text, path=path, reason=reason)
+
+
+@provokes(RegistryFailed, OSError)
+def test_registry_failed(make_system: Callable[..., PluginSystem], tmp_path: Path) -> None:
+    """A load that can't be registered is refused, and is possible once it can."""
+    with sqlite3.connect(tmp_path / "registry.sqlite") as database:
+        system = make_system(state_dir=tmp_path)
+        database.execute("CREATE TRIGGER full BEFORE INSERT ON plugins BEGIN SELECT RAISE(FAIL, 'no room'); END")
+        with pytest.raises(RegistryFailed) as caught:
+            system.load("builtin:echo")
+        path = str(tmp_path / "registry.sqlite")
+        text = f"registry {path} can't be written: no room; nothing was changed: make room there, or mend its rights"
+        check(caught.value, RegistryFailed, text, path=path, reason="no room")
+        assert system.loaded_plugin_count() == 0
+        database.execute("DROP TRIGGER full")
+    system.load("builtin:echo")
+    database.close()
 
 
 @provokes(DeadLetterUnknown, LookupError)
