@@ -23,8 +23,8 @@ import cattrs
 from ..config.errors import NyxPluginError, StartupError
 from ..config.settings import Settings
 from ..plugins.worker.spawn import prepare
+from . import epitaph, runtime_dir
 from . import messages as m
-from . import runtime_dir
 from ._thespian import Address
 from .log_lines import HostLine
 from .output import Output
@@ -86,7 +86,8 @@ class Host:
         finally:
             left = sweep(SWEEP_S)
             if reason != CLOSED:
-                reason = self._own_reason() or reason
+                # What the supervisor wrote down before it ended by itself.
+                reason = epitaph.read(self._runtime) or reason
             remove(self._runtime)
             output.close()
             self._reports.send(stopped=reason, killed=killed, left=left)
@@ -96,6 +97,7 @@ class Host:
         if self._state_dir is not None:
             # Kept to the end of this process: until then, actors may still write there.
             self._state_lock = StateLock(self._state_dir, self._check_wanted)
+        epitaph.make_room(self._runtime)
         prepare()
         actors = sockets.boot(self._runtime)
         supervisor = actors.createActor(Supervisor)
@@ -171,12 +173,6 @@ class Host:
     def _reap(self, wakeups: int) -> None:
         os.read(wakeups, 4096)
         reap()
-
-    def _own_reason(self) -> str | None:
-        """What the supervisor wrote down before it ended by itself."""
-        with contextlib.suppress(OSError):
-            return (self._runtime / "reason").read_text()
-        return None
 
     def _report_line(self, line: HostLine) -> bool:
         return self._reports.offer(log=[line.text, line.level, line.pid])

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from ..plugins.worker.jail.level import NOTHING, enforcement
+from . import epitaph
 from . import messages as m
 from ._thespian import ActorProcess, Address, same
 from .confinement import prepare
@@ -259,7 +260,7 @@ class Supervisor(ActorProcess):
             return
         self._stopped = True
         self._deliver(self._outlet.rest())
-        Path(self.boot.runtime_dir, "reason").write_text(reason)
+        epitaph.write(Path(self.boot.runtime_dir), reason)
         for joined in self.sessions.values():
             self.send(joined.address, m.SystemStopping(reason))
 
