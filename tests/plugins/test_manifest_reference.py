@@ -6,14 +6,14 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import attrs
 import pytest
 
 from nyx_plugins.config.sandbox import Ceiling, SandboxOverride, SandboxRequest
 from nyx_plugins.config.settings import LimitSettings, PluginSettings, SupervisionSettings
-from nyx_plugins.plugins.manifest import Manifest, RestartRequest, parse_manifest
+from nyx_plugins.plugins.manifest import Balance, Manifest, RestartPolicy, RestartRequest, parse_manifest
 from nyx_plugins.plugins.negotiation import HandshakeOffer
 from nyx_plugins.plugins.permissions import ALL_PERMISSIONS
 
@@ -25,13 +25,14 @@ TABLES = {
     "`[sandbox]`": SandboxRequest,
 }
 SETTINGS = {"ceiling": Ceiling, "limits": LimitSettings, "supervision": SupervisionSettings}
-TYPES = {
-    "integer": "int",
-    "number": "float",
-    "text": "str",
-    "boolean": "bool",
-    "list of texts": "tuple[str, ...]",
-    "list of integers": "tuple[int, ...]",
+TYPES: dict[str, tuple[Any, ...]] = {
+    "integer": (int, int | None),
+    "number": (float, float | None),
+    "text": (str, RestartPolicy, Balance),
+    "boolean": (bool,),
+    "list of texts": (tuple[str, ...],),
+    "list of integers": (tuple[int, ...],),
+    "table": (dict[str, str], *TABLES.values()),
 }
 BOUNDS = re.compile(r"([\d.]+)(?: to ([\d.]+))?")
 
@@ -40,6 +41,7 @@ class Row(NamedTuple):
     """One key as the page has it, and the field that it stands for."""
 
     field: attrs.Attribute[Any]
+    hint: Any
     type: str
     default: str
     range: str
@@ -49,10 +51,11 @@ class Row(NamedTuple):
 def rows(title: str) -> Iterator[Row]:
     """Yield the rows of a table; a key that is none is an error."""
     section = PAGE.split(f"## {title}\n")[1].split("\n## ")[0]
-    fields = attrs.fields_dict(TABLES[title])
+    fields, hints = attrs.fields_dict(TABLES[title]), get_type_hints(TABLES[title])
     for line in re.findall(r"^\| `.*\|$", section, re.M):
         key, kind, default, limits, _, *before = (cell.strip() for cell in line.strip("|").split("|"))
-        yield Row(fields[key.strip("`")], kind, default, limits, "".join(before))
+        name = key.strip("`")
+        yield Row(fields[name], hints[name], kind, default, limits, "".join(before))
 
 
 EVERY_ROW = [pytest.param(row, id=f"{title}-{row.field.name}") for title in TABLES for row in rows(title)]
@@ -68,13 +71,11 @@ def test_every_key_has_its_row(title: str) -> None:
 @every_row
 def test_type_and_default_are_those_of_the_key(row: Row) -> None:
     """Where the manifest leaves a key open, the page names the setting that decides."""
-    kind, default = str(row.field.type), row.field.default
+    default = row.field.default
+    assert row.hint in TYPES[row.type]
     if row.type == "table":
         assert default.factory in (dict, *TABLES.values())
         return
-    if "Policy" in kind or "Balance" in kind:
-        kind = "str"
-    assert kind.removesuffix(" | None") == TYPES[row.type]
     if row.default == "required":
         assert default is attrs.NOTHING
     elif found := re.fullmatch(r"`(\w+)\.(\w+)`", row.default):
