@@ -296,10 +296,11 @@ class Channel:
     def refuse(self, seq: int, error: BaseException) -> int | None:
         """Record a refusal; returns the credit to give back, or ``None`` where the frame has come to another end.
 
-        What was sent again may be refused by who does not know that it is accepted: that stands.
+        What was sent again may be refused by who does not know that it is accepted: that stands. What was sent to a
+        plugin that is gone may be known to be accepted, too: not here, but by its last words.
         """
         self._loosen()
-        if seq not in self._unaccepted:
+        if seq not in self._unaccepted or seq in self._of_old_lease:
             return None
         receipt = self._end(seq)
         assert receipt is not None

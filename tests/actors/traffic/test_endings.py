@@ -62,6 +62,20 @@ def test_what_the_last_words_do_not_speak_of_was_not_accepted() -> None:
     assert [(refusal.cause, refusal.was_submitted) for refusal in submit.refusals] == [("PluginNotRegistered", True)]
 
 
+def test_who_never_knew_the_plugin_says_nothing_of_what_is_in_doubt() -> None:
+    """The next dispatcher refuses what is sent again; of what the plugin had accepted its last words tell."""
+    traffic, (first, second, _) = doubtful()
+    sent(traffic)
+    traffic.note(m.Rejected(7, ((1, PluginNotRegistered(7)), (2, PluginNotRegistered(7)))))
+    assert not first.done and not second.done
+    traffic.note(m.LastWords(7, 2, Words(((1, None),))))
+    assert first.result().kind is OutcomeKind.PROCESSED
+    with pytest.raises(PluginNotRegistered):
+        second.raise_refusal()
+    counts = [(each.count, each.was_submitted) for message in sent(traffic) for each in message.refusals]
+    assert sorted(counts) == [(-2, True), (1, True)]
+
+
 def test_what_is_in_doubt_is_not_sent_to_another_plugin() -> None:
     """Neither to the next one of that id, nor by way of the next dispatcher; and its answers still count."""
     traffic, (first, second, _) = doubtful()
