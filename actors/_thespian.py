@@ -85,6 +85,7 @@ class ActorProcess(Actor):
         self._epoll: select.epoll | None = None
         self._watch: ThespianWatch | None = None
         self._watchers: dict[int, Watcher] = {}
+        self._host_fd = -1
         self._wakeups = Wakeups()
         self._broken = False
 
@@ -158,9 +159,18 @@ class ActorProcess(Actor):
             return
         name_process(f"{ACTOR_PREFIX}{type(self).__name__}")
         try:
-            self.watch(os.pidfd_open(host_pid), lambda _: self._host_ended(whole_group))
+            self._host_fd = os.pidfd_open(host_pid)
         except ProcessLookupError:
             self._host_ended(whole_group)
+        self.watch(self._host_fd, lambda _: self._host_ended(whole_group))
+
+    @property
+    def is_host_gone(self) -> bool:
+        """Whether the host process has ended, and this one is about to: files that are missing then mean nothing."""
+        ended = select.poll()
+        if self._host_fd >= 0:
+            ended.register(self._host_fd, select.POLLIN)
+        return bool(ended.poll(0))
 
     def _host_ended(self, whole_group: bool) -> None:
         """Nobody sweeps any more: each actor ends what is its own; the root waits for that, then ends all the rest."""

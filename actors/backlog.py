@@ -92,14 +92,21 @@ class Backlog:
             self.frames[session, values[0]] = KeptFrame(session, *_summed(values))
 
     def _send(self, ring: int, first: int, names: Iterable[Sequence[int]]) -> None:
-        for index, (session, seq) in enumerate(names, first):
+        for index, (session, seq, *deliveries) in enumerate(names, first):
             if (session, seq) in self.frames:
                 self.in_hand[session, seq] = (ring, index)
+                for count in deliveries:
+                    frame = self.frames[session, seq]
+                    self.frames[session, seq] = attrs.evolve(frame, deliveries=count)
 
     def _settle(self, session: int, seqs: Iterable[int]) -> None:
         for seq in seqs:
-            self.frames.pop((session, seq), None)
-            self.in_hand.pop((session, seq), None)
+            self.forget((session, seq))
+
+    def forget(self, name: FrameName) -> None:
+        """This frame has its outcome, if it is here."""
+        self.frames.pop(name, None)
+        self.in_hand.pop(name, None)
 
 
 def _summed(values: Sequence[Any]) -> Sequence[Any]:
@@ -118,8 +125,11 @@ def accept(session: int, frames: Sequence[KeptFrame]) -> Operation:
     return [ACCEPT, session, [frame.values() for frame in frames]]
 
 
-def send(ring: int, first: int, names: Sequence[FrameName]) -> Operation:
-    """Frames of a ring, from an index on, are about to be handed out; again, if they were before."""
+def send(ring: int, first: int, names: Sequence[Sequence[int]]) -> Operation:
+    """Frames of a ring, from an index on, are about to be handed out; again, if they were before.
+
+    Behind session and sequence number may be how often each was in the hand of a worker that ended.
+    """
     return [SENT, ring, first, names]
 
 

@@ -118,6 +118,12 @@ class DeadLetters:
         # A later one goes before one of an earlier mailbox.
         return {each.frame.index: each.reason for each in mine if each.frame.index < book.marks.get(ring, 0)}
 
+    def buried(self) -> set[tuple[int, int]]:
+        """Return session and sequence number of the frames of the present mailbox that are among the letters."""
+        book = self._opened()
+        mine = (letter.frame for letter_id, letter in book.letters.items() if letter_id >= book.first_id)
+        return {(frame.session, frame.seq) for frame in mine}
+
     def claim(self, frames: Iterable[tuple[int, int, int]]) -> None:
         """Note that letters are about to be accepted again, each as (letter, session, sequence number)."""
         claims = [[CLAIM, *frame] for frame in frames]
@@ -251,8 +257,8 @@ class DeadLetters:
 
     def _take_over(self) -> None:
         """Another mailbox is in use from now on: what is known of the rings of the last one means nothing."""
-        head = attrs.evolve(self._book, incarnation=self._incarnation, marks={}).head()
-        self._record([head])
+        book = attrs.evolve(self._book, incarnation=self._incarnation, first_id=self._book.next_id, marks={})
+        self._record([book.head()])
 
     def _take_lock(self) -> None:
         """Have the folder's lock of this plugin, or raise :class:`JournalFailed` while somebody else keeps it."""

@@ -38,8 +38,8 @@ class Durability(Protocol):
     def forget(self, session: int, seqs: Sequence[int], then: Then) -> None:
         """Frames that were about to be accepted are not after all."""
 
-    def hand_out(self, ring: int, first: int, names: Sequence[FrameName], then: Then) -> None:
-        """A worker is about to be given frames of a ring, from an index on."""
+    def hand_out(self, ring: int, first: int, names: Sequence[Sequence[int]], then: Then) -> None:
+        """A worker is about to be given frames of a ring, from an index on: see :func:`backlog.send`."""
 
     def settle(self, outcomes: Mapping[int, Sequence[tuple[int, Result]]], then: Then) -> None:
         """Sessions are about to be told outcomes."""
@@ -68,7 +68,7 @@ class Volatile:
         """Go on."""
         then()
 
-    def hand_out(self, ring: int, first: int, names: Sequence[FrameName], then: Then) -> None:
+    def hand_out(self, ring: int, first: int, names: Sequence[Sequence[int]], then: Then) -> None:
         """Go on."""
         then()
 
@@ -117,7 +117,7 @@ class OnDisk:
         """Record that."""
         self._record([backlog.done(session, seqs)], [(session, seq) for seq in seqs], then)
 
-    def hand_out(self, ring: int, first: int, names: Sequence[FrameName], then: Then) -> None:
+    def hand_out(self, ring: int, first: int, names: Sequence[Sequence[int]], then: Then) -> None:
         """Record it, so that after another start of the machine it is known which frames were in hand."""
         self._record([backlog.send(ring, first, names)], (), then)
 

@@ -87,7 +87,9 @@ class Foreman:
         why = verdict.reason if isinstance(verdict, GiveUp) else ""
         load_id = self._owner.plan.load_id
         self._owner.send(self._parent, m.WorkerCrashed(load_id, reason, after_s, self._restarts, why))
-        if after_s is None:
+        if after_s is None and not self._standing.has_been_ready:
+            self.lane_failed(reason, None)
+        elif after_s is None:
             self._fail(reason)
         else:
             lane.restart(after_s)

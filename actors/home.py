@@ -23,14 +23,24 @@ class Books(Protocol):
     def hand_out(self, number: int, batch: HandOut, then: Callable[[], None]) -> None:
         """Of the lane of this number: call ``then``, which gives the batch to the worker, once it may be."""
 
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether it is put down for longer than the system."""
+
+    def suspect(self, number: int, tray: Tray, count: int, then: Callable[[], None]) -> None:
+        """The oldest frames of a tray go to another worker, and count as often delivered as they were by now."""
+
+    def after(self, then: Callable[[], None]) -> None:
+        """Call ``then`` once all is put down that was said before."""
+
     def bury(self, reason: str, frames: Sequence[DeadFrame]) -> None:
         """Keep frames that are about to be dead-lettered."""
 
     def buried(self, number: int, tray: Tray) -> list[Result]:
         """The results of the oldest frames, if an earlier plugin actor was killed after it had kept them as dead."""
 
-    def settled(self, outcomes: Settled) -> None:
-        """Tell the sessions the outcomes of their frames."""
+    def settled(self, outcomes: Settled, then: Callable[[], None] | None = None) -> None:
+        """Tell the sessions the outcomes of their frames, and call ``then``."""
 
 
 class Superior(Protocol):
@@ -58,6 +68,10 @@ class Home(Protocol):
     @property
     def plan(self) -> m.StartPlugin:
         """What the plugin was started with."""
+
+    @property
+    def is_host_gone(self) -> bool:
+        """Whether the whole system is coming to its end, as its host process has."""
 
     @property
     def standing(self) -> Standing:

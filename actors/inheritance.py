@@ -124,6 +124,9 @@ def take_over(found: Backlog, plan: m.StartPlugin, folder: Path, letters: DeadLe
         return Backlog(holder_of(plan))
     marks = marks_in(folder) if found.holder.boot and found.holder.boot == boot_id() else None
     most = plan.manifest.max_deliveries if plan.manifest.idempotent else 1
+    for name in letters.buried():
+        # It was about to get its outcome, and what says so on the disk comes after the letter.
+        found.forget(name)
     verdict = judge(found, marks, most)
     _bury(found, verdict, plan, letters)
     frames = [attrs.evolve(frame, session=INHERITED, seq=seq) for seq, frame in enumerate(verdict.survivors, 1)]
@@ -134,7 +137,8 @@ def _bury(found: Backlog, verdict: Verdict, plan: m.StartPlugin, letters: DeadLe
     by_ring: dict[int, list[DeadFrame]] = {}
     for frame in verdict.suspects:
         ring, index = found.in_hand[frame.session, frame.seq]
-        dead = DeadFrame(ring, index, frame.frame_type, frame.header, frame.deliveries, frame.key)
+        origin = frame.session, frame.seq
+        dead = DeadFrame(ring, index, frame.frame_type, frame.header, frame.deliveries, frame.key, *origin)
         by_ring.setdefault(ring, []).append(dead)
     for frames in by_ring.values():
         letters.add(sorted(frames, key=lambda dead: dead.index), REASON, time.time(), plan.manifest.name)

@@ -7,6 +7,7 @@ the start and the end of its worker.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import assert_never
 
@@ -64,6 +65,11 @@ class Lane(Listener):
         self._is_pumping = False
         self._unsent = 0
         """Batches that the worker is about to be given."""
+        self._unwritten = 0
+        """Changes that the disk has not taken yet; only then may the worker's mark go, which tells of them."""
+        self._is_held_up = False
+        """Whether something is to be done once the disk has taken all."""
+        self._starts_later = False
 
     @property
     def restarts(self) -> int:
@@ -74,6 +80,11 @@ class Lane(Listener):
     def holds_back(self) -> bool:
         """Whether the worker has not been sent yet what is under way: what keeps frames has to be on the disk first."""
         return self._unsent > 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether its worker has nothing in hand, and what came of it last is where it is kept."""
+        return not self._unwritten and not self.rack.is_under_way
 
     @property
     def is_at_snapshot(self) -> bool:
@@ -100,6 +111,10 @@ class Lane(Listener):
 
     def start(self) -> None:
         """Start a worker; it reports that it is ready, or the lane that it is not."""
+        if self._unwritten:
+            self._starts_later = self._is_held_up = True
+            return
+        self._starts_later = False
         plan = self._home.plan
         # Scaling starts all lanes, also one whose worker was to be started again a little later.
         self._home.cancel_alarm(("restart", self.number))
@@ -107,7 +122,8 @@ class Lane(Listener):
         try:
             check_copy(plan.plugin_id, Path(plan.bundle_directory, "bundle"), plan.digest)
         except BundleChanged as changed:
-            self._start_failed(str(changed), changed)
+            if not self._home.is_host_gone:
+                self._start_failed(str(changed), changed)
             return
         self.worker = self.workplace.new_worker(self)
         self._alarm("start", plan.settings.system.load_timeout_s)
@@ -158,7 +174,7 @@ class Lane(Listener):
 
     def drop_worker(self) -> None:
         """Kill the worker, if there is one; there is none from now on."""
-        self.is_ready = self.is_stopping = False
+        self.is_ready = self.is_stopping = self._starts_later = False
         self._snapshots.clear()
         self._rewind()
         self._vigil.end()
@@ -250,7 +266,7 @@ class Lane(Listener):
         self._home.note_death(death)
         if self.is_stopping:
             self._stopped(f"its worker {death}")
-        elif self._home.standing.has_been_ready:
+        elif self.is_ready or self._home.standing.has_been_ready:
             self._crashed(death)
         else:
             self._start_failed(f"its worker {death} before it was ready")
@@ -310,7 +326,8 @@ class Lane(Listener):
         self._expire(now_ms)
         if not self.is_ready or self.is_stopping or self.is_held or self._home.standing.is_paused:
             return None
-        tray = self.rack.next()
+        tray = self.rack.next(is_written=not self._unwritten)
+        self._is_held_up = self._is_held_up or (tray is None and self._unwritten > 0)
         was_idle = tray is not None and not tray.is_under_way
         batch = None if tray is None else tray.take(now_ms)
         if batch is not None:
@@ -323,7 +340,33 @@ class Lane(Listener):
             # reason, and they are kept once.
             for reason, frames in dead_frames(tray.box, tray.ring(self.number), results):
                 self._home.ledger.bury(reason, frames)
-            self._home.ledger.settled(tray.finish(results, spent_s))
+            outcomes = tray.finish(results, spent_s)
+            self._home.ledger.settled(outcomes, self._writing() if self._home.ledger.is_on_disk else None)
+
+    def _writing(self) -> Callable[[], None]:
+        self._unwritten += 1
+        return self._written
+
+    def _written(self) -> None:
+        self._unwritten -= 1
+        if not self._unwritten and (self._is_held_up or self.is_held):
+            self._alarm("written", 0.0)
+
+    def await_disk(self) -> None:
+        """Start no worker before all is on the disk that was said."""
+        self._home.ledger.after(self._writing())
+
+    def _go_on(self) -> None:
+        """The disk has taken all, unless there is more by now."""
+        if self._unwritten:
+            return
+        self._is_held_up = False
+        if self._starts_later:
+            self._starts_later = False
+            self.start()
+        else:
+            self._home.foreman.lane_went_on()
+            self.pump()
 
     def settle_suspects(self, reason: str) -> None:
         """Exactly the frames that the worker had started are suspect; those before them are done, those after go on."""
@@ -333,6 +376,8 @@ class Lane(Listener):
             mark = self.worker.mark()
             for tray in self.rack.trays:
                 self._finish(tray, tray.verdicts(mark, reason))
+                if self._home.ledger.is_on_disk and (count := tray.suspects):
+                    self._home.ledger.suspect(self.number, tray, count, self._writing())
 
     def dead_letter_all(self, reason: str) -> None:
         """Finish every frame that is left."""
@@ -366,6 +411,8 @@ class Lane(Listener):
                 self._vigil.check_consumption()
             case "expire":
                 self.pump()
+            case "written":
+                self._go_on()
             case "stop":
                 self._stopped("on_unload did not end in time")
 

@@ -40,6 +40,21 @@ class Ledger:
         tray, first = self._lanes[number].rack.tray(batch.first & CONTROL), batch.first & ~CONTROL
         self._store.hand_out(tray.ring(number), first, tray.box.origins(first, len(batch.frames)), then)
 
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether it is put down for longer than the system."""
+        return self._store.is_on_disk
+
+    def suspect(self, number: int, tray: Tray, count: int, then: Callable[[], None]) -> None:
+        """The oldest frames of a tray go to another worker, and count as often delivered as they were by now."""
+        first = tray.box.finished
+        names = [(*name, tray.box.deliveries(first + n)) for n, name in enumerate(tray.box.origins(first, count))]
+        self._store.hand_out(tray.ring(number), first, names, then)
+
+    def after(self, then: Callable[[], None]) -> None:
+        """Call ``then`` once all is put down that was said before."""
+        self._store.after(then)
+
     def bury(self, reason: str, frames: Sequence[DeadFrame]) -> None:
         """Keep frames that are about to be dead-lettered."""
         self._office.keep(reason, frames)
@@ -48,14 +63,16 @@ class Ledger:
         """The results of the oldest frames, if an earlier plugin actor was killed after it had kept them as dead."""
         return self._office.fates(tray.ring(number), tray.box.finished, tray.box.depth)
 
-    def settled(self, outcomes: Settled) -> None:
-        """Tell the sessions the outcomes of their frames."""
-        self._store.settle(outcomes, lambda: self._tell(outcomes))
+    def settled(self, outcomes: Settled, then: Callable[[], None] | None = None) -> None:
+        """Tell the sessions the outcomes of their frames, and call ``then``."""
+        self._store.settle(outcomes, lambda: self._tell(outcomes, then))
 
-    def _tell(self, outcomes: Settled) -> None:
+    def _tell(self, outcomes: Settled, then: Callable[[], None] | None) -> None:
         for session, settled in outcomes.items():
             self._answers.settled(session, settled)
         self._pass_fences()
+        if then is not None:
+            then()
 
     def fence(self, fence: m.Fence, sender: Address) -> None:
         """Answer the sender once all that was accepted up to now is (``settled``: has outcomes)."""

@@ -33,6 +33,10 @@ class DeadFrame:
     """How often it was in the hand of a worker that ended."""
     key: int | None = None
     """The check sum of its key, if it had one."""
+    session: int = 0
+    """Who had sent it, 0 in older files."""
+    seq: int = 0
+    """And with which sequence number."""
 
 
 @attrs.frozen
@@ -72,6 +76,8 @@ class LetterBook:
     lost: int = 0
     """How many had to go, because there were too many, or too many bytes of them."""
     incarnation: int = 0
+    first_id: int = 1
+    """The first letter that can be one of that mailbox."""
     marks: dict[int, int] = attrs.field(factory=dict)
     """By ring, the index behind the last frame that was noted: what is before it was noted already."""
     claims: dict[int, tuple[int, int]] = attrs.field(factory=dict)
@@ -99,7 +105,7 @@ class LetterBook:
 
     def head(self) -> Operation:
         """What has to be recorded first, so that nothing before it is needed."""
-        return [HEAD, VERSION, self.next_id, self.lost, self.incarnation, dict(self.marks)]
+        return [HEAD, VERSION, self.next_id, self.lost, self.incarnation, dict(self.marks), self.first_id]
 
     def everything(self) -> Iterable[bytes]:
         """Records that make a book like this one."""
@@ -118,10 +124,13 @@ class LetterBook:
     def _begin(self, version: int, *values: Any) -> None:
         if version != VERSION:
             raise ValueError(f"its version is {version}, not {VERSION}")
-        next_id, lost, incarnation, marks = values
+        next_id, lost, incarnation, marks, *first_id = values
         self.next_id, self.lost = max(self.next_id, next_id), lost
         if incarnation != self.incarnation:
             self.claims.clear()
+            self.first_id = next_id
+        # Older files do not say it.
+        self.first_id = first_id[0] if first_id else self.first_id
         self.incarnation, self.marks = incarnation, dict(marks)
 
     def _add(self, letter_id: int, *values: Any) -> None:

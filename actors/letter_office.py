@@ -84,7 +84,7 @@ def dead_frames(box: Mailbox, ring: int, results: Sequence[Result]) -> list[tupl
 
 def _dead_frame(box: Mailbox, ring: int, index: int) -> DeadFrame:
     [(frame_type, header)] = box.read(index, 1, _ALL_BYTES)
-    return DeadFrame(ring, index, frame_type, header, box.deliveries(index), box.key(index))
+    return DeadFrame(ring, index, frame_type, header, box.deliveries(index), box.key(index), *box.origins(index, 1)[0])
 
 
 class LetterOffice:

@@ -180,8 +180,12 @@ class PluginActor(ActorProcess):
             self.standing.has_been_ready = True
             await_orphans(plan.nursery)
             recover(plan, self._lanes, self._answers)
-            self._office.settle_claims(self._lanes.was_accepted)
         inherit(self._lanes, self._store)
+        if self._lanes.is_recovered:
+            # Only now is everything in the mailboxes that was accepted.
+            self._office.settle_claims(self._lanes.was_accepted)
+        for lane in self._lanes:
+            lane.await_disk()
         self._set_to_work(plan, self._lanes)
         self.foreman.rescale()
 

@@ -16,6 +16,7 @@ class Rack:
         self.number = number
         self._home = home
         self.by_flag: dict[int, Tray] = {}
+        self._served: Tray | None = None
         self.trays: list[Tray] = []
         """Those that there are, in the order in which they are served."""
         self.data = self.tray(DATA)
@@ -71,16 +72,19 @@ class Rack:
             self.trays = [self.by_flag[flag] for flag in (CONTROL, DATA) if flag in self.by_flag]
         return tray
 
-    def next(self) -> Tray | None:
+    def next(self, is_written: bool) -> Tray | None:
         """Whose frames come next: the control frames. A worker has those of one tray in hand, so that it is plain
-        what a crash makes suspect.
+        what a crash makes suspect; and before its mark is one in the other, it ``is_written`` what came of the first.
         """
         first, *others = self.trays
         if not others:
             return first
         [data] = others
         chosen, other = (first, data) if first.is_waiting else (data, first)
-        return None if other.is_under_way else chosen
+        if other.is_under_way or (other is self._served and not is_written):
+            return None
+        self._served = chosen
+        return chosen
 
     def renew(self) -> None:
         """The plan is that of another version."""

@@ -158,6 +158,14 @@ class Tray:
         again = first < end and self.box.deliveries(first) < self.max_deliveries
         return done if again else done + [DeadLetter(reason)] * (end - first)
 
+    @property
+    def suspects(self) -> int:
+        """How many of the oldest frames were in the hand of a worker that ended, and are to be handed out again."""
+        first, count = self.box.finished, 0
+        while self.max_deliveries > 1 and first + count < self.box.accepted and self.box.deliveries(first + count):
+            count += 1
+        return count
+
     def expect_mark(self) -> None:
         """Take it that all frames were handed out: a mark of a time that nobody remembers may mean any of them."""
         self._sent = self.box.accepted

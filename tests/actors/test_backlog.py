@@ -127,6 +127,14 @@ def test_suspects_may_be_delivered_again() -> None:
     assert judge(found, {0: (40, 1)}, 2).suspects[0].deliveries == 2
 
 
+def test_how_often_a_frame_was_delivered_is_known_when_its_mark_is_gone() -> None:
+    """It was written down when its worker had ended: the next mark begins with nothing."""
+    found = left(*HANDED_OUT[:2], backlog.send(0, 40, [(11, 1, 2)]))
+    waiting = judge(found, {}, 3).survivors[0]
+    assert (waiting.seq, waiting.deliveries) == (1, 2)
+    assert seqs(judge(found, {0: (40, 1)}, 3).suspects) == [1]
+
+
 # Files.
 
 

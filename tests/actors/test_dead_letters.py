@@ -274,13 +274,27 @@ def test_a_file_of_another_version_is_set_aside_and_said(opening: Opening, tmp_p
 
 
 def test_letters_without_keys_are_read(opening: Opening, tmp_path: Path) -> None:
-    """Files of earlier programs do not say what key a frame had: it has none."""
+    """Files of earlier programs do not say what key a frame had, nor whose it was: it has none, and is nobody's."""
     opening().add(frames(0), "crash", AT, "echo")
     path = tmp_path / "letters" / f"{ID}.journal"
     letter = [LETTER, 1, 0, 0, 0x52, b"header", 1, "crash", AT, "echo"]
     Journal.create(path, [encoded([[HEAD, 1, 1, 0, 0, {}]]), encoded([letter])]).close()
     [found] = opening().listed()
     assert (found.frame.key, found.frame.deliveries, found.reason) == (None, 1, "crash")
+    assert opening().buried() <= {(0, 0)}
+
+
+def test_whose_frames_were_buried_is_known_of_the_present_mailbox(opening: Opening) -> None:
+    """Whoever opens it again, or is about to take over what it has left, finds their names; so after a rewrite."""
+    opening().add([DeadFrame(0, 0, 0x52, b"header", 0, None, 11, 1)], "crash", AT, "echo")
+    letters = opening(incarnation=2)
+    assert letters.buried() == set()
+    for seq in range(1, 4):
+        letters.add([DeadFrame(0, seq, 0x52, b"header", 0, None, 2, seq)], "expired", AT, "echo")
+    letters.drop([2])
+    assert opening(incarnation=2).buried() == {(2, 2), (2, 3)}
+    opening(incarnation=2).add([DeadFrame(0, 4, 0x52, bytes(module.STALE_BYTES), 0, None, 2, 4)], "crash", AT, "echo")
+    assert opening(incarnation=2).buried() == {(2, 2), (2, 3), (2, 4)}
 
 
 def test_somebody_else_has_it(opening: Opening, tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def test_a_suspect_comes_again_alone_until_it_was_delivered_often_enough() -> No
         tray.take(NOW_MS)
         assert tray.verdicts((2, 1), "why") == [ReplyLost()] * 2
         tray.finish([ReplyLost()] * 2)
+        assert tray.suspects == 1
         for _ in range(2):
             tray.rewind()
             batch = tray.take(NOW_MS)
@@ -102,6 +103,7 @@ def test_a_suspect_comes_again_alone_until_it_was_delivered_often_enough() -> No
             verdicts = tray.verdicts((2, 1), "why")
         assert verdicts == [DeadLetter("why")]
         tray.finish(verdicts)
+        assert tray.suspects == 0
         tray.rewind()
         batch = tray.take(NOW_MS)
         assert batch is not None and [header for _, header in batch.frames] == [b"h4", b"h5", b"h6"]

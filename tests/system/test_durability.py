@@ -233,6 +233,53 @@ def test_the_plugin_actor_alone_is_killed(place: Place, wait_event: Callable[...
     assert len(set(place.seen())) == len(place.seen())
 
 
+HASTY = '''
+"""Of several workers the first is ready at once, and the others once that one has ended of a frame."""
+
+import os
+import time
+from pathlib import Path
+
+from nyx_plugins.plugins import Frame, Plugin
+
+
+class Witness(Plugin):
+    def on_load(self, ctx):
+        self.ended = Path(ctx.config["file"])
+        try:
+            os.close(os.open(ctx.config["first"], os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            while not self.ended.exists():
+                time.sleep(0.001)
+
+    def on_data(self, frame: Frame) -> None:
+        self.ended.touch()
+        os._exit(13)
+'''
+
+
+def test_a_worker_that_ends_of_what_was_left_is_no_reason_not_to_load(place: Place) -> None:
+    """It gets its frames before the other instances are ready: each costs what it costs at any other time."""
+    bundle = place.bundle("hasty", "instances = 2")
+    (bundle / "plugin.py").write_text(HASTY)
+    ended, first = place.path / "ended", place.path / "first"
+    config = {"file": str(ended), "first": str(first)}
+    ended.touch()
+    system = place.system()
+    system.load(bundle, config=config)
+    system.pause(ID)
+    send(system, *names(range(4)))
+    kill(system)
+    first.unlink()
+    ended.unlink()
+    with place.system() as system:
+        system.load(bundle, config=config)
+        while system.plugin_stats(ID).in_mailbox:
+            pass
+        assert {letter.reason for letter in system.dead_letters(ID)} == {"crash: worker exited with code 13"}
+        assert len(system.dead_letters(ID)) == 4
+
+
 def test_a_system_that_stops_leaves_what_it_could_not_finish(place: Place) -> None:
     """Stopped in order, it waits as it was told to, and leaves the rest to the next one; an unload does not."""
     system = place.system()

@@ -179,7 +179,17 @@ class World:
     def await_answers(self) -> None:
         """Nobody is asked."""
 
-    def settled(self, outcomes: Any) -> None:
+    is_on_disk = is_host_gone = False
+
+    def suspect(self, number: int, tray: Any, count: int, then: Callable[[], None]) -> None:
+        """It does not happen."""
+        raise AssertionError(number)
+
+    def after(self, then: Callable[[], None]) -> None:
+        """It is."""
+        then()
+
+    def settled(self, outcomes: Any, then: Callable[[], None] | None = None) -> None:
         """Keep the outcomes in their order."""
         self.outcomes += outcomes[SESSION]
 
