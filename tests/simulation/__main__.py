@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from .program import THEMES, Op, make_program
+from .program import ON_DISK, THEMES, Op, make_program
 from .run import PLUGINS, Failure, make_bundles, run
 
 
 def program_of(seed: int, names: Sequence[str] = ()) -> list[Op]:
     """Return the program that belongs to a seed, of these operations or of those of one theme."""
-    return make_program(Random(seed ^ 0x5EED).randint, names=names or THEMES[seed % len(THEMES)])
+    theme = ON_DISK if durable_of(seed) else THEMES[seed % len(THEMES)]
+    return make_program(Random(seed ^ 0x5EED).randint, names=names or theme)
 
 
 def durable_of(seed: int) -> Sequence[int]:

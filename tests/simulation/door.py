@@ -82,6 +82,8 @@ class Door:
         """Forget it."""
         self.descriptors.pop(fd, None)
 
+    is_host_gone = False
+
     def end_with_host(self, host_pid: int, whole_group: bool = False) -> None:
         """The host does not end here."""
 

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nyx_plugins.actors.admission import ACCEPTING
-from nyx_plugins.actors.inheritance import FOLDER
 from nyx_plugins.actors.receipt import OutcomeKind
-from nyx_plugins.actors.segments import Segments
 from nyx_plugins.actors.stages import GIVEN_UP, Stage
 from nyx_plugins.config.errors import NyxPluginError
 from nyx_plugins.plugins.errors import MailboxFull, PermissionDenied, PluginNotLoaded, PluginNotRegistered
@@ -124,7 +122,7 @@ def check_empty(run: Run) -> None:
         return
     left: dict[str, Any] = {
         "files": [str(path) for path in Path(run.runtime_dir, "plugins").glob("*")],
-        "durable frames": [name for path in Path(run.state_dir, FOLDER).glob("*") for name in _kept_in(path)],
+        "frames on the disk": [frame for plugin_id in run.truth.durable for frame in run.kept(plugin_id)],
         "routes": list(_actor(run, "dispatcher")._targets),
         "policies": list(_actor(run, "guard")._loads),
         "rows": list(_actor(run, "registry")._rows.all()),
@@ -134,11 +132,6 @@ def check_empty(run: Run) -> None:
     found = {what: items for what, items in left.items() if items}
     if found:
         raise Violation(f"left behind when everything was unloaded: {found}")
-
-
-def _kept_in(folder: Path) -> list[str]:
-    """Return the frames that the next system would find, of a plugin whose plugin actor may have been killed."""
-    return [f"{folder}: {frame}" for frame in Segments(folder).read().frames.values()]
 
 
 def _actor(run: Run, role: str) -> Any:

@@ -231,6 +231,11 @@ def kill(run: Run, op: Op) -> None:
             run.world.kill(process)
 
 
+def reboot(run: Run, op: Op) -> None:
+    """Everything is killed, and the next system starts."""
+    run.reboot()
+
+
 Do: dict[str, Callable[[Any, Op], None]] = {
     action.__name__: action
     for action in (
@@ -251,6 +256,7 @@ Do: dict[str, Callable[[Any, Op], None]] = {
         leave,
         stall,
         kill,
+        reboot,
     )
 }
 OFTEN = (
@@ -287,6 +293,16 @@ SENDS = (
 )
 """What is about frames between plugins."""
 THEMES = (OFTEN, LETTERS, OFTEN, SENDS)
+ON_DISK = (
+    *["load"] * 8,
+    *["dispatch"] * 12,
+    *["enter"] * 4,
+    *["kill"] * 5,
+    *["reboot"] * 3,
+    *["unload"] * 2,
+    *["swap", "scale", "pause", "reset", "redeliver", "redeliver", "drop", "join", "stall"],
+)
+"""With the death of the whole system, where frames are kept on the disk."""
 
 
 def make_op(draw: Draw, names: Sequence[str]) -> Op:

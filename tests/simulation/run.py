@@ -14,11 +14,14 @@ from typing import Any
 
 from nyx_plugins.actors import messages as m
 from nyx_plugins.actors import questions
+from nyx_plugins.actors.backlog import KeptFrame
 from nyx_plugins.actors.dead_letter_info import DeadLetterContent
+from nyx_plugins.actors.inheritance import FOLDER
 from nyx_plugins.actors.inquiries import Inquiry
+from nyx_plugins.actors.segments import Segments
 from nyx_plugins.actors.supervisor import Supervisor
 from nyx_plugins.config.settings import Durability, LimitSettings, PluginSettings, Settings, SystemSettings
-from nyx_plugins.plugins.errors import PluginNotLoaded
+from nyx_plugins.plugins.errors import AlreadyLoaded, PluginNotLoaded
 
 from . import invariants
 from .client import Asked, Client
@@ -27,11 +30,13 @@ from .door import kernel_of, start_actor
 from .program import Do, Op
 from .truth import BY_KEY, DEPENDENT, IDEMPOTENT, MAX_DELIVERIES, Truth, watched
 from .worker import PROVIDER, Link
-from .world import Violation, World
+from .world import Process, Violation, World
 
 SETTLE_STEPS = 40_000
 SETTLE_S = 120.0
 PLUGINS = (1, 2, 3)
+LOADS = 4
+"""So often is a plugin loaded that is to finish what was left: workers may fail to start."""
 SETTINGS = Settings(
     system=SystemSettings(require_enforcement="cooperative", state_dir="/state"),
     limits=LimitSettings(mailbox_bytes=1 << 16, max_reply_bytes=1 << 12, wall_time_s=1.0),
@@ -50,11 +55,10 @@ class Run:
         self.truth = Truth(world)
         self.clients: list[Client] = []
         self.bundles = bundles
-        self.durable = durable
-        """The plugins whose frames outlive the system."""
-        self.runtime_dir, self.state_dir = folder / "runtime", folder / "state"
+        self.truth.durable = durable
+        self.runtime_dir = self._folder = folder
+        self.state_dir = folder / "state"
         self.state_dir.mkdir()
-        self.runtime_dir.mkdir()
         self.letters: list[list[DeadLetterContent]] = []
         """Of each plugin, in the end."""
         self._booted = False
@@ -64,10 +68,19 @@ class Run:
         self.loads: dict[int, list[Asked]] = defaultdict(list)
         """All that were asked for."""
         self.mortal = ("worker", "plugin", "client", "loader", "registry", "guard", "dispatcher")
-        self.host = world.start("host", self._from_supervisor)
-        self.supervisor = start_actor(world, Supervisor)
+        self.host: Process
+        self.supervisor: Process
+        self._boot()
+
+    def _boot(self) -> None:
+        self._booted = False
+        self.truth.systems += 1
+        self.runtime_dir = self._folder / f"runtime-{self.truth.systems}"
+        self.runtime_dir.mkdir()
+        self.host = self.world.start("host", self._from_supervisor)
+        self.supervisor = start_actor(self.world, Supervisor)
         boot = m.Boot(SETTINGS, str(self.runtime_dir), str(self.state_dir), os.getpid())
-        world.post(self.host, self.supervisor.address, boot)
+        self.world.post(self.host, self.supervisor.address, boot)
 
     def _from_supervisor(self, message: Any, sender: Any) -> None:
         match message:
@@ -99,11 +112,27 @@ class Run:
 
     # The program.
 
+    def begin(self) -> None:
+        """Wait until the system is there, with its first client."""
+        self.until(lambda: self._booted, "the system has started")
+        client = self.join()
+        self.until(lambda: client.usable, "the first client is attached")
+
+    def reboot(self) -> None:
+        """Kill everything at once, and start the next system on what is left."""
+        everybody = list(self.world.processes.values())
+        self.world.random.shuffle(everybody)
+        for process in everybody:
+            self.world.kill(process)
+        self.truth.restarted()
+        self.grants.clear()
+        self.loads.clear()
+        self._boot()
+        self.begin()
+
     def perform(self, program: Sequence[Op], then: Callable[[Run], None]) -> None:
         """Boot, do everything, let it settle, unload, stop."""
-        self.until(lambda: self._booted, "the system has started")
-        self.join()
-        self.until(lambda: self.clients[0].usable, "the first client is attached")
+        self.begin()
         for op in program:
             self.world.note(f"### {op}")
             Do[op.name](self, op)
@@ -127,7 +156,7 @@ class Run:
     def plugin_settings(self, plugin_id: int, capacity: int, broken: bool) -> PluginSettings:
         """What is to be loaded."""
         config = {"broken": True} if broken else {}
-        durability: Durability = "disk" if plugin_id in self.durable else "memory"
+        durability: Durability = "disk" if plugin_id in self.truth.durable else "memory"
         bundle = str(self.bundles / str(plugin_id))
         return PluginSettings(bundle, capacity=capacity, config=config, durability=durability)
 
@@ -144,6 +173,7 @@ class Run:
             lambda: not any(c.open_questions for c in self.listening()) and not self.world.busy,
             "every question is answered",
         )
+        self._load_what_is_left(manager)
         for plugin_id in PLUGINS:
             self._resume(manager, plugin_id)
         self.until(
@@ -153,6 +183,21 @@ class Run:
         listed = [manager.ask(questions.letters_behind(plugin_id, ())) for plugin_id in PLUGINS]
         self.until(lambda: not manager.open_questions and not self.world.busy, "dead letters are listed")
         self.letters = [asked.inquiry.result() for asked in listed if asked is not None and not self.stopped]
+
+    def _load_what_is_left(self, manager: Client) -> None:
+        """Give the frames that the last system has left somebody to finish them."""
+        for plugin_id in [plugin_id for plugin_id in self.truth.durable if self.kept(plugin_id)]:
+            settings = self.plugin_settings(plugin_id, capacity=8, broken=False)
+            for _ in range(LOADS):
+                asked = manager.ask(questions.load(SETTINGS, [settings]))
+                self.until(lambda: not manager.open_questions, "what is left on the disk is loaded")
+                if asked is None or self.stopped or isinstance(asked.inquiry.result()[0], AlreadyLoaded):
+                    break
+
+    def kept(self, plugin_id: int) -> list[KeptFrame]:
+        """Return the frames of a plugin that are on the disk without an outcome."""
+        folder = self.state_dir / FOLDER / str(plugin_id)
+        return list(Segments(folder).read().frames.values()) if folder.is_dir() else []
 
     def _resume(self, manager: Client, plugin_id: int) -> None:
         """Let a plugin go on, as soon as it is there again."""
@@ -172,7 +217,7 @@ class Run:
         client = self.client(0)
         if client is None:
             client = self.join()
-            self.until(lambda: client.usable or client.session.stopped is not None, "a new client is attached")
+            self.until(lambda: client.usable or self.stopped, "a new client is attached")
         return client
 
     @property

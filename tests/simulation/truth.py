@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 from unittest import mock
 
@@ -16,6 +16,7 @@ import attrs
 
 from nyx_plugins.actors import mailbox_file
 from nyx_plugins.actors import messages as m
+from nyx_plugins.actors.inheritance import INHERITED
 from nyx_plugins.actors.mailbox import Mailbox
 from nyx_plugins.actors.results import DEAD_LETTER, FAILED, NONE, REPLY, REPLY_LOST
 from nyx_plugins.config.errors import NyxPluginError
@@ -51,6 +52,7 @@ class Entry:
     ring: str
     index: int
     frame_type: int
+    system: int
     outcome: str | None = None
 
 
@@ -61,6 +63,7 @@ class Ring:
     path: str
     plugin_id: int
     capacity: int
+    system: int
     entries: list[Entry] = attrs.field(factory=list)
     finished: int = 0
     depth: int = 0
@@ -71,6 +74,10 @@ class Truth:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.systems = 0
+        """How many systems there have been; all but the last one were killed."""
+        self.durable: Collection[int] = ()
+        """The plugins whose frames outlive their system."""
         self.rings: dict[str, Ring] = {}
         self.accepted: dict[Key, Entry] = {}
         self.runs: dict[Key, int] = defaultdict(int)
@@ -84,6 +91,8 @@ class Truth:
         """Data of dead letters that somebody may have dropped."""
         self._dropping: dict[int, int] = defaultdict(int)
         """By plugin, how many questions may drop its dead letters at any time from now on."""
+        self._loads: dict[str, int] = {}
+        """Numbers of loads that have inherited frames, by directory."""
         self.revoked: set[tuple[int, str]] = set()
         """Permissions that nobody has any more: their revoke has returned, and no grant was asked for since."""
         self.unordered: set[int] = set()
@@ -97,6 +106,15 @@ class Truth:
         if data in self.answers:
             raise Violation(f"a plugin is told twice of {data!r}: {self.answers[data]!r}, and {answer!r}")
         self.answers[data] = answer
+
+    def restarted(self) -> None:
+        """Everything was killed."""
+        self.revoked.clear()
+
+    def outlives(self, entry: Entry) -> bool:
+        """Whether it may be that another load has gone on with this frame, or will: it is kept on the disk."""
+        is_left = entry.system < self.systems or entry.key[1] < 0
+        return is_left and entry.key[0] in self.durable and not self.is_given_up(entry)
 
     # Mailboxes.
 
@@ -116,16 +134,32 @@ class Truth:
         for index in range(len(ring.entries), state.accepted):
             session, seq, _, frame_type = box._file.frames.get(index, 1)[:4]
             [(_, header)] = box.read(index, 1, 1 << 32)
-            entry = Entry((ring.plugin_id, session, seq), ring.path, index, frame_type & 0xFF)
-            self._accept(ring, entry, split_header(header, 1 << 32)[2])
+            data = split_header(header, 1 << 32)[2]
+            key = ring.plugin_id, session, seq
+            if session == INHERITED:
+                key = self._inherited(ring, data, seq)
+            self._accept(ring, Entry(key, ring.path, index, frame_type & 0xFF, ring.system), data)
         for index in range(ring.finished, state.finished):
             ring.entries[index].outcome = OUTCOMES[box._file.results.get(index, 1)[0]]
         ring.finished = state.finished
 
+    def _inherited(self, ring: Ring, data: bytes, seq: int) -> Key:
+        """A frame of an earlier load is accepted again: it counts as the same.
+
+        What delivers a dead letter again may have been written to the disk, and its mailbox had not got so far.
+        """
+        before = self.entries[data][-1] if self.entries[data] else None
+        key = ring.plugin_id, -self._loads.setdefault(os.path.dirname(ring.path), len(self._loads) + 1), seq
+        if before is not None and before.outcome != "dead_lettered":
+            self.runs[key] = self.runs[before.key]
+            if before.key in self.extras:
+                self.extras[key] = self.extras[before.key]
+        return key
+
     def _ring(self, box: Any) -> Ring:
         path = box.simulated_path
         if path not in self.rings:
-            self.rings[path] = Ring(path, box.plugin_id, box.capacity)
+            self.rings[path] = Ring(path, box.plugin_id, box.capacity, self.systems)
         return self.rings[path]
 
     def _accept(self, ring: Ring, entry: Entry, data: bytes) -> None:
@@ -142,7 +176,7 @@ class Truth:
         """Only a dead letter is delivered again, and each only once."""
         before = self.entries[data]
         for other in before:
-            if other.outcome != "dead_lettered" and not self.is_given_up(other):
+            if other.outcome != "dead_lettered" and not self.is_given_up(other) and not self.outlives(other):
                 raise Violation(f"frame {entry.key} delivers {other} again")
         before.append(entry)
 
@@ -153,6 +187,8 @@ class Truth:
     def is_listed(self, data: bytes) -> bool | None:
         """Whether the last frame with this data has to be among the dead letters; ``None`` if that is not known."""
         last = self.entries[data][-1]
+        if self.outlives(last):
+            return None
         if self.is_given_up(last) or (last.outcome == "dead_lettered" and self._is_droppable(data, last)):
             return None
         return last.outcome == "dead_lettered"
