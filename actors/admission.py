@@ -63,7 +63,7 @@ def admit(
 
     ``introduced`` holds the plugins that its sender has come to terms with; ``None`` where that was checked before.
     """
-    permission = rules.permissions.get(frame_type)
+    permission = rules.permission(frame_type)
     if permission is None:
         raise InvalidFrameType(frame_type)
     plugin_id, flags, data = split_header(header, rules.max_header_bytes)

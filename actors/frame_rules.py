@@ -18,6 +18,10 @@ class FrameRules:
     max_header_bytes: int = MAX_HEADER_BYTES
     permissions: Mapping[int, str] = PERMISSION_OF_FRAME_TYPE
 
+    def permission(self, frame_type: object) -> str | None:
+        """What a frame of this type needs; ``None`` for what is no type of frames, be it equal to one, as 82.0 is."""
+        return self.permissions.get(frame_type) if isinstance(frame_type, int) else None
+
 
 def frame_rules(settings: Settings) -> FrameRules:
     """What the settings say of frames."""

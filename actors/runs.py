@@ -68,8 +68,14 @@ def runs(frames: Iterable[Sendable], gate: Gate) -> Iterator[Mixed | Sendable]:
     kind, size, lead, data_length = 0, -1, b"", 0
     for frame_type, header, extra in frames:
         raw = header.encode() if type(header) is PluginHeader else header
-        # Most look like the one before.
-        if type(raw) is not bytes or len(raw) != size or frame_type != kind or not raw.startswith(lead) or run is None:
+        # Most look like the one before. Not by equality: 82.0 is equal to a frame type, and none.
+        if (
+            type(raw) is not bytes
+            or len(raw) != size
+            or frame_type is not kind
+            or not raw.startswith(lead)
+            or run is None
+        ):
             known = gate.known(frame_type, raw)
             if known is None or type(raw) is not bytes:
                 if run is not None:

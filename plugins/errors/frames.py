@@ -14,7 +14,8 @@ class InvalidFrameType(NyxPluginError, ValueError):
 
     def __init__(self, frame_type: object) -> None:
         self.frame_type = frame_type
-        shown = f"0x{frame_type:02x}" if isinstance(frame_type, int) else repr(frame_type)
+        is_number = isinstance(frame_type, int) and not isinstance(frame_type, bool)
+        shown = f"0x{frame_type:02x}" if is_number else f"({type(frame_type).__name__}, not int)"
         super().__init__(
             f"frame type {shown} is not a plugin frame: expected 0x51 to 0x54, or one that the configuration names"
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nyx_plugins import PluginHeader, PluginSystem
+from nyx_plugins import PluginHeader, PluginSystem, Receipt
 from nyx_plugins.plugins.errors import (
     FrameError,
     HandshakeRefused,
@@ -31,6 +31,21 @@ def test_invalid_frame_type(frame_type: int, live: PluginSystem) -> None:
         expected = "expected 0x51 to 0x54, or one that the configuration names"
         text = f"frame type 0x{frame_type:02x} is not a plugin frame: {expected}"
         check(error, InvalidFrameType, text, frame_type=frame_type)
+
+
+@pytest.mark.parametrize("frame_type", [82.0, True, None, "R", [], {}, b"R"], ids=repr)
+def test_a_frame_type_that_is_no_number(frame_type: Any, live: PluginSystem) -> None:
+    """Equal to one or not, it is refused at the caller, also behind others that pass, and the system goes on."""
+    text = f"frame type ({type(frame_type).__name__}, not int) is not a plugin frame"
+    good = (DATA, header(1002, b"x"))
+    for error in refusals(live, frame_type, header(1002, b"x")):
+        assert isinstance(error, InvalidFrameType)
+        assert str(error).startswith(text)
+    for frames in ([good, (frame_type, good[1])], iter([good, good, (frame_type, good[1])])):
+        *accepted, error = live.dispatch_many(frames)
+        assert isinstance(error, InvalidFrameType)
+        assert all(isinstance(receipt, Receipt) for receipt in accepted)
+    assert live.request(*good) == b"x"
 
 
 @provokes(FrameError, ValueError)
