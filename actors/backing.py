@@ -120,7 +120,7 @@ class OwnActors:
             self._state_lock = StateLock(state_dir)
         self.endpoint: Endpoint = inline.Endpoint(Supervisor)
         answers: list[Any] = []
-        self.endpoint.start(answers.append)
+        self.endpoint.start(answers.append, lambda _: None)
         boot = m.Boot(self.settings, str(self._runtime), state_dir, os.getpid())
         self.endpoint.send(self.endpoint.supervisor, boot)
         for answer in answers:

@@ -16,8 +16,8 @@ class Endpoint(Protocol):
     synchronous: bool
     """Whether ``send`` runs the actors until all is done, on the caller's thread."""
 
-    def start(self, on_message: Callable[[Any], None]) -> None:
-        """Call ``on_message`` with all that arrives."""
+    def start(self, on_message: Callable[[Any], None], on_failure: Callable[[str], None]) -> None:
+        """Call ``on_message`` with all that arrives, and ``on_failure(reason)`` if nothing will arrive any more."""
 
     def send(self, target: Address, message: Any) -> None:
         """Send one message."""

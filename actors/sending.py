@@ -41,7 +41,7 @@ class Sending:
     def start(self) -> None:
         """Start the thread, where there is to be one."""
         if not self._endpoint.synchronous:
-            self._thread = threading.Thread(target=self._loop, name="nyx-plugins-send", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="nyx-plugins-send", daemon=True)
             self._thread.start()
 
     def join(self, timeout: float) -> None:
@@ -89,6 +89,14 @@ class Sending:
     def _ring(self) -> None:
         if self._bell.locked():
             self._bell.release()
+
+    def _run(self) -> None:
+        try:
+            self._loop()
+        except Exception as error:
+            # Whoever waits for an answer must hear of it: nothing is sent any more.
+            _log.exception("the thread that sends to the system has failed")
+            self._fail(f"internal error: {error!r}")
 
     def _loop(self) -> None:
         while self._is_told():

@@ -71,7 +71,7 @@ class Session:
         ``streams`` is what it wants to be told: events, emitted frames and log lines; ``sends``, whether it is to have
         room in mailboxes before it asks for some.
         """
-        self._endpoint.start(self._on_message)
+        self._endpoint.start(self._on_message, self.fail)
         self._sending.start()
         attach = m.Attach(0, self._endpoint.address, self.id, os.getpid(), tuple(streams), sends)
         with self._lock:

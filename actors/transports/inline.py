@@ -34,8 +34,8 @@ class Endpoint:
         self.address: Address = self._system._systemBase.actorRegistry["System:ExternalRequester"].address
         self.supervisor: Address = self._system.createActor(supervisor)
 
-    def start(self, on_message: Callable[[Any], None]) -> None:
-        """Call ``on_message`` with all that arrives, before the ``send`` that caused it returns."""
+    def start(self, on_message: Callable[[Any], None], on_failure: Callable[[str], None]) -> None:
+        """Call ``on_message`` with all that arrives, before the ``send`` that caused it returns or fails."""
         self._on_message = on_message
 
     def send(self, target: Address, message: Any) -> None:

@@ -6,6 +6,7 @@ made in its host process and goes to the application over a pipe: it is written 
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -27,6 +28,7 @@ from .unix import directory, short
 from .unix.address import admin_address
 from .unix.endpoint import ContextInit
 
+_log = logging.getLogger("nyx_plugins.session")
 # What loggers of actors are told is printed by Thespian's logger, as everything else is that actors print.
 _LOGGING = {
     "version": 1,
@@ -104,10 +106,13 @@ class Endpoint:
         self._closed = False
         self._next_look = 0.0
 
-    def start(self, on_message: Callable[[Any], None]) -> None:
-        """Call ``on_message`` with everything that arrives, from a thread of this endpoint's own."""
+    def start(self, on_message: Callable[[Any], None], on_failure: Callable[[str], None]) -> None:
+        """Call ``on_message`` with everything that arrives, from a thread of this endpoint's own.
+
+        ``on_failure(reason)`` is called there if that thread ends before :meth:`close`.
+        """
         self._thread = threading.Thread(
-            target=self._receive, args=(on_message,), name="nyx-plugins-receive", daemon=True
+            target=self._run, args=(on_message, on_failure), name="nyx-plugins-receive", daemon=True
         )
         self._thread.start()
 
@@ -135,6 +140,13 @@ class Endpoint:
             self._thread.join(5.0)
         self._sending.close()
         self._receiving.close()
+
+    def _run(self, on_message: Callable[[Any], None], on_failure: Callable[[str], None]) -> None:
+        try:
+            self._receive(on_message)
+        except Exception as error:
+            _log.exception("the thread that receives from the system has failed")
+            on_failure(f"internal error: {error!r}")
 
     def _receive(self, on_message: Callable[[Any], None]) -> None:
         def receive(envelope: Any) -> bool:

@@ -231,7 +231,7 @@ class _Endpoint:
         self.address = process.address
         self.supervisor = supervisor
 
-    def start(self, on_message: Callable[[Any], None]) -> None:
+    def start(self, on_message: Callable[[Any], None], on_failure: Callable[[str], None]) -> None:
         """Messages come by way of the process."""
 
     def send(self, target: Address, message: Any) -> None:
