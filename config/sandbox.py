@@ -31,7 +31,9 @@ _scratch = checks.whole(0, 1024 * 1024 * MIB)
 _paths = checks.each(checks.absolute_path)
 _network = checks.each(network_rule)
 _environment = checks.each(checks.text("[A-Za-z_][A-Za-z0-9_]{0,254}", "the name of an environment variable"))
-_packages = checks.each(checks.text("[A-Za-z_][A-Za-z0-9_]{0,254}", "the name of a package as it is imported"))
+_packages = checks.each(
+    checks.text("[A-Za-z_][A-Za-z0-9_]{0,254}", "the name of a top-level package as it is imported, without dots")
+)
 _trusted_keys = checks.each(checks.check(_trusted_key_reason))
 
 

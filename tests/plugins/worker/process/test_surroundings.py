@@ -82,6 +82,28 @@ def test_extra_packages_can_be_imported(ready: Start) -> None:
     assert worker.reply(b"iniconfig.exceptions") == b"iniconfig.exceptions"
 
 
+METADATA = """
+def on_data(self, frame):
+    import importlib.metadata
+    return importlib.metadata.version(frame.data.decode()).encode()
+def on_control(self, frame):
+    from namespace import inner
+    return inner.TEXT
+"""
+
+
+def test_packages_in_the_bundle_have_their_metadata_and_namespaces(ready: Start, tmp_path: Path) -> None:
+    """Of an installed package the code is there alone; one that pip has put into the bundle is there as a whole."""
+    (tmp_path / "namespace" / "inner").mkdir(parents=True)
+    (tmp_path / "namespace" / "inner" / "__init__.py").write_text("TEXT = b'inside'\n")
+    (tmp_path / "acme_inner-1.5.dist-info").mkdir()
+    (tmp_path / "acme_inner-1.5.dist-info" / "METADATA").write_text("Name: acme-inner\nVersion: 1.5\n")
+    worker = ready(METADATA, packages=("iniconfig",))
+    assert worker.reply(b"iniconfig")[0] == "PackageNotFoundError"
+    assert worker.reply(b"acme-inner") == b"1.5"
+    assert worker.reply(frame_type=0x53) == b"inside"
+
+
 WHOLE_CBOR2 = """
 def on_data(self, frame):
     import cbor2
