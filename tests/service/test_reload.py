@@ -15,7 +15,7 @@ from nyx_plugins.config.settings import (
     SupervisionSettings,
     SystemSettings,
 )
-from nyx_plugins.service.reload import PluginChanges, SettingChanges, compare_plugins, compare_settings
+from nyx_plugins.service.reload import PluginChanges, SettingChanges, compare_plugins, compare_settings, in_force
 
 ECHO = PluginSettings("builtin:echo")
 KV = PluginSettings("builtin:kv", id=9)
@@ -49,6 +49,17 @@ def test_frame_types_need_a_restart() -> None:
     found = compare_settings(Settings(frame_types=own), Settings(frame_types=other))
     assert found.after_restart == ("frame_types.a", "frame_types.b", "frame_types.c")
     assert found.at_once == found.for_new_plugins == ()
+
+
+def test_what_needs_a_restart_stays_in_force() -> None:
+    """It is named as often as the configuration is read again; all else is taken over."""
+    own, other = {"a": FrameTypeSettings(0x55, "own")}, {"b": FrameTypeSettings(0x57, "own")}
+    for before, after in (({}, own), (own, other), (own, {})):
+        old = Settings(frame_types=before, limits=LimitSettings(event_queue=3))
+        new = Settings(frame_types=after, limits=LimitSettings(event_queue=4, drain_timeout_s=1.0))
+        now = in_force(old, new)
+        assert now == attrs.evolve(old, limits=LimitSettings(event_queue=3, drain_timeout_s=1.0))
+        assert compare_settings(now, new).after_restart == compare_settings(old, new).after_restart
 
 
 def test_every_setting_is_of_one_kind() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 
@@ -51,6 +52,18 @@ def compare_settings(old: Settings, new: Settings) -> SettingChanges:
     at_once = tuple(key for key in changed if key.startswith(_AT_ONCE))
     for_new = tuple(key for key in changed if key.startswith(_FOR_NEW_PLUGINS))
     return SettingChanges(at_once, for_new, tuple(key for key in changed if key not in at_once + for_new))
+
+
+def in_force(old: Settings, new: Settings) -> Settings:
+    """The new settings, with what a restart is needed for as it was: so it is named again the next time."""
+    kept = compare_settings(old, new).after_restart
+    for key in kept:
+        section, name = key.split(".", 1)
+        # Frame types have names of their own, and are kept all together.
+        was, now = getattr(old, section), getattr(new, section)
+        part: Any = was if isinstance(was, dict) else attrs.evolve(now, **{name: getattr(was, name)})
+        new = attrs.evolve(new, **{section: part})
+    return new
 
 
 def compare_plugins(old: Sequence[PluginSettings], new: Sequence[PluginSettings]) -> PluginChanges:

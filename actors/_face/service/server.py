@@ -22,7 +22,7 @@ from ..config.settings import Settings
 from . import logs
 from .configured import ConfiguredPlugins
 from .notify import Notifier
-from .reload import compare_settings
+from .reload import compare_settings, in_force
 from .token import read_token
 
 _log = logging.getLogger("nyx_plugins.service")
@@ -155,6 +155,9 @@ class Server:
                 self._apply(self._read())
             except NyxPluginError as error:
                 _log.error("the configuration stays as it was: %s", error)
+            except Exception as error:
+                # A mistake of ours: whoever asked for this waits for its end, and can ask again.
+                _log.error("the configuration was read again in part: %s: %s", type(error).__name__, error)
             self._notifier.ready("configuration read again")
 
     def _apply(self, new: Settings) -> None:
@@ -167,7 +170,7 @@ class Server:
             _log.info("for plugins that are loaded from now on: %s", ", ".join(changes.for_new_plugins))
         if changes.after_restart:
             _log.warning("after a restart of the service only: %s", ", ".join(changes.after_restart))
-        self._settings = _in_force(self._settings, new)
+        self._settings = in_force(self._settings, new)
         self._plugins.follow(new.plugins)
 
     # Stopping.
@@ -206,13 +209,3 @@ def in_words(report: StopReport) -> str:
     killed = ", ".join(report.killed) or "nothing"
     left = ", ".join(map(str, report.left)) or "nothing"
     return f"plugins unloaded: {plugins}{lost}; killed: {killed}; left: {left}"
-
-
-def _in_force(old: Settings, new: Settings) -> Settings:
-    """Keep what a restart is needed for as it was, so that it is named again the next time."""
-    kept = compare_settings(old, new).after_restart
-    for key in kept:
-        section, name = key.split(".")
-        part = attrs.evolve(getattr(new, section), **{name: getattr(getattr(old, section), name)})
-        new = attrs.evolve(new, **{section: part})
-    return new
