@@ -82,16 +82,17 @@ class Claim:
     def publish(self, service: Service) -> None:
         """Let programs of the same user find the service; replaces at once what was there.
 
-        Raises :class:`StartupError` when the directory is another one by now.
+        Raises :class:`StartupError` when the directory is another one by now, or can't be written.
         """
         if not self._is_there():
             raise StartupError(f"the runtime directory {self.path} was removed while the service was running")
         _write(self.path / _FILE, attrs.asdict(service))
 
     def report_stop(self, report: dict[str, Any]) -> None:
-        """Leave word of how the service ended, for who has asked it to."""
-        if self._is_there():
-            _write(self.path / _STOPPED, {"pid": os.getpid(), **report})
+        """Leave word of how the service ended, for who has asked it to, if that can be written."""
+        with contextlib.suppress(StartupError):
+            if self._is_there():
+                _write(self.path / _STOPPED, {"pid": os.getpid(), **report})
 
     def release(self) -> None:
         """Be the service no more. Idempotent."""
@@ -110,15 +111,19 @@ class Claim:
 
     def _take(self) -> int:
         deadline = time.monotonic() + _PATIENCE_S
-        while (held := directory.try_lock(str(self.path / _LOCK))) is None:
+        while (held := _try_lock(self.path / _LOCK)) is None:
             if time.monotonic() >= deadline:
                 raise ServiceRunning(str(self.path), _holder(self.path))
             time.sleep(0.02)
-        os.truncate(held, 0)
-        os.write(held, b"%d\n" % os.getpid())
-        for name in (_FILE, _STOPPED):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.path / name)
+        try:
+            os.truncate(held, 0)
+            os.write(held, b"%d\n" % os.getpid())
+            for name in (_FILE, _STOPPED):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.path / name)
+        except OSError as error:
+            os.close(held)
+            raise _unusable(self.path / _LOCK, error) from None
         return held
 
 
@@ -162,7 +167,7 @@ def _prepare(path: Path) -> None:
 
 
 def _is_held(lock: Path) -> bool:
-    fd = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = os.open(lock, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -172,6 +177,17 @@ def _is_held(lock: Path) -> bool:
     return False
 
 
+def _try_lock(lock: Path) -> int | None:
+    try:
+        return directory.try_lock(str(lock))
+    except OSError as error:
+        raise _unusable(lock, error) from None
+
+
+def _unusable(path: Path, error: OSError) -> StartupError:
+    return StartupError(f"{path} can't be written: {error.strerror}")
+
+
 def _holder(path: Path) -> int | None:
     with contextlib.suppress(OSError, ValueError):
         return int((path / _LOCK).read_text())
@@ -179,11 +195,15 @@ def _holder(path: Path) -> int | None:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    """Write a private file at once: readers find the whole of it or the one before."""
+    """Write a private file at once: readers find the whole of it or the one before. Raises :class:`StartupError`."""
     new = path.with_name(f"{path.name}.{os.getpid()}")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(new)
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(fd, "w") as file:
-        json.dump(content, file)
-    os.replace(new, path)
+    new.unlink(missing_ok=True)
+    try:
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with open(fd, "w") as file:
+            json.dump(content, file)
+        os.replace(new, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise _unusable(path, error) from None

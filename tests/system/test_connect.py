@@ -32,7 +32,7 @@ from nyx_plugins import (
     StopReport,
     SystemStopped,
 )
-from nyx_plugins.actors.service_file import Claim, find, service_dir
+from nyx_plugins.actors.service_file import Claim, Service, find, service_dir
 from nyx_plugins.config.settings import LimitSettings
 
 pytestmark = pytest.mark.needs_worker(reason="an inline system can't be connected to")
@@ -185,6 +185,26 @@ def test_nobody_is_there(place: Path) -> None:
     for name in ("service.lock", "service.json"):
         (place / name).unlink()
     place.rmdir()
+
+
+def test_files_that_cannot_be_written_are_named(claim: Claim, place: Path, tmp_path: Path) -> None:
+    """At the start and later; only the last word is left out, since nothing can be done any more."""
+    (place / "stopped.json").mkdir()
+    claim.report_stop({"reason": ""})
+    (place / "stopped.json").rmdir()
+    service = Service("1", os.getpid(), os.getpid(), str(place), "", "", 0.0, {})
+    (place / "service.json").mkdir()
+    with pytest.raises(StartupError, match=f"{place}/service.json can't be written: Is a directory"):
+        claim.publish(service)
+    (place / "service.json").rmdir()
+    assert [path.name for path in place.iterdir()] == ["service.lock"]
+    other = tmp_path / "other"
+    other.mkdir(0o700)
+    os.mkfifo(other / "service.lock")
+    with pytest.raises(StartupError, match=f"{other}/service.lock can't be written: Invalid argument"):
+        Claim(other)
+    with pytest.raises(ServiceNotRunning):
+        find(other)
 
 
 def test_a_second_service_is_refused_with_the_pid_of_the_first(claim: Claim, place: Path) -> None:
