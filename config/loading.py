@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from .checks import joined
 from .documents import parse_toml, structure
 from .environment import Overrides, blamed, read_overrides
 from .errors import ConfigError, Fault
+from .files import open_at_once
 from .lines import key_lines, line_of
 from .origins import Origin
 from .sandbox import KEY_PREFIX
@@ -108,7 +108,7 @@ def _keys(data: Mapping[str, Any]) -> Iterator[str]:
 def read_file(path: Path) -> bytes:
     """The bytes of a configuration file; raises :class:`ConfigError`."""
     try:
-        with open(str(path), "rb", opener=_open_at_once) as file:
+        with open(str(path), "rb", opener=open_at_once) as file:
             text = file.read(MAX_CONFIG_BYTES + 1)
     except (OSError, ValueError) as error:
         why = (isinstance(error, OSError) and error.strerror) or str(error)
@@ -116,16 +116,6 @@ def read_file(path: Path) -> bytes:
     if len(text) > MAX_CONFIG_BYTES:
         raise ConfigError(str(path), [Fault("", f"must have at most {MAX_CONFIG_BYTES:,} bytes")])
     return text
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """Open a file that ends. A pipe would be waited for, and would be empty when it is read again."""
-    descriptor = os.open(path, flags | os.O_NONBLOCK)
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or path == os.devnull:
-        return descriptor
-    os.close(descriptor)
-    raise ValueError("it must be a regular file, not a pipe or a device")
 
 
 def _dotted(table: Any, prefix: str = "") -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nyx_plugins
 from nyx_plugins import NyxPluginError, StreamDecoder
+from nyx_plugins.config.files import open_at_once
 
 BUILTIN = "builtin:"
 SUFFIX = ".nyxcap"
@@ -24,7 +25,9 @@ def frames_in(path: Path, most_bytes: int) -> list[tuple[int, bytes]]:
     Raises :class:`OSError`, and what :class:`StreamDecoder` raises for what is none.
     """
     decoder = StreamDecoder(most_bytes)
-    frames = [(frame.kind, frame.payload) for frame in decoder.feed(path.read_bytes()) if isinstance(frame.kind, int)]
+    with open(path, "rb", opener=open_at_once) as file:
+        data = file.read()
+    frames = [(frame.kind, frame.payload) for frame in decoder.feed(data) if isinstance(frame.kind, int)]
     decoder.finish()
     return frames
 

@@ -12,6 +12,7 @@ import attrs
 from nyx_plugins.config.checks import joined, shown_key
 from nyx_plugins.config.documents import structure
 from nyx_plugins.config.errors import Fault
+from nyx_plugins.config.files import open_at_once
 
 from .errors import NewerResult, NoResult, ResultError
 from .histograms import decoded
@@ -93,7 +94,7 @@ def _document(file: Path) -> Mapping[str, Any]:
 
 def _bytes(file: Path) -> bytes:
     try:
-        with file.open("rb") as stream:
+        with open(file, "rb", opener=open_at_once) as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise NoResult(file, error.strerror or str(error)) from None

@@ -166,6 +166,13 @@ def test_a_capture_that_cannot_be_opened(name: str, tmp_path: Path, echo_config:
     assert said == f"capture {tmp_path / name}: can't be read: {reason}"
 
 
+def test_a_capture_that_is_a_named_pipe_is_not_waited_for(tmp_path: Path, echo_config: Path, invoke: Invoke) -> None:
+    """It may never have a writer."""
+    os.mkfifo(tmp_path / "pipe")
+    said = sentence(invoke("replay", tmp_path / "pipe", "--config", echo_config))
+    assert said.endswith("pipe: can't be read: it is a named pipe, which may never have a writer")
+
+
 def test_a_truncated_capture_names_the_offset(
     transport: str, capture: Capture, frame: Frame, echo_config: Path, invoke: Invoke
 ) -> None:

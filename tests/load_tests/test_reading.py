@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,9 @@ def test_where_there_is_no_file_it_says_so(tmp_path: Path) -> None:
         reading.read(tmp_path)
     with pytest.raises(NoResult, match=r"no file with a name that ends in \.json"):
         reading.read_all(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NoResult, match="pipe: it must be a regular file"):
+        reading.read(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from nyx_plugins.load_tests import library
 from nyx_plugins.load_tests.bundles import to_toml
+from nyx_plugins.load_tests.captures import capture_reason
 from nyx_plugins.load_tests.drivers import find
 from nyx_plugins.load_tests.errors import MissingExtra, ScenarioError
 from nyx_plugins.load_tests.parsing import parse
@@ -340,3 +342,10 @@ def test_the_manual_names_every_key_and_every_scenario() -> None:
     keys = {name for kind in (Scenario, PluginGroup, Event, Limit) for name in attrs.fields_dict(kind)}
     assert [key for key in keys if f"`{key}`" not in MANUAL and f"`{key}." not in MANUAL] == []
     assert [name for name in library.shipped() if f"| `{name}` |" not in MANUAL] == []
+
+
+def test_a_capture_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """It may never have a writer."""
+    os.mkfifo(tmp_path / "pipe")
+    reason = capture_reason("pipe", tmp_path, 1024)
+    assert reason == f"{tmp_path / 'pipe'} can't be read: it must be a regular file, not a pipe or a device"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,13 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     """With the reason that the system gives."""
     with pytest.raises(StartupError, match="can't be read: No such file or directory"):
         read_token(str(tmp_path / "none"))
+
+
+def test_nobody_is_waited_for(tmp_path: Path) -> None:
+    """A pipe may never have a writer."""
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(StartupError, match=f"{tmp_path}/pipe can't be read: it must be a regular file"):
+        read_token(str(tmp_path / "pipe"))
 
 
 @pytest.mark.parametrize("token", ["t" * MIN_CHARS, "a passphrase with spaces"])

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import re
-import stat
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +16,7 @@ import cbor2
 import click
 
 from .failure import Failure, escaped
+from .pipes import refuse_named_pipe
 from .values import Unreadable, strict_json
 
 MAX_DATA_BYTES = 1 << 24
@@ -132,28 +132,12 @@ def _read(file: str) -> bytes:
     try:
         if file == "-":
             return _limited(sys.stdin.buffer, "standard input")
-        _refuse_named_pipe(file)
+        refuse_named_pipe(file, ": give it as standard input ('--file -')")
         with open(file, "rb") as opened:
             return _limited(opened, file)
     except (OSError, ValueError) as error:
         why = (isinstance(error, OSError) and error.strerror) or str(error)
         raise Failure(f"file {file}: can't be read: {why}") from None
-
-
-def _refuse_named_pipe(file: str) -> None:
-    """Open nothing that waits for a writer. A shell's ``<(command)`` is a pipe too, without a place in a folder."""
-    status = os.stat(file)
-    if stat.S_ISFIFO(status.st_mode) and status.st_dev != _device_of_pipes():
-        raise ValueError("it is a named pipe, which may never have a writer: give it as standard input ('--file -')")
-
-
-def _device_of_pipes() -> int:
-    ends = os.pipe()
-    try:
-        return os.fstat(ends[0]).st_dev
-    finally:
-        for end in ends:
-            os.close(end)
 
 
 def _limited(file: BinaryIO, name: str) -> bytes:

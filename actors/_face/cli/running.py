@@ -19,6 +19,7 @@ from ..config.errors import NyxPluginError
 from ..config.loading import load_settings
 from ..config.settings import Settings
 from .failure import Failure
+from .pipes import refuse_named_pipe
 from .replay import CaptureError, Replay, Replayed, read_frames
 from .report import PluginReport, Report, as_json, print_report
 
@@ -59,6 +60,7 @@ def load_configured(system: PluginSystem) -> list[PluginInfo]:
 def opened(source: str) -> Iterator[BinaryIO]:
     """Open a capture; :class:`CaptureError` when it can't be."""
     try:
+        refuse_named_pipe(source)
         capture = open(source, "rb")  # noqa: SIM115  # closed below, outside of the try
     except (OSError, ValueError) as error:
         why = (isinstance(error, OSError) and error.strerror) or str(error)

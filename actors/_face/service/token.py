@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ..config.errors import StartupError
+from ..config.files import open_at_once
 
 MIN_CHARS = 16
 
@@ -24,7 +25,7 @@ def check_token(token: str, what: str = "the dashboard's token") -> str:
 def read_token(path: str) -> str:
     """Return the token in a file. Raises :class:`StartupError`, for a file that others can read too."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", opener=open_at_once) as file:
             if os.fstat(file.fileno()).st_mode & 0o077:
                 raise StartupError(f"the token file {path} can be read by others: make it private (chmod 600)")
             return check_token(file.read(4096).strip(), f"the token in {path}")
