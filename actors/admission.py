@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeAlias
 from ..config.errors import NyxPluginError
 from ..plugins.access import check_control
 from ..plugins.errors import (
+    FrameError,
     HandshakeRefused,
     HandshakeRequired,
     InvalidFrameType,
@@ -66,6 +67,8 @@ def admit(
     permission = rules.permission(frame_type)
     if permission is None:
         raise InvalidFrameType(frame_type)
+    if header.__class__ is not bytes:
+        raise FrameError(_not_bytes(header))
     plugin_id, flags, data = split_header(header, rules.max_header_bytes)
     route = routes.get(plugin_id)
     if route is None:
@@ -78,6 +81,12 @@ def admit(
     if frame_type == CONTROL:
         _preflight(route, data)
     return Admitted(route, len(data), agreement)
+
+
+def _not_bytes(header: object) -> str:
+    """Why a header is refused: what its sender can still change might be another by the time at which it is sent."""
+    advice = ": pass bytes(header)" if isinstance(header, (bytearray, memoryview)) else ""
+    return f"bytes or a PluginHeader expected, got {type(header).__name__}{advice}"
 
 
 def _introduction(route: Route, frame_type: int, data: bytes, introduced: Container[int] | None) -> Agreement | None:

@@ -82,8 +82,13 @@ def goes(frames: Iterable[Sendable]) -> Iterator[Go]:
 
 
 def encoded(header: Header) -> bytes:
-    """Return a header's bytes."""
-    return header.encode() if isinstance(header, PluginHeader) else header
+    """Return a header's bytes; what is neither of the two is refused when it is checked."""
+    if header.__class__ is bytes:
+        return header
+    if isinstance(header, PluginHeader):
+        return header.encode()
+    # Those of a subclass may say something else of themselves than they are.
+    return bytes(header) if isinstance(header, bytes) else header
 
 
 def results(send: Callable[[int, bytes, Extra | None], Receipt | Waiter], frames: Iterable[Sendable]) -> list[Piece]:

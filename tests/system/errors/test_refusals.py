@@ -126,6 +126,28 @@ def test_sandbox_violation(live: PluginSystem) -> None:
         check(error, SandboxViolation, text, plugin_id=1002, request=request)
 
 
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_a_header_that_can_change_while_it_waits(kind: Callable[[bytes], Any], live: PluginSystem) -> None:
+    """What was checked has to be what is sent: such a one is refused, with what to pass."""
+    for error in refusals(live, DATA, kind(header(1002, b"x"))):
+        what = f"bytes or a PluginHeader expected, got {kind.__name__}: pass bytes(header)"
+        check(error, FrameError, f"malformed frame at byte 0: {what}", what=what)
+
+
+class Boastful(bytes):
+    """Says that it is longer than it is."""
+
+    def __len__(self) -> int:
+        return 1000
+
+
+def test_a_header_that_tells_lies(live: PluginSystem) -> None:
+    """Of bytes counts what they are, and the frames behind them are whole."""
+    raw = Boastful(header(1002, b"x"))
+    receipts = [live.dispatch_nowait(DATA, raw), *live.dispatch_many([(DATA, raw), (DATA, header(1002, b"x"))])]
+    assert [receipt.outcome(30.0).reply for receipt in receipts if isinstance(receipt, Receipt)] == [b"x"] * 3
+
+
 @provokes(HandshakeRequired, ConnectionError)
 def test_handshake_required(live: PluginSystem, plugin_id: int) -> None:
     """Data for a plugin that wants to be greeted first is refused."""
