@@ -78,7 +78,7 @@ class AsyncSession:
     ) -> list[AsyncReceipt | NyxPluginError]:
         """Send frames, waiting for room and acceptance; a task that is cancelled sends none of those that wait."""
         sent = 0
-        with self._session.series(frames, True, are_there) as (series, goes):
+        with self._session.series(frames, timeout, are_there) as (series, goes):
             for go, count in goes:
                 series.send(go)
                 self._session.flush()
@@ -92,7 +92,7 @@ class AsyncSession:
     async def offer_many(self, frames: Iterable[Sendable], are_there: bool) -> list[AsyncReceipt | NyxPluginError]:
         """Send frames without waiting for room."""
         sent = 0
-        with self._session.series(frames, False, are_there) as (series, goes):
+        with self._session.series(frames, None, are_there) as (series, goes):
             for go, count in goes:
                 series.send(go)
                 self._session.flush()

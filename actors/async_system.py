@@ -179,7 +179,8 @@ class AsyncPluginSystem(AsyncManagement):
 
         ``key`` and ``ttl`` as with :meth:`PluginSystem.dispatch_many`. Waits for room and acceptance up to ``timeout``
         seconds in all; with ``wait`` false what finds no room is refused with :class:`MailboxFull`, and acceptance
-        arrives on the receipts. What a system that ends meanwhile leaves is told by :meth:`PluginSystem.dispatch_many`.
+        arrives on the receipts. What becomes of the rest of an iterator when that time is over, and what a system that
+        ends meanwhile leaves, is told by :meth:`PluginSystem.dispatch_many`.
         """
         session, timeout = self._here, self._dispatch_s(timeout)
         checked, are_there = checked_frames(frames, extra(key, ttl)), isinstance(frames, Sequence)

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
+from ..plugins.errors import DispatchTimeout
 from .series import GO_FRAMES, Go, Piece, Sendable, Series
 
 
 class Feed:
     """Frames wait here until whoever sends anything takes them first, with the session's lock held.
 
-    ``send`` decides on them; ``tell`` sees to it that somebody looks at them.
+    ``send`` decides on them; ``tell`` sees to it that somebody looks at them. After ``timeout`` seconds (``None``:
+    never) the iterator is asked for no more, and a :class:`DispatchTimeout` takes the place of the rest.
     """
 
     def __init__(
-        self, series: Series, send: Callable[[Iterable[Sendable]], list[Piece]], tell: Callable[[], None]
+        self,
+        series: Series,
+        send: Callable[[Iterable[Sendable]], list[Piece]],
+        tell: Callable[[], None],
+        timeout: float | None = None,
     ) -> None:
         self._series = series
         self._send = send
         self._tell = tell
         self._due: deque[Sendable] = deque()
         self._error: Exception | None = None
+        self._timeout = timeout
+        self._deadline = math.inf if timeout is None else time.monotonic() + timeout
 
     def flow(self) -> None:
         """Send what is there, for the caller: it is told there what came of it, errors too. The lock is held."""
@@ -37,11 +47,11 @@ class Feed:
 
         What comes before an error of their iterator goes before it.
         """
-        rest = iter(frames)
+        rest, may_be_more = iter(frames), True
         for frame in rest:
             yield [frame], 1
             break
-        while True:
+        while may_be_more and time.monotonic() < self._deadline:
             count = 0
             try:
                 for frame in rest:
@@ -50,15 +60,17 @@ class Feed:
                     if count >= GO_FRAMES or self._series.is_crowded or self._error is not None:
                         break
                     self._tell()
+                    if time.monotonic() >= self._deadline:
+                        break
                 else:
-                    break
+                    may_be_more = False
             except BaseException:
                 yield [], count
                 raise
             yield [], count
             self._check()
-        yield [], count
-        self._check()
+        if may_be_more:
+            self._series.add([DispatchTimeout(None, "the end of the iterator of frames", self._timeout or 0.0)])
 
     def _taken(self) -> Iterator[Sendable]:
         while self._due:

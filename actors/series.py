@@ -73,7 +73,7 @@ def goes(frames: Iterable[Sendable]) -> Iterator[Go]:
         try:
             # What comes before an error is in the list even so.
             go.extend(islice(rest, GO_FRAMES))
-        except Exception:
+        except BaseException:
             yield go, len(go)
             raise
         yield go, len(go)
@@ -158,10 +158,10 @@ class Series:
 
     @contextmanager
     def ending(self, give_up: Callable[[Waiter], None]) -> Iterator[None]:
-        """At the end nobody waits any more; an error of the frames' iterator tells how many were sent before it."""
+        """At the end nobody waits any more; what ends it early, Ctrl-C too, tells how many were sent before it."""
         try:
             yield
-        except Exception as error:
+        except BaseException as error:
             if sent := sum(map(_is_sent, each(self.entries))):
                 frames = "1 frame" if sent == 1 else f"{sent:,} frames"
                 error.add_note(f"{frames} of this call had been sent before, whose receipts are lost")

@@ -166,13 +166,17 @@ class Session:
             return self._traffic.enter_many(frames)
 
     @contextmanager
-    def series(self, frames: Iterable[Sendable], wait: bool, are_there: bool) -> Iterator[tuple[Series, Iterator[Go]]]:
+    def series(
+        self, frames: Iterable[Sendable], timeout: float | None, are_there: bool
+    ) -> Iterator[tuple[Series, Iterator[Go]]]:
         """Yield what becomes of frames, and the goes in which to send them, each with a :meth:`flush` after it.
 
-        ``wait``: for room, in line, at the end no longer. Those not ``are_there`` yet also go with others as they come.
+        ``timeout``: to wait for room, in line, at the end no longer; ``None``: not to. Those not ``are_there`` yet also
+        go with others as they come, and none is asked for after ``timeout`` seconds.
         """
+        wait = timeout is not None
         series = Series(self.enter_many if wait else self.offer_many)
-        feed = Feed(series, self._traffic.enter_many if wait else self._traffic.offer_many, self._tell)
+        feed = Feed(series, self._traffic.enter_many if wait else self._traffic.offer_many, self._tell, timeout)
         with series.ending(self.give_up):
             if are_there:
                 yield series, goes(frames)

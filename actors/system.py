@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,16 +27,15 @@ from .extras import Key, extra
 from .frame_rules import frame_rules
 from .launch import StopReport
 from .management import Management
+from .patience import Patience
 from .plugin_info import PluginInfo as PluginInfo
 from .questions import Ask
 from .receipt import Confirm, Receipt, check_processed, checked_confirm, reply_of
-from .series import Frame, Header, Piece, Sendable, checked_entries, checked_frames, encoded
+from .series import Frame, Header, Sendable, checked_entries, checked_frames, encoded
 from .service_file import Claim, service_dir
 from .session import Session
-from .stretch import Stretch
 from .subscription import Subscription
 from .waiting import Waiter
-from .woven import Woven
 
 _log = logging.getLogger("nyx_plugins")
 _NOTHING = m.Unloaded((), 0, ())
@@ -181,6 +180,9 @@ class PluginSystem(Management):
         :class:`MailboxFull`, and acceptance arrives on the receipts. A system that ends meanwhile ends the wait: what
         was accepted has its receipt, others :class:`FateUnknown` or, if they were never sent, :class:`SystemStopped`.
 
+        An iterator is asked for no more frames once that time is over, unless ``wait`` is false: one more result than
+        it has yielded frames, a :class:`DispatchTimeout`, tells so, and the same iterator has the rest.
+
         Raises :class:`SystemStopped` if none was sent. What ``frames`` itself raises comes through, with a note of how
         many were sent before; what becomes of these is not told.
         """
@@ -190,16 +192,16 @@ class PluginSystem(Management):
     def _send_many(
         self, frames: Iterable[Sendable], wait: bool, timeout: float, are_there: bool
     ) -> Sequence[Receipt | NyxPluginError]:
-        deadline = time.monotonic() + timeout
-        with self._session.series(frames, wait, are_there) as (series, goes):
+        patience = Patience(self._session, timeout)
+        with self._session.series(frames, timeout if wait else None, are_there) as (series, goes):
             for go, _ in goes:
                 series.send(go)
                 self._session.flush()
                 while (waiter := series.in_the_way()) is not None:
-                    self._await_room(waiter, deadline, timeout)
+                    patience.await_room(waiter)
             if not wait:
                 return Dispatched(piece for piece in series.entries if not isinstance(piece, Waiter))
-            return checked_entries(Dispatched(self._all_accepted(series.entries, deadline, timeout)))
+            return checked_entries(Dispatched(patience.accepted(series.entries)))
 
     def request(
         self,
@@ -346,42 +348,6 @@ class PluginSystem(Management):
     ) -> Receipt:
         is_awaited = confirm == "accepted"
         return self._session.offer_waiting(frame_type, encoded(header), deadline, timeout, extra, is_awaited)
-
-    def _await_room(self, waiter: Waiter, deadline: float, timeout: float) -> None:
-        waiter.wait(deadline - time.monotonic())
-        self._session.expire(waiter, timeout)
-
-    def _all_accepted(
-        self, pieces: Iterable[Piece], deadline: float, timeout: float
-    ) -> Iterator[Receipt | NyxPluginError | Stretch | Woven]:
-        for piece in pieces:
-            if not isinstance(piece, (Stretch, Woven)):
-                yield self._accepted_or_error(piece, deadline, timeout)
-            elif all(self._is_accepted(stretch, deadline, timeout) for stretch in piece.stretches):
-                yield piece
-            else:
-                for receipt in piece:
-                    yield self._accepted_or_error(receipt, deadline, timeout)
-
-    def _is_accepted(self, stretch: Stretch, deadline: float, timeout: float) -> bool:
-        """Wait for the last one: most often all are accepted then."""
-        last = stretch[-1]
-        if self._accepted_or_error(last, deadline, timeout) is not last:
-            return False
-        return not stretch.unaccepted or all(receipt.accepted for receipt in stretch)
-
-    def _accepted_or_error(
-        self, item: Receipt | Waiter | NyxPluginError, deadline: float, timeout: float
-    ) -> Receipt | NyxPluginError:
-        if isinstance(item, NyxPluginError) or (isinstance(item, Receipt) and item.accepted):
-            return item
-        try:
-            if isinstance(item, Waiter):
-                item = self._session.result(item, deadline - time.monotonic(), timeout)
-            item.wait_accepted(max(0.0, deadline - time.monotonic()), asked=timeout)
-        except NyxPluginError as error:
-            return error
-        return item
 
     def _ask(self, ask: Ask) -> Any:
         began = time.monotonic()

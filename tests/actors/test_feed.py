@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 
 import pytest
@@ -118,6 +119,27 @@ def test_what_can_not_be_sent_ends_it(is_taken: bool) -> None:
             sender.series.send(go)
     assert sender.sent == [1]
     assert (next(rest)[0] == 6) is is_taken
+
+
+@pytest.mark.parametrize("asked", [0, 1, 3])
+def test_nothing_is_asked_for_once_time_is_over(asked: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked for before is sent; an error takes the place of the rest, of which nothing is lost."""
+    sender, now = Sender(), [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+
+    def iterator() -> Iterator[Sendable]:
+        for number in itertools.count(1):
+            now[0] = 5.0 * (number > asked)
+            yield number, b"", None
+
+    feed = Feed(sender.series, sender.send, sender.tell, 5.0)
+    rest = iterator()
+    for go, _ in feed.goes(rest):
+        feed.flow()
+        sender.series.send(go)
+    assert sender.sent == list(range(1, asked + 2))
+    assert str(sender.series.entries[-1]) == "the end of the iterator of frames not within 5 s"
+    assert next(rest)[0] == asked + 2
 
 
 def test_a_crowd_holds_it_up() -> None:

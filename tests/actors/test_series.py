@@ -129,6 +129,16 @@ def test_an_error_of_the_callers_iterator_tells_what_was_sent_before() -> None:
     assert given_up == [waiter]
 
 
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_ctrl_c_tells_what_was_sent_before_too(kind: type[BaseException]) -> None:
+    """As every error does, and so does an end of the program."""
+    series = Series(lambda frames: [receipt()])
+    with pytest.raises(kind) as caught, series.ending(lambda waiter: None):
+        series.send([(0x52, b"", None)])
+        raise kind
+    assert caught.value.__notes__ == ["1 frame of this call had been sent before, whose receipts are lost"]
+
+
 def test_an_error_before_the_first_frame_has_nothing_to_tell() -> None:
     """It is as its maker has made it."""
     series = Series(lambda frames: [])

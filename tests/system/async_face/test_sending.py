@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
 import os
 import signal
 from collections.abc import Callable
@@ -268,6 +269,22 @@ def test_dispatch_many_gives_up_together(run: Callable[..., Any], load: Callable
         await system.resume(P)
         await system.drain(LONG_S)
         assert (await system.plugin_stats(P)).accepted == 2
+
+    run(main)
+
+
+def test_an_iterator_is_asked_for_nothing_when_time_is_over(run: Callable[..., Any], load: Callable[..., Any]) -> None:
+    """One error more than it has yielded frames says so."""
+
+    async def main(system: AsyncPluginSystem) -> None:
+        await load(system, capacity=2)
+        await system.pause(P)
+        endless = ((DATA, header(b"%d" % number)) for number in itertools.count())
+        *results, end = await system.dispatch_many(endless, timeout=0.2)
+        assert isinstance(end, DispatchTimeout)
+        assert str(end) == "the end of the iterator of frames not within 0.2 s"
+        assert PluginHeader.decode(next(endless)[1]).data == b"%d" % len(results)
+        await system.resume(P)
 
     run(main)
 

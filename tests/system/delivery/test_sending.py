@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -190,6 +191,21 @@ def test_dispatch_many_takes_nothing_and_a_generator(load: Callable[..., PluginS
     assert system.dispatch_many([]) == []
     results = system.dispatch_many((DATA, PluginHeader(P, 0, b"%d" % number)) for number in range(3))
     assert [receipt.outcome(LONG_S).reply for receipt in results] == [b"0", b"1", b"2"]
+
+
+def test_a_generator_is_asked_for_nothing_when_time_is_over(load: Callable[..., PluginSystem]) -> None:
+    """One error more than it has yielded frames says so, with and without room; nothing of it is lost."""
+    system, endless = load(capacity=2), ((DATA, header(b"%d" % number)) for number in itertools.count())
+    system.pause(P)
+    results = list(system.dispatch_many(endless, timeout=0.2))
+    system.resume(P)
+    system.drain(LONG_S)
+    [rest] = system.dispatch_many(itertools.islice(endless, 1), timeout=float("inf"))
+    assert isinstance(rest, Receipt)
+    assert rest.outcome(LONG_S).reply == b"%d" % (len(results) - 1)
+    for end in (results[-1], *system.dispatch_many(endless, timeout=0.2)[-1:]):
+        assert isinstance(end, DispatchTimeout)
+        assert str(end) == "the end of the iterator of frames not within 0.2 s"
 
 
 def test_a_generator_may_send_and_wait_itself(load: Callable[..., PluginSystem]) -> None:
