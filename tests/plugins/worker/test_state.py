@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import datetime
 import decimal
+from collections.abc import Callable
 from typing import Any
 
 import cbor2
@@ -89,22 +91,62 @@ def endless() -> list[Any]:
     return loop
 
 
-@pytest.mark.parametrize("state", [object(), {"f": len}, endless()])
+@pytest.mark.parametrize("state", [object(), {"f": len}])
 def test_a_state_is_plain(state: object) -> None:
     """What CBOR can't hold is refused, and nothing else happens."""
     with pytest.raises(TypeError, match="snapshot returned what CBOR can't hold"):
         Runner(_Keeper(state), 10).snapshot(10_000)
 
 
-def test_a_state_is_nested_so_deep() -> None:
-    """A state nested as deep as the limit is restored, one that is clearly deeper is not."""
-    for depth, calls in ((MAX_DEPTH, 2), (MAX_DEPTH + 2, 0)):
-        new = _Keeper()
-        taken = Runner(_Keeper(nested(depth)), 10).snapshot(10_000)
-        assert taken is not None
-        failed = Runner(new, 10).take_over(*taken)
-        assert len(new.calls) == calls
-        assert failed is None if calls else failed is not None and failed[:2] == ["restore", "ValueError"]
+LAYERS: dict[str, Callable[[Any], Any]] = {
+    "list": lambda inner: [inner],
+    "tuple": lambda inner: (inner,),
+    "value": lambda inner: {"k": inner},
+    "set": lambda inner: frozenset({inner}),
+    "tag": lambda inner: cbor2.CBORTag(6000, inner),
+    "sequence": lambda inner: collections.UserList([inner]),
+    "mapping": lambda inner: collections.UserDict({"k": inner}),
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS.keys())
+def test_a_state_is_nested_so_deep(layer: Callable[[Any], Any]) -> None:
+    """A state nested as deep as the limit is restored whatever is in it, one that is deeper is never handed over."""
+    state: Any = decimal.Decimal("1.10")
+    for _ in range(MAX_DEPTH):
+        state = layer(state)
+    taken = Runner(_Keeper(state), 10).snapshot(10_000)
+    assert taken is not None
+    new = _Keeper()
+    assert Runner(new, 10).take_over(*taken) is None
+    assert len(new.calls) == 2
+    with pytest.raises(ValueError, match=f"nested more than {MAX_DEPTH} deep"):
+        Runner(_Keeper(layer(state)), 10).snapshot(10_000)
+
+
+@pytest.mark.parametrize("state", [endless(), nested(100_000)], ids=["endless", "deep"])
+def test_no_state_is_too_deep_for_the_stack(state: list[Any]) -> None:
+    """A state that holds itself, or that is nested as no encoder could follow, is refused, and the process lives."""
+    with pytest.raises(ValueError, match="nested more than 100 deep, or that holds itself"):
+        Runner(_Keeper(state), 10).snapshot(10_000)
+
+
+def test_what_is_in_many_places_is_looked_at_once() -> None:
+    """A list that holds another twice, and so on, is refused by its depth before its copies fill the memory."""
+    shared: list[Any] = []
+    for _ in range(MAX_DEPTH):
+        shared = [shared, shared]
+    with pytest.raises(ValueError, match="nested more than"):
+        Runner(_Keeper(shared), 10).snapshot(10_000)
+
+
+def test_what_is_nested_too_deep_is_not_read() -> None:
+    """State that another runtime has let through, and that is clearly too deep, is refused by restore()."""
+    new = _Keeper()
+    failed = Runner(new, 10).take_over(1, cbor2.dumps(nested(300)))
+    assert failed is not None
+    assert failed[:2] == ["restore", "ValueError"]
+    assert not new.calls
 
 
 def test_state_needs_a_restore() -> None:
