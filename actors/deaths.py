@@ -49,16 +49,19 @@ class Death:
         return self.text
 
 
-def exited(code: int | str | None) -> Death:
-    """Return the end by an exit with ``code``."""
-    return Death(Cause.EXIT, f"exited with code {code}", code in (None, 0))
+def exited(code: int, reason: str = "") -> Death:
+    """Return the end by an exit with ``code``, for which the worker has given this ``reason``."""
+    return Death(Cause.EXIT, f"exited with code {code}{': ' if reason else ''}{reason}", code == 0)
 
 
-def told_by_kernel(status: int, cpu_s: float, cpu_limit_s: int | None) -> Death:
-    """Read the status of wait4(2), with the CPU time that the worker has used and was allowed, in seconds."""
+def told_by_kernel(status: int, cpu_s: float, cpu_limit_s: int | None, reason: str = "") -> Death:
+    """Read the status of wait4(2), with the CPU time that the worker has used and was allowed, in seconds.
+
+    ``reason`` is what the worker has said of its exit, if it has exited.
+    """
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
-        return exited(code)
+        return exited(code, reason)
     number = -code
     if number == signal.SIGSYS:
         return Death(Cause.SECCOMP, "killed by SIGSYS (a system call that no plugin may make)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from ..config.errors import NyxPluginError
 from ..plugins.policy import Policy
 from ..plugins.sdk import Context
 from ..plugins.worker.answers import (
+    Answer,
     Done,
     Emit,
     Emitted,
@@ -29,6 +31,7 @@ from ..plugins.worker.answers import (
     check_send,
 )
 from ..plugins.worker.batch import Batch
+from ..plugins.worker.ending import ENDS, ending
 from ..plugins.worker.outside import Outside, Refusal
 from ..plugins.worker.peers import Peers, described
 from ..plugins.worker.protocol import BY_POLICY, REPLIED, UNDELIVERED, describe
@@ -56,10 +59,11 @@ class InlineWorker:
         """Import the bundle and call ``on_load``."""
         try:
             plugin = load_plugin(plan.bundle, plan.entry_point, self._context(plan), private=True, standby=plan.standby)
-        except (Exception, SystemExit) as error:
-            self._owner.from_worker(StartFailed(*describe(error)))
-        else:
             self._runner = Runner(plugin, plan.max_reply_bytes)
+        except BaseException as error:
+            self._owner.from_worker(StartFailed(*describe(error)))
+            _pass_on(error)
+        else:
             self._max_snapshot_bytes = plan.max_snapshot_bytes
             self._owner.from_worker(Ready())
 
@@ -75,36 +79,48 @@ class InlineWorker:
             count = self._runner.run_length(items, start)
             run = items[start : start + (count or 1)]
             self._mark = (first_index + start, len(run))
-            try:
-                results = self._runner.run_batch(run) if count else [self._runner.run(*run[0])]
-            except SystemExit as error:
-                self._owner.worker_gone(exited(error.code if isinstance(error.code, int) else 1 if error.code else 0))
-                return
-            self._owner.from_worker(Done(first_index + start, results))
+            self._tell(partial(self._run, self._runner, first_index + start, run, bool(count)))
             start += len(run)
 
     def send_stop(self) -> None:
         """Call ``on_unload``."""
-        self._owner.from_worker(Stopped(self._runner.unload() if self._runner else None))
+        self._tell(lambda: [Stopped(self._runner.unload() if self._runner else None)])
 
     def send_snapshot(self) -> None:
         """Take the plugin's state."""
         assert self._runner is not None
-        try:
-            taken = self._runner.snapshot(self._max_snapshot_bytes)
-        except Exception as error:
-            self._owner.from_worker(SwapFailed("snapshot", *describe(error)))
-            return
-        version, state = taken or (None, b"")
-        if state:
-            self._owner.from_worker(SnapshotPart(state))
-        self._owner.from_worker(SnapshotDone(version))
+        self._tell(partial(self._snapshot, self._runner))
 
     def send_restore(self, version: int, state: bytes | None) -> None:
         """Let the plugin go on from another one's state."""
         assert self._runner is not None
-        failed = self._runner.take_over(version, state, lambda: self._owner.from_worker(StateTaken()))
-        self._owner.from_worker(SwapFailed(*failed) if failed else Restored())
+        self._tell(partial(self._take_over, self._runner, version, state))
+
+    def _tell(self, work: Callable[[], Iterable[Answer]]) -> None:
+        """Tell the owner what the plugin's code comes to, or that it would have ended a process."""
+        try:
+            answers = work()
+        except ENDS as error:
+            self._owner.worker_gone(exited(*ending(error)))
+            _pass_on(error)
+            return
+        for answer in answers:
+            self._owner.from_worker(answer)
+
+    @staticmethod
+    def _run(runner: Runner, index: int, frames: list[tuple[int, bytes]], together: bool) -> Iterable[Answer]:
+        return [Done(index, runner.run_batch(frames) if together else [runner.run(*frames[0])])]
+
+    def _snapshot(self, runner: Runner) -> Iterable[Answer]:
+        taken = runner.snapshot(self._max_snapshot_bytes)
+        if isinstance(taken, list):
+            return [SwapFailed("snapshot", *taken)]
+        version, state = taken or (None, b"")
+        return [SnapshotPart(state), SnapshotDone(version)] if state else [SnapshotDone(version)]
+
+    def _take_over(self, runner: Runner, version: int, state: bytes | None) -> Iterable[Answer]:
+        failed = runner.take_over(version, state, lambda: self._owner.from_worker(StateTaken()))
+        return [SwapFailed(*failed) if failed else Restored()]
 
     @property
     def answers_waiting(self) -> int:
@@ -166,3 +182,9 @@ class InlineWorker:
         if isinstance(answer, Refusal) and answer.cause == BY_POLICY:
             self._owner.worker_denied(denial(request, answer))
         return answer
+
+
+def _pass_on(error: BaseException) -> None:
+    """Let a Ctrl-C have its way: it may have been meant for the program."""
+    if isinstance(error, KeyboardInterrupt):
+        raise error

@@ -24,6 +24,8 @@ NURSERY = "nursery"
 def child_spec(name: str, settings: Settings, wanted: RestartRequest | None = None) -> ChildSpec:
     """Combine the wishes of a plugin's manifest, if it is one, with the operator's settings."""
     common, asked = settings.supervision, wanted or RestartRequest()
+    # Nothing goes on there while a program waits: who waits for a frame would not see the end of a wait.
+    waits = settings.system.transport != "inline"
     return ChildSpec(
         name,
         asked.policy,
@@ -32,7 +34,7 @@ def child_spec(name: str, settings: Settings, wanted: RestartRequest | None = No
             common.max_restarts if asked.max_restarts is None else asked.max_restarts,
             common.within_s if asked.within_s is None else asked.within_s,
         ),
-        Backoff(common.backoff_initial_s, common.backoff_max_s, common.jitter),
+        Backoff(common.backoff_initial_s, common.backoff_max_s, common.jitter) if waits else Backoff(0.0, 0.0),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from ..config.errors import NyxPluginError
 from ..plugins.worker import protocol
-from ..plugins.worker.answers import check_from_worker
+from ..plugins.worker.answers import Ending, check_from_worker
 from ..plugins.worker.batch import Batch
 from ..plugins.worker.jail.plan import Orders
 from ..plugins.worker.outside import TOO_MANY, Refusal
@@ -66,6 +66,8 @@ class WorkerLink:
         self._unsent = Unsent()
         self._awaits_room = False
         self._line = b""
+        self._reason = ""
+        """What the worker has said of its exit."""
         self._process: WorkerProcess | None = None
         self._consumption: Consumption | None = None
         self._cpu_limit_s: int | None = None
@@ -223,7 +225,10 @@ class WorkerLink:
                 answer = check_from_worker(
                     message, max_reply_bytes=self._max_reply_bytes, max_results=self._max_results
                 )
-                self._owner.from_worker(answer)
+                if isinstance(answer, Ending):
+                    self._reason = answer.text
+                else:
+                    self._owner.from_worker(answer)
                 if self._socket is None:
                     return
         except protocol.ProtocolError as error:
@@ -253,7 +258,9 @@ class WorkerLink:
     def _reaped(self, timeout_s: float) -> Death | None:
         """Wait for the process's end, and say how it came; ``None`` when it does not come, or was noted before."""
         ended = None if self._process is None else self._process.wait(timeout_s)
-        return None if ended is None else told_by_kernel(ended.status, ended.cpu_s, self._cpu_limit_s)
+        if ended is None:
+            return None
+        return told_by_kernel(ended.status, ended.cpu_s, self._cpu_limit_s, self._reason)
 
     def _drain_output(self) -> None:
         """Take what the worker printed last, which is no more than a pipe holds."""

@@ -214,8 +214,8 @@ class Plugin:
     """Base of every plugin; override what you need.
 
     One instance serves one worker, on one thread, one frame after the other. A handler's bytes are the reply to
-    the frame, ``None`` is no reply; an exception fails this frame only. Handlers are looked up once, after
-    :meth:`on_load`.
+    the frame, ``None`` is no reply; an exception fails this frame only, but for :class:`SystemExit` and
+    :class:`KeyboardInterrupt`, which end the worker. Handlers are looked up once, after :meth:`on_load`.
     """
 
     ctx: Context
@@ -300,11 +300,22 @@ def plain_bytes(data: bytes | bytearray | memoryview) -> bytes:
 def _traceback(exc_info: object) -> str:
     """The traceback of an exception, of one as ``sys.exc_info()`` has it, or of the one being handled."""
     import sys
-    import traceback
 
     error = exc_info[1] if isinstance(exc_info, tuple) and len(exc_info) == 3 else exc_info
     found = error if isinstance(error, BaseException) else sys.exc_info()[1]
-    return "".join(traceback.format_exception(found)).rstrip() if found else "NoneType: None"
+    return traceback_of(found) if found else "NoneType: None"
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return the traceback of an exception, or, where its own parts prevent that, what it is."""
+    import traceback
+
+    try:
+        return "".join(traceback.format_exception(error)).rstrip()
+    except BaseException as fault:
+        from .worker.protocol import describe
+
+        return f"{': '.join(describe(error))} (its traceback can't be had: {describe(fault)[0]})"
 
 
 def _filled(msg: object, args: tuple[object, ...]) -> str:

@@ -71,6 +71,12 @@ class Stopped(NamedTuple):
     error: str | None
 
 
+class Ending(NamedTuple):
+    """The worker exits, of which ``text`` is the reason."""
+
+    text: str
+
+
 class Connect(NamedTuple):
     """The plugin asks for a connection, to be made within ``timeout_ms``."""
 
@@ -133,7 +139,7 @@ SwapAnswer: TypeAlias = SnapshotPart | SnapshotDone | StateTaken | Restored | Sw
 Answer: TypeAlias = Ready | StartFailed | Done | Emit | Log | Stopped | Request | Send | SwapAnswer
 
 
-def check_from_worker(message: list[Any], *, max_reply_bytes: int, max_results: int) -> Answer:
+def check_from_worker(message: list[Any], *, max_reply_bytes: int, max_results: int) -> Answer | Ending:
     """Turn one decoded message into a typed value, every field checked; a DONE holds at most ``max_results``.
 
     Raises :class:`ProtocolError` for anything that an honest worker does not send.
@@ -249,7 +255,7 @@ def _check_flags(flags: Any) -> None:
         raise ProtocolError(f"flags 0x{flags:x} are not those of a file")
 
 
-def _once(message: list[Any]) -> Answer:
+def _once(message: list[Any]) -> Answer | Ending:
     """Check the messages that a worker sends once in its life."""
     match message:
         case [protocol.READY]:
@@ -264,6 +270,9 @@ def _once(message: list[Any]) -> Answer:
             if error is not None:
                 _check_text(error, _MAX_STOP_CHARS, "error text")
             return Stopped(error)
+        case [protocol.ENDING, text]:
+            _check_text(text, protocol.MAX_ERROR_CHARS, "reason")
+            return Ending(text)
     raise ProtocolError(f"no worker sends a message of {len(message)} items that begins with {_shown(message[0])}")
 
 

@@ -8,9 +8,10 @@ from _thread import stack_size, start_new_thread
 from mmap import mmap
 from select import poll
 
-from ..sdk import Context
+from ..sdk import Context, traceback_of
 from . import protocol
 from .batch import Batch
+from .ending import ending
 from .inbox import Inbox
 from .jail import put_on
 from .outbox import Outbox
@@ -46,13 +47,13 @@ class Worker:
 
     def run(self) -> NoReturn:
         """Serve until STOP, the end of the socket, or what a plugin raises to end its process; never returns."""
-        status = 1
         try:
             self._serve()
-        except SystemExit as ending:
-            status = _status(ending)
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
+        except BaseException as error:
+            status, reason = ending(error)
+            if reason:
+                self._outbox.send([protocol.ENDING, reason])
+                _print(reason if isinstance(error, SystemExit) else traceback_of(error))
         self._outbox.flush()
         _end(status)
 
@@ -79,7 +80,7 @@ class Worker:
         try:
             self._runner = self._load(fields)
         except BaseException as error:
-            self._log_traceback()
+            self._outbox.log(40, traceback_of(error))
             self._outbox.send([protocol.START_FAILED, *self._describe(error)])
             _end(1)
         self._outbox.send([protocol.READY])
@@ -127,11 +128,6 @@ class Worker:
             self._asking = Line(self._inbox, self._outbox)
         return self._asking
 
-    def _log_traceback(self) -> None:
-        import traceback
-
-        self._outbox.log(40, traceback.format_exc().rstrip())
-
     def _run_batch(self, runner: Runner, first_index: int, items: Batch) -> None:
         self._outbox.begin(first_index)
         if runner.takes_batches:
@@ -162,10 +158,9 @@ class Worker:
     # Taking another worker's place, or giving it up.
 
     def _snapshot(self, runner: Runner) -> None:
-        try:
-            taken = runner.snapshot(self._max_snapshot_bytes)
-        except Exception as error:
-            self._swap_failed("snapshot", *self._describe(error))
+        taken = runner.snapshot(self._max_snapshot_bytes)
+        if isinstance(taken, list):
+            self._swap_failed("snapshot", *taken)
             return
         version, state = taken or (None, b"")
         for start in range(0, len(state), protocol.FLUSH_BYTES):
@@ -247,23 +242,23 @@ def _end_with_host(fd: int) -> None:
     os._exit(0)
 
 
-def _status(ending: SystemExit) -> int:
-    match ending.code:
-        case None:
-            return 0
-        case int() as code:
-            return code & 0xFF
-    print(ending.code, file=sys.stderr)
-    return 1
-
-
 def _end(status: int) -> NoReturn:
     """End at once, whatever threads a plugin left behind."""
     _flush_output()
     os._exit(status)
 
 
+def _print(text: str) -> None:
+    # The streams may be the plugin's own, and raise anything: the end of the process is not theirs to prevent.
+    try:
+        print(text, file=sys.stderr)
+    except BaseException:
+        return
+
+
 def _flush_output() -> None:
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
+        try:
             stream.flush()
+        except BaseException:
+            continue

@@ -31,6 +31,8 @@ SEND           ``[23, request_id, plugin, frame_type, flags, data, timeout_ms | 
                plugin (its name or id) that the manifest names; answered by REPLIED, as soon as the frame is accepted or
                with the reply that is wanted, or else by UNDELIVERED
 STATE_TAKEN    ``[24]``: ``restore`` has run, if there was state; ``on_ready`` is next
+ENDING         ``[25, text]``: the plugin has raised what ends a program, or the worker can't go on; it exits, and
+               ``text`` is why
 =============  ==============================================================================================
 
 ``[3]`` is ``00 00 00 02 81 03``. Both sides use this module; :mod:`.answers` checks what a worker says.
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
 
 START, BATCH, STOP, GRANTED, REFUSED, SNAPSHOT, RESTORE, REPLIED, UNDELIVERED = 1, 2, 3, 4, 5, 6, 7, 8, 9
 READY, START_FAILED, DONE, EMIT, LOG, STOPPED, CONNECT, OPEN = 11, 12, 13, 14, 15, 16, 17, 18
-SNAPSHOT_PART, SNAPSHOT_DONE, RESTORED, SWAP_FAILED, SEND, STATE_TAKEN = 19, 20, 21, 22, 23, 24
+SNAPSHOT_PART, SNAPSHOT_DONE, RESTORED, SWAP_FAILED, SEND, STATE_TAKEN, ENDING = 19, 20, 21, 22, 23, 24, 25
 
 SWAP_STEPS = ("snapshot", "restore", "on_ready")
 """What a plugin does when one version takes another's place."""
@@ -229,7 +231,8 @@ _SHORT_BYTES = bytes(map(_short_bytes, range(256)))
 
 def clip(text: str, max_chars: int = MAX_ERROR_CHARS) -> str:
     """Cut ``text``, and replace what UTF-8 can't hold."""
-    text = text[:max_chars]
+    # A plugin's own kind of text could say anything of itself.
+    text = str.__str__(text)[:max_chars]
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -237,9 +240,18 @@ def describe(error: BaseException) -> list[str]:
     """Write an exception as ``[error_type, text]``, whatever its ``__str__`` does."""
     try:
         text = str(error)
-    except Exception as fault:
-        text = f"(its text can't be had: {type(fault).__name__})"
-    return [clip(type(error).__name__, MAX_ERROR_TYPE_CHARS), clip(text)]
+    except BaseException as fault:
+        text = f"(its text can't be had: {type_name(fault)})"
+    return [clip(type_name(error), MAX_ERROR_TYPE_CHARS), clip(text)]
+
+
+def type_name(value: object) -> str:
+    """Return the name of a value's class, whatever a metaclass makes of it."""
+    name: str = _CLASS_NAME(type(value))
+    return name
+
+
+_CLASS_NAME = type.__dict__["__name__"].__get__
 
 
 def _refuse_tag(*_: object) -> NoReturn:

@@ -48,7 +48,8 @@ class Refusals:
                 reason = self._reason(error)
             else:
                 reason = ""
-        except Exception:
+        except BaseException:
+            # The plugin's own kind of error can raise anything when it is looked at.
             reason = ""
         return [VIOLATION, clip(reason)] if reason else describe(error)
 

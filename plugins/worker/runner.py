@@ -6,8 +6,9 @@ import sys
 
 from ..errors import InvalidFrameType
 from ..header import canonical_lead, split_header
-from ..sdk import DATA_FRAME, OWN_FRAMES, Frame, Plugin
-from .protocol import MAX_RUN, clip, describe
+from ..sdk import DATA_FRAME, OWN_FRAMES, Frame, Plugin, plain_bytes
+from .ending import ENDS
+from .protocol import MAX_RUN, clip, describe, type_name
 from .state import restore, taken
 
 TYPE_CHECKING = False
@@ -27,7 +28,7 @@ _ANY_LENGTH = 1 << 32
 
 
 class Runner:
-    """Runs frames through one plugin. No :class:`Exception` of a handler leaves it; what ends a program does."""
+    """Runs frames through one plugin. What a handler raises does not leave it, unless it is one of ``ENDS``."""
 
     def __init__(
         self, plugin: Plugin, max_reply_bytes: int, describe: Callable[[BaseException], list[str]] = describe
@@ -53,9 +54,11 @@ class Runner:
             if handler is None:
                 raise InvalidFrameType(frame_type)
             reply = handler(Frame(frame_type, flags, data))
-        except Exception as error:
+            return None if reply is None else self._checked(reply)
+        except ENDS:
+            raise
+        except BaseException as error:
             return self._describe(error)
-        return None if reply is None else self._checked(reply)
 
     def _split(self, header: bytes) -> tuple[int, bytes]:
         """Return flags and data; most headers are like the one before, but for their data."""
@@ -103,13 +106,20 @@ class Runner:
         """Call ``on_unload``; returns what it raised, as text."""
         try:
             self._plugin.on_unload()
-        except Exception as error:
+        except ENDS:
+            raise
+        except BaseException as error:
             return ": ".join(self._describe(error))
         return None
 
-    def snapshot(self, max_bytes: int) -> State | None:
-        """Return the plugin's state as (version, CBOR); raises what ``snapshot`` raises, and for what it may not be."""
-        return taken(self._plugin, max_bytes)
+    def snapshot(self, max_bytes: int) -> State | list[str] | None:
+        """Return the plugin's state as (version, CBOR), or ``[error_type, text]`` of what prevents it."""
+        try:
+            return taken(self._plugin, max_bytes)
+        except ENDS:
+            raise
+        except BaseException as error:
+            return self._describe(error)
 
     def take_over(
         self, version: int, state: bytes | None, state_taken: Callable[[], None] = lambda: None
@@ -125,7 +135,9 @@ class Runner:
             step = "on_ready"
             state_taken()
             self._plugin.on_ready()
-        except Exception as error:
+        except ENDS:
+            raise
+        except BaseException as error:
             return [step, *self._describe(error)]
         return None
 
@@ -136,14 +148,26 @@ class Runner:
             replies = list(self._on_batch(frames))
             if len(replies) != len(frames):
                 raise ValueError(f"on_batch returned {len(replies)} replies for {len(frames)} frames")
-        except Exception as error:
+        except ENDS:
+            raise
+        except BaseException as error:
             return [self._describe(error)] * len(frames)
-        return [None if reply is None else self._checked(reply) for reply in replies]
+        return [None if reply is None else self._result(reply) for reply in replies]
+
+    def _result(self, reply: object) -> Result:
+        """Check one reply of several: one that is none fails its own frame."""
+        try:
+            return self._checked(reply)
+        except ENDS:
+            raise
+        except BaseException as error:
+            return self._describe(error)
 
     def _checked(self, reply: object) -> Result:
+        """Raise what a reply raises that can't be copied, such as a view that is released."""
         if not isinstance(reply, (bytes, bytearray, memoryview)):
-            return ["TypeError", clip(f"handler returned {type(reply).__name__}: expected bytes or None")]
-        data = bytes(reply)
+            return ["TypeError", clip(f"handler returned {type_name(reply)}: expected bytes or None")]
+        data = plain_bytes(reply)
         if len(data) > self._max_reply_bytes:
             return ["ReplyTooLarge", f"reply of {len(data):,} bytes: the limit is {self._max_reply_bytes:,}"]
         return data

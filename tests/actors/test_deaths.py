@@ -19,6 +19,13 @@ def by_signal(number: int, cpu_s: float = 0.0, limit_s: int | None = None) -> De
     [
         (told_by_kernel(0, 0.0, None), Cause.EXIT, "exited with code 0", True),
         (told_by_kernel(7 << 8, 0.0, None), Cause.EXIT, "exited with code 7", False),
+        (told_by_kernel(1 << 8, 0.0, None, "no key"), Cause.EXIT, "exited with code 1: no key", False),
+        (
+            told_by_kernel(9, 0.0, None, "no key"),
+            Cause.SIGNAL,
+            "killed by SIGKILL (out of memory, or from outside)",
+            False,
+        ),
         (exited(3), Cause.EXIT, "exited with code 3", False),
         (exited(0), Cause.EXIT, "exited with code 0", True),
         (by_signal(signal.SIGSEGV), Cause.SIGNAL, "killed by SIGSEGV", False),

@@ -15,6 +15,7 @@ from nyx_plugins.plugins.worker.answers import (
     Done,
     Emit,
     Emitted,
+    Ending,
     Log,
     LogLine,
     Open,
@@ -39,7 +40,7 @@ values = st.recursive(
 )
 
 
-def check(message: list[Any]) -> Answer:
+def check(message: list[Any]) -> Answer | Ending:
     """Check with limits that are small enough to exceed."""
     return check_from_worker(message, max_reply_bytes=10, max_results=3)
 
@@ -56,6 +57,7 @@ def check(message: list[Any]) -> Answer:
         ([14, [[0x50, 0, b""], [0x5F, 0, b""]]], Emit((Emitted(0x50, 0, b""), Emitted(0x5F, 0, b"")))),
         ([15, [[20, "hello"], [40, ""]]], Log((LogLine(20, "hello"), LogLine(40, "")))),
         ([16, None], Stopped(None)),
+        ([25, "KeyboardInterrupt"], Ending("KeyboardInterrupt")),
         ([16, "ValueError: bye"], Stopped("ValueError: bye")),
         ([17, 2**64 - 1, "h" * 255, 0xFFFF, 3_600_000], Connect(2**64 - 1, "h" * 255, 0xFFFF, 3_600_000)),
         ([18, 1, b"/" * 4096, 0], Open(1, b"/" * 4096, 0)),
@@ -128,6 +130,8 @@ def test_good_answers_get_a_type(message: list[Any], answer: Answer) -> None:
         ([13, 0, ["text"], 0], "result is str"),
         ([13, 0, [[]], 0], "result is list"),
         ([13, 0, [["E", None]], 0], "error text is NoneType"),
+        ([25, None], "reason is NoneType"),
+        ([25, "x" * 2_001], "reason of 2,001 characters: the limit is 2,000"),
         ([14, [[0x52, 0]]], "emitted frame is list"),
         ([14, [[0x4F, 0, b""]]], "frame type 79 is not in 80 to 95"),
         ([14, [[0x60, 0, b""]]], "frame type 96 is not in 80 to 95"),

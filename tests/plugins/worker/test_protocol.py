@@ -160,9 +160,27 @@ class Mute(Exception):
         raise RuntimeError
 
 
+class Leaving(Exception):
+    """Its text ends a program."""
+
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+class OddText(str):
+    """Text that is something else when it is cut."""
+
+    __slots__ = ()
+
+    def __getitem__(self, place: object) -> str:
+        raise SystemExit
+
+
 def test_exceptions_are_described_whatever_they_do() -> None:
     """describe() gives type and text, cut, even if asking for the text raises."""
     assert describe(ValueError("bad")) == ["ValueError", "bad"]
     assert describe(Mute()) == ["Mute", "(its text can't be had: RuntimeError)"]
+    assert describe(Leaving()) == ["Leaving", "(its text can't be had: KeyboardInterrupt)"]
+    assert describe(ValueError(OddText("odd"))) == ["ValueError", "odd"]
     assert len(describe(ValueError("x" * 5_000))[1]) == protocol.MAX_ERROR_CHARS
     assert len(describe(type("N" * 500, (Exception,), {})())[0]) == protocol.MAX_ERROR_TYPE_CHARS

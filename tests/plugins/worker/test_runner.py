@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -105,10 +106,70 @@ def raising(error: BaseException) -> Callable[[Frame], None]:
     return handler
 
 
-@pytest.mark.parametrize("error", [ValueError("bad"), MemoryError("bad"), RecursionError("bad"), StopIteration("bad")])
-def test_an_exception_fails_its_frame_alone(error: Exception) -> None:
+def released() -> memoryview:
+    """Make a view that nothing can be read from any more."""
+    with memoryview(b"gone") as view:
+        return view
+
+
+class _Faceless:
+    @property
+    def __class__(self) -> Any:
+        raise ValueError("no class")
+
+    @__class__.setter
+    def __class__(self, value: Any) -> None: ...
+
+
+class _NamelessType(type):
+    @property
+    def __name__(cls) -> str:
+        raise SystemExit
+
+
+class _Nameless(Exception, metaclass=_NamelessType):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("make", "result"),
+    [
+        (released, ["ValueError", "operation forbidden on released memoryview object"]),
+        (_Faceless, ["ValueError", "no class"]),
+    ],
+)
+def test_a_reply_that_can_not_be_read_fails_its_frame(make: Callable[[], object], result: list[str]) -> None:
+    """Whatever happens when a reply is looked at happens to its frame, alone or within a batch."""
+    reply = make()
+    assert doing(lambda _: reply).run(0x52, header()) == result
+    assert Runner(_Batching(lambda _: [reply, b"fine"]), 10).run_batch([(0x52, header())] * 2) == [result, b"fine"]
+
+
+def test_bytes_of_the_plugins_own_kind_are_bytes() -> None:
+    """A subclass of bytes is a reply by its content, whatever its methods say."""
+    odd = type("Odd", (bytes,), {"__bytes__": lambda _: None, "__len__": lambda _: 1 / 0})(b"content")
+    reply = doing(lambda _: odd).run(0x52, header())
+    assert (type(reply), reply) == (bytes, b"content")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("bad"),
+        MemoryError("bad"),
+        RecursionError("bad"),
+        StopIteration("bad"),
+        GeneratorExit("bad"),
+        asyncio.CancelledError("bad"),
+        BaseException("bad"),
+        _Nameless("bad"),
+    ],
+    ids=lambda error: type.__dict__["__name__"].__get__(type(error)),
+)
+def test_an_exception_fails_its_frame_alone(error: BaseException) -> None:
     """A handler's exception becomes a failed result with its type and text."""
-    assert doing(raising(error)).run(0x52, header()) == [type(error).__name__, "bad"]
+    name = type.__dict__["__name__"].__get__(type(error))
+    assert doing(raising(error)).run(0x52, header()) == [name, "bad"]
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
@@ -182,6 +243,12 @@ def test_unload_reports_what_on_unload_raises() -> None:
         def on_unload(self) -> None:
             raise ValueError("stuck")
 
+    class Leaving(Plugin):
+        def on_unload(self) -> None:
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        Runner(Leaving(), 10).unload()
     assert Runner(Plugin(), 10).unload() is None
     assert Runner(Stuck(), 10).unload() == "ValueError: stuck"
 

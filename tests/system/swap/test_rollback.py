@@ -30,6 +30,13 @@ def ask(system: PluginSystem, number: int) -> bytes | None:
     return system.request(DATA, PluginHeader(P, 0, b"%d" % number), LONG_S)
 
 
+DEEP = """
+def snapshot(self):
+    state = []
+    for _ in range(100_000):
+        state = [state]
+    return state
+"""
 RAISING = [
     ("", "def on_load(self, ctx): raise ValueError('no')", "start", "ValueError: no"),
     ("", "def on_load(self, ctx): raise SystemExit(3)", "start", ""),
@@ -40,6 +47,8 @@ RAISING = [
     ("def snapshot(self): return object()", "", "snapshot", "CBOR can't hold"),
     ("def snapshot(self): return b'x' * 10_000", "", "snapshot", "the limit is 10,000 (limits.snapshot_bytes)"),
     ("snapshot_version = -1", "", "snapshot", "snapshot_version must be an int"),
+    (DEEP, "", "snapshot", "ValueError: snapshot returned a state nested more than 100 deep"),
+    ("def snapshot(self): raise GeneratorExit", "", "snapshot", "GeneratorExit"),
 ]
 
 
@@ -92,6 +101,33 @@ def test_a_worker_that_ends_is_undone(
     assert ask(system, 0) == b"1.0 0"
     assert traces.files() == files
     assert len(traces.workers()) == 1
+
+
+LEAVING = [
+    (
+        "",
+        "def restore(self, state, version): raise SystemExit(3)",
+        "restore",
+        "new version's worker exited with code 3",
+    ),
+    ("", "def on_ready(self): raise SystemExit(3)", "on_ready", "new version's worker exited with code 3"),
+    ("def snapshot(self): raise SystemExit('no')", "", "snapshot", "worker exited with code 1: SystemExit: no"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "step", "reason"), LEAVING)
+def test_a_step_that_ends_a_program_is_undone(
+    system: PluginSystem, version: MakeVersion, traces: Traces, old: str, new: str, step: str, reason: str
+) -> None:
+    """SystemExit in a step is told as the end of that worker, also where there is no process to end."""
+    system.load(version("1.0", old))
+    files = traces.files()
+    with pytest.raises(SwapFailed) as failed:
+        system.swap(P, version("1.1", new))
+    assert failed.value.step == step
+    assert reason in failed.value.reason
+    assert ask(system, 0) == b"1.0 0"
+    assert traces.files() == files
 
 
 HANGING = [

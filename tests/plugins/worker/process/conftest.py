@@ -14,7 +14,7 @@ import cbor2
 import pytest
 
 from nyx_plugins.plugins.worker import protocol, spawn
-from nyx_plugins.plugins.worker.answers import Answer, Done, Ready, check_from_worker
+from nyx_plugins.plugins.worker.answers import Answer, Done, Ending, Ready, check_from_worker
 from nyx_plugins.plugins.worker.batch import Batch
 
 WAIT_S = 60.0
@@ -46,7 +46,7 @@ class Peer:
         )
         theirs.close()
         self._reader = protocol.MessageReader(protocol.max_message_bytes(MAX_REPLY_BYTES))
-        self._answers: list[Answer] = []
+        self._answers: list[Answer | Ending] = []
 
     def send(self, message: list[Any]) -> None:
         """Send one message."""
@@ -56,7 +56,7 @@ class Peer:
         """Send a batch of frames of one type."""
         self.send(Batch.of((frame_type, header(data)) for data in datas).message(first))
 
-    def answer(self) -> Answer:
+    def answer(self) -> Answer | Ending:
         """Wait for the next answer; EOFError when there are no more."""
         while not self._answers:
             piece = self.socket.recv(65_536)
@@ -68,7 +68,7 @@ class Peer:
         # How long something took is different each time.
         return answer._replace(spent_us=0) if isinstance(answer, Done) else answer
 
-    def rest(self) -> list[Answer]:
+    def rest(self) -> list[Answer | Ending]:
         """Wait for the worker's end, and return all answers until then."""
         found = []
         while True:

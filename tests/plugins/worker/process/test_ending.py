@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from nyx_plugins.plugins.worker import protocol
-from nyx_plugins.plugins.worker.answers import Done, Emit, Log, Stopped
+from nyx_plugins.plugins.worker.answers import Done, Emit, Ending, Log, Stopped
 from nyx_plugins.plugins.worker.batch import Batch
 
 from .conftest import DATA, ECHO, Peer, Start, header
@@ -82,15 +82,31 @@ def test_a_rare_log_line_survives_a_crash(ready: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raised", "status"), [("SystemExit", 0), ("SystemExit(3)", 3), ("SystemExit('why')", 1), ("BaseException('x')", 1)]
+    ("raised", "status", "said"),
+    [
+        ("SystemExit", 0, []),
+        ("SystemExit(3)", 3, []),
+        ("SystemExit('why')", 1, [Ending("SystemExit: why")]),
+        ("KeyboardInterrupt('why')", 1, [Ending("KeyboardInterrupt: why")]),
+    ],
 )
-def test_what_ends_a_program_ends_the_worker(ready: Start, raised: str, status: int) -> None:
-    """A handler that raises SystemExit, or what is no Exception, ends the worker; earlier results are not lost."""
+def test_what_ends_a_program_ends_the_worker(ready: Start, raised: str, status: int, said: list[Ending]) -> None:
+    """A handler that raises what ends a program ends the worker, which says why; earlier results are not lost."""
     worker = ready(f"def on_data(self, frame):\n    if frame.data: raise {raised}\n    return b'fine'")
     worker.batch(b"", b"x", b"")
-    assert worker.rest() == [Done(0, [b"fine"])]
+    assert worker.rest() == [Done(0, [b"fine"]), *said]
     assert worker.ended() == status
     assert ("why" in worker.errors()) == ("why" in raised)
+
+
+def test_no_stream_of_a_plugin_keeps_a_worker_alive(ready: Start) -> None:
+    """Streams that raise when the last words are printed prevent neither these, nor the end."""
+    stream = "type('Stream', (), {'write': lambda *_: 1 / 0, 'flush': lambda _: 1 / 0})()"
+    replace = f"import sys\n    sys.stdout = sys.stderr = {stream}"
+    worker = ready(f"def on_data(self, frame):\n    {replace}\n    raise SystemExit('why')")
+    worker.batch(b"")
+    assert worker.rest() == [Ending("SystemExit: why")]
+    assert worker.ended() == 1
 
 
 def test_printed_lines_survive_a_crash(ready: Start) -> None:

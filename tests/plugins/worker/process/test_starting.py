@@ -23,6 +23,16 @@ def test_a_plugin_that_fails_to_load_says_why(started: Start) -> None:
     assert worker.ended() == 1
 
 
+def test_an_error_without_a_traceback_is_named(started: Start) -> None:
+    """An exception whose own parts prevent its traceback is what the start fails with, in the log too."""
+    worker = started("def on_load(self, ctx): raise SyntaxError('odd', ('f', 'no line', object(), 5))")
+    log, failed = worker.rest()
+    assert isinstance(log, Log)
+    assert log.lines[0].text.startswith("SyntaxError: odd (f) (its traceback can't be had: ")
+    assert failed == StartFailed("SyntaxError", "odd (f)")
+    assert worker.ended() == 1
+
+
 @pytest.mark.parametrize(
     ("entry_point", "module", "error_type", "text"),
     [
