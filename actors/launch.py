@@ -31,6 +31,8 @@ INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "XDG_
 INHERITED_PREFIX = "PYTHON"
 # Of glibc's malloc: what it gives back to the kernel after each list of frames, the next list faults in again.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(8 << 20)}
+# How long a host may take to be up, besides what its actors are given, in seconds.
+START_SPARE_S = WAIT_S + 5.0
 # How long a host may take to end, besides what its actors are given, in seconds.
 PATIENCE_S = 5.0
 # How long the actors may take to notice that their host was killed, and to end, in seconds.
@@ -101,7 +103,7 @@ class HostProcess:
         }
         try:
             self._write(json.dumps(plan).encode() + b"\n")
-            ready = self._await_ready(WAIT_S + settings.system.start_timeout_s + 5.0)
+            ready = self._await_ready(settings.system.start_timeout_s)
         except BaseException:
             self.end(0.0)
             raise
@@ -115,7 +117,7 @@ class HostProcess:
                 [sys.executable, "-P", "-m", "nyx_plugins.actors.host", str(self._runtime)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=None if _is_open(2) else subprocess.DEVNULL,
+                stderr=None if _is_inherited(2) else subprocess.DEVNULL,
                 env=environment,
                 start_new_session=True,
             )
@@ -165,15 +167,21 @@ class HostProcess:
             self._process.stdin.write(data)
             self._process.stdin.flush()
 
-    def _await_ready(self, timeout: float) -> dict[str, Any]:
-        for report in self._reports(time.monotonic() + timeout):
+    def _await_ready(self, start_timeout_s: float) -> dict[str, Any]:
+        deadline = time.monotonic() + start_timeout_s + START_SPARE_S
+        for report in self._reports(deadline):
             if "ready" in report:
                 return dict(report["ready"])
             if "failed" in report:
                 raise StartupError(report["failed"])
-        if self._process.poll() is None:
-            raise StartupError(f"the host process was not up within {timeout:g} s")
-        raise StartupError(f"the host process ended with code {self._process.returncode} before it was up")
+        try:
+            # Where its pipe is closed already, it is about to end.
+            code = self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            limit = f"system.start_timeout_s ({start_timeout_s:g}) and {START_SPARE_S:g} s"
+            raise StartupError(f"the host process was not up within {limit}") from None
+        how = f"with code {code}" if code >= 0 else f"by signal {-code}"
+        raise StartupError(f"the host process ended {how} before it was up; what it printed may say why")
 
     def _watch(self, on_end: Callable[[str], None]) -> None:
         reason = "its host process ended"
@@ -216,13 +224,15 @@ def _without_log(reports: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield report
 
 
-def _is_open(fd: int) -> bool:
-    """Whether a descriptor is there; daemons may have closed their standard error."""
+def _is_inherited(fd: int) -> bool:
+    """Whether a process that is started gets this descriptor. Daemons may have closed their standard error.
+
+    What was opened in its place since is something else, and no other process gets it.
+    """
     try:
-        os.fstat(fd)
+        return os.get_inheritable(fd)
     except OSError:
         return False
-    return True
 
 
 def _environment(settings: Settings) -> dict[str, str]:
