@@ -23,6 +23,7 @@ from nyx_plugins.actors.credit import CreditLedger
 from nyx_plugins.actors.directives import Directive
 from nyx_plugins.actors.dispatcher import Dispatcher
 from nyx_plugins.actors.fencing import Fencing
+from nyx_plugins.actors.lane import Lane
 from nyx_plugins.actors.letter_office import LetterOffice
 from nyx_plugins.actors.lifecycle import PluginLife
 from nyx_plugins.actors.mailbox import Mailbox
@@ -211,13 +212,65 @@ def _undo_at_once(life: PluginLife) -> list[Directive]:
     return life._undo() if life.stage in (Stage.CLOSING, Stage.DRAINING) else []
 
 
-def test_an_unload_leaves_no_frame_on_the_disk_that_its_sender_was_told_is_dead(bundles: Path) -> None:
+SILENT = [
+    LATE[0],
+    Op("join", 0, 1, 0, 0, 20, 0.0),
+    Op("pause", 0, 1, 0, 0, 20, 0.0),
+    Op("dispatch", 1, 1, 2, 2, 20, 0.0),
+    Op("unload", 0, 1, 0, 0, 60, 0.9),
+]
+"""A plugin with frames in its mailbox is unloaded, and its plugin actor does not answer in time."""
+
+
+def test_a_frame_whose_sender_was_told_that_it_is_dead_is_not_left_on_the_disk(bundles: Path) -> None:
     """Where the plugin actor does not answer another one ends its frames; else the next load would run them."""
-    seeds = (1098, 3903)
-    assert [attempt(seed, bundles) for seed in seeds] == [None] * len(seeds)
+    for seed in range(4):
+        run(seed, SILENT, bundles, durable=PLUGINS)
     at_once = mock.patch.object(PluginLife, "drain_timed_out", _undo_at_once)
     with at_once, mock.patch.object(PluginLife, "is_forsaken", False):
-        assert all("left behind when everything was unloaded" in (attempt(seed, bundles) or "") for seed in seeds)
+        for seed in range(4):
+            with pytest.raises(Failure, match="its sender was told that it is dead"):
+                run(seed, SILENT, bundles, durable=PLUGINS)
+
+
+def _not_waiting(lane: Lane) -> Callable[[], None]:
+    return lambda: None
+
+
+def _never_in_doubt(refuse: Callable[..., int | None]) -> Callable[..., int | None]:
+    def call(channel: Channel, seq: int, error: BaseException) -> int | None:
+        channel._of_old_lease.discard(seq)
+        return refuse(channel, seq, error)
+
+    return call
+
+
+ON_THE_DISK: dict[str, tuple[Callable[[], Any], str, Sequence[int]]] = {
+    "the next worker starts before the disk has taken what came of the last one's frames": (
+        lambda: mock.patch.object(Lane, "_writing", _not_waiting),
+        "is run",
+        (7963, 11023),
+    ),
+    "how often a frame was delivered is not known to the next system": (
+        lambda: mock.patch.object(Tray, "suspects", 0),
+        "is run 4 times",
+        (188, 2213),
+    ),
+    "a dispatcher that never knew the plugin refuses what it has accepted": (
+        lambda: mock.patch.object(Channel, "refuse", _never_in_doubt(Channel.refuse)),
+        "was refused",
+        (1118,),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ON_THE_DISK)
+def test_what_is_broken_where_frames_are_on_the_disk_is_found(name: str, bundles: Path) -> None:
+    """Each mutation breaks its promise in schedules that were found; without it they keep all."""
+    broken, symptom, seeds = ON_THE_DISK[name]
+    assert [attempt(seed, bundles) for seed in seeds] == [None] * len(seeds)
+    with broken():
+        assert all(symptom in (attempt(seed, bundles) or "") for seed in seeds), f"nobody notices that {name}"
 
 
 REOPENED = [

@@ -149,6 +149,8 @@ class Truth:
         What delivers a dead letter again may have been written to the disk, and its mailbox had not got so far.
         """
         before = self.entries[data][-1] if self.entries[data] else None
+        if before is not None and before.system == self.systems and self.is_given_up(before):
+            raise Violation(f"{before} is accepted again, and its sender was told that it is dead")
         key = ring.plugin_id, -self._loads.setdefault(os.path.dirname(ring.path), len(self._loads) + 1), seq
         if before is not None and before.outcome != "dead_lettered":
             self.runs[key] = self.runs[before.key]
