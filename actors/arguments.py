@@ -55,6 +55,11 @@ def checked_seconds(timeout: object, default: float) -> float:
     return float(min(timeout, FOR_EVER_S))
 
 
+def checked_wait(timeout: object) -> float | None:
+    """Likewise, where ``None`` is for ever."""
+    return None if timeout is None else checked_seconds(timeout, FOR_EVER_S)
+
+
 def checked_instances(instances: object) -> int:
     """Return a number of workers; raises :class:`TypeError` and :class:`ValueError`."""
     if not isinstance(instances, int) or isinstance(instances, bool):

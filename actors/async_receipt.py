@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from ..plugins.errors import FateUnknown
+from .arguments import checked_wait
 from .bridge import Bridge, Signal
 from .receipt import Outcome, Receipt
 
@@ -62,7 +63,8 @@ class AsyncReceipt:
 
         ``asked`` is the time to name when it is over, where a part of it was spent before.
 
-        Raises the refusal, :class:`DispatchTimeout` (the frame may still be accepted then), or :class:`FateUnknown`.
+        Raises the refusal, :class:`DispatchTimeout` (the frame may still be accepted then), or :class:`FateUnknown`;
+        :class:`TypeError` and :class:`ValueError` for what is no time.
         """
         await self._wait(lambda: self._receipt.decided, "acceptance", timeout, asked)
         with self._as_its_own():
@@ -71,7 +73,8 @@ class AsyncReceipt:
     async def outcome(self, timeout: float | None = None, *, asked: float | None = None) -> Outcome:
         """Wait up to ``timeout`` seconds (``None``: for ever) for the outcome; ``asked`` as above.
 
-        Raises the refusal, :class:`FateUnknown` or :class:`DispatchTimeout`.
+        Raises the refusal, :class:`FateUnknown` or :class:`DispatchTimeout`; :class:`TypeError` and :class:`ValueError`
+        for what is no time.
         """
         await self._wait(lambda: self._receipt.done, "an outcome", timeout, asked)
         with self._as_its_own():
@@ -86,6 +89,8 @@ class AsyncReceipt:
             raise
 
     async def _wait(self, ready: Callable[[], bool], what: str, timeout: float | None, asked: float | None) -> None:
+        if asked is None:
+            asked = timeout = checked_wait(timeout)
         if ready():
             return
         self._bridge.check()
@@ -99,7 +104,7 @@ class AsyncReceipt:
         finally:
             self._waits.remove(wait)
         if not ready():
-            late = self._receipt.late(what, timeout if asked is None else asked)
+            late = self._receipt.late(what, asked)
             late.receipt = self
             raise late
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
+from .arguments import checked_wait
 from .bridge import Bridge, Signal
 from .events import Notice
 from .subscription import Subscription
@@ -45,8 +46,12 @@ class AsyncSubscription:
         return self._subscription.dropped
 
     async def get(self, timeout: float | None = None) -> Notice | None:
-        """Return the oldest; ``None`` after ``timeout`` seconds without any, or when closed and empty."""
+        """Return the oldest; ``None`` after ``timeout`` seconds without any, or when closed and empty.
+
+        Raises :class:`TypeError` and :class:`ValueError` for what is no time.
+        """
         self._bridge.check()
+        timeout = checked_wait(timeout)
         deadline = None if timeout is None else self._bridge.loop.time() + timeout
         while True:
             # In this order: what is closed gets nothing more.

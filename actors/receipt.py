@@ -12,6 +12,7 @@ import attrs
 from ..config.errors import fresh
 from ..plugins.errors import DispatchTimeout, FateUnknown, PluginFailed
 from ..plugins.negotiation import Agreement
+from .arguments import checked_wait
 from .results import DeadLetter, Failed, ReplyLost, Result
 
 
@@ -139,7 +140,8 @@ class Receipt:
 
         ``asked`` is the time to name when it is over, where a part of it was spent before.
 
-        Raises the refusal, :class:`DispatchTimeout` (the frame may still be accepted then), or :class:`FateUnknown`.
+        Raises the refusal, :class:`DispatchTimeout` (the frame may still be accepted then), or :class:`FateUnknown`;
+        :class:`TypeError` and :class:`ValueError` for what is no time.
         """
         self._wait(lambda: self.decided, "acceptance", timeout, asked)
         self.raise_refusal()
@@ -147,7 +149,8 @@ class Receipt:
     def outcome(self, timeout: float | None = None, *, asked: float | None = None) -> Outcome:
         """Wait up to ``timeout`` seconds (``None``: for ever) for the outcome; ``asked`` as above.
 
-        Raises the refusal, :class:`FateUnknown` or :class:`DispatchTimeout`.
+        Raises the refusal, :class:`FateUnknown` or :class:`DispatchTimeout`; :class:`TypeError` and :class:`ValueError`
+        for what is no time.
         """
         self._wait(lambda: self.done, "an outcome", timeout, asked)
         return self.result()
@@ -225,6 +228,8 @@ class Receipt:
                 gate.release()
 
     def _wait(self, ready: Callable[[], bool], what: str, timeout: float | None, asked: float | None) -> None:
+        if asked is None:
+            asked = timeout = checked_wait(timeout)
         if ready():
             return
         gate = threading.Lock()
@@ -237,4 +242,4 @@ class Receipt:
         if not ready():
             with self._changed:
                 self._gates = tuple(other for other in self._gates if other[1] is not gate)
-            raise self.late(what, timeout if asked is None else asked)
+            raise self.late(what, asked)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
+from .arguments import checked_wait
 from .events import Notice
 
 
@@ -37,7 +38,11 @@ class Subscription:
             yield item
 
     def get(self, timeout: float | None = None) -> Notice | None:
-        """Return the oldest; ``None`` after ``timeout`` seconds without any, or when closed and empty."""
+        """Return the oldest; ``None`` after ``timeout`` seconds without any, or when closed and empty.
+
+        Raises :class:`TypeError` and :class:`ValueError` for what is no time.
+        """
+        timeout = checked_wait(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             while not self._items and not self._closed:

@@ -65,6 +65,7 @@ class PluginSystem(Management):
             raise TypeError(f"settings must be Settings, a path or None, not {type(settings).__name__}")
         chosen = settings if isinstance(settings, Settings) else load_settings(settings)
         wanted = checked_streams(streams)
+        checked_kind("sends", sends, bool)
         self._open(own(chosen, transport, state_dir), wanted, sends, None)
 
     @classmethod
@@ -88,6 +89,7 @@ class PluginSystem(Management):
         :class:`DispatchTimeout`.
         """
         wanted = checked_streams(streams)
+        checked_kind("sends", sends, bool)
         backing = ServedActors(service_dir(runtime_dir or os.environ.get("NYX_PLUGINS_RUNTIME_DIR")))
         system = cls.__new__(cls)
         system._open(backing, wanted, sends, timeout)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,18 @@ def _misuses(system: PluginSystem) -> list[Callable[[], Any]]:
             calls.append(lambda method=method, wrong=wrong: getattr(system, method)(wrong))
         calls.append(lambda wrong=wrong: system.grant(wrong, "control"))
         calls.append(lambda wrong=wrong: system.load("builtin:kv", plugin_id=wrong))
-    for nonsense in (float("nan"), "x", -1):
+    receipt, notices = system.dispatch(0x52, HEADER), system.subscribe()
+    for nonsense in (float("nan"), "x", -1, True, Decimal(2)):
+        calls.append(lambda nonsense=nonsense: receipt.outcome(nonsense))
+        calls.append(lambda nonsense=nonsense: receipt.wait_accepted(nonsense))
+        calls.append(lambda nonsense=nonsense: notices.get(nonsense))
         calls.append(lambda nonsense=nonsense: system.unload(1002, timeout=nonsense))
         calls.append(lambda nonsense=nonsense: system.request(0x52, HEADER, timeout=nonsense))
         calls.append(lambda nonsense=nonsense: system.drain(nonsense))
         calls.append(lambda nonsense=nonsense: system.close(nonsense))
+    for flag in ("no", 0, None):
+        calls.append(lambda flag=flag: PluginSystem(sends=flag))
+        calls.append(lambda flag=flag: PluginSystem.connect(sends=flag))
     calls.append(lambda: system.grant(1002, "bogus"))
     calls.append(lambda: system.load("builtin:kv", permissions="control"))
     calls.append(lambda: system.subscribe(0))

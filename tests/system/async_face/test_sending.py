@@ -7,6 +7,7 @@ import inspect
 import itertools
 import os
 import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,8 @@ from nyx_plugins import (
     Settings,
     SystemStopped,
 )
+from nyx_plugins.actors.bridge import Bridge
+from nyx_plugins.actors.receipt import Receipt
 from nyx_plugins.config.settings import LimitSettings
 
 HANDSHAKE, DATA, CONTROL = 0x51, 0x52, 0x53
@@ -145,13 +148,14 @@ def test_mistakes_are_raised_before_anything_is_sent(run: Callable[..., Any]) ->
     """Arguments are checked as they are with threads."""
 
     async def main(system: AsyncPluginSystem) -> None:
+        receipt, notices = AsyncReceipt(Receipt(P, 1, 0, threading.Condition()), Bridge()), system.subscribe()
         for wrong, error in ((-1, ValueError), ("1", TypeError), (float("nan"), ValueError), (True, TypeError)):
             for call in (system.dispatch, system.request):
                 with pytest.raises(error):
                     await call(DATA, header(), timeout=wrong)
-            for end in (system.drain, system.close):
+            for wait in (system.drain, system.close, receipt.outcome, receipt.wait_accepted, notices.get):
                 with pytest.raises(error):
-                    await end(timeout=wrong)
+                    await wait(timeout=wrong)
         with pytest.raises(ValueError):
             system.subscribe(0)
         with pytest.raises(ValueError):
