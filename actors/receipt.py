@@ -89,7 +89,8 @@ class Receipt:
     """One frame on its way: first accepted or refused, then (if accepted) an outcome.
 
     All methods are thread-safe. ``accepted`` is ``None`` as long as neither is known; if neither ever will be,
-    ``error`` is :class:`FateUnknown`. ``agreement`` is what a handshake came to, where the plugin requires one.
+    ``error`` is :class:`FateUnknown`. ``agreement`` is what a handshake came to, where the plugin requires one. In a
+    process that was forked there is no news: to wait for it raises :class:`SystemStopped`.
     """
 
     __slots__ = ("_changed", "_error", "_gates", "_is_settled", "_on_change", "_outcome", "_result", *_PUBLIC)

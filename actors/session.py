@@ -27,7 +27,7 @@ from .events import ALL_STREAMS
 from .feed import Feed
 from .frame_rules import FrameRules
 from .inquiries import Inquiries, Inquiry
-from .lineage import Lineage
+from .lineage import Origin, OwnCondition
 from .log_lines import write_plugin_lines
 from .pending import Pending
 from .questions import Ask
@@ -50,10 +50,10 @@ class Session:
 
     def __init__(self, endpoint: Endpoint, rules: FrameRules) -> None:
         self.id = secrets.randbits(63) | 1
-        self._forks = Lineage.forks
+        self._origin = Origin()
         self._endpoint = endpoint
         self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
+        self._changed = OwnCondition(self._lock)
         self._traffic = Traffic(self.id, rules, self._changed, endpoint.supervisor)
         self._outbox = self._traffic.outbox
         self._directory: m.Attached | None = None
@@ -124,13 +124,13 @@ class Session:
     @property
     def stopped(self) -> SystemStopped | None:
         """Why nothing works any more, or ``None``."""
-        return self._traffic.stopped
+        return self._origin.elsewhere or self._traffic.stopped
 
     # Frames.
 
     def offer(self, frame_type: int, header: bytes, extra: m.Extra | None = None) -> Receipt:
         """Check a frame, spend a credit, and queue it; never waits. Raises what refuses it."""
-        self._check_process()
+        self._origin.check()
         try:
             with self._lock:
                 self._sending.flow()
@@ -146,21 +146,21 @@ class Session:
 
         It goes with the next :meth:`flush`. ``is_awaited``: its acceptance is waited for, and not its outcome alone.
         """
-        self._check_process()
+        self._origin.check()
         with self._lock:
             self._sending.flow()
             return self._traffic.enter(frame_type, header, extra, is_awaited)
 
     def offer_many(self, frames: Iterable[Sendable]) -> list[Piece]:
         """Offer frames one after the other; see :meth:`Traffic.offer_many`. :meth:`flush` has to follow."""
-        self._check_process()
+        self._origin.check()
         with self._lock:
             self._sending.flow()
             return self._traffic.offer_many(frames)
 
     def enter_many(self, frames: Iterable[Sendable]) -> list[Piece]:
         """Likewise, where those that find no room wait in line."""
-        self._check_process()
+        self._origin.check()
         with self._lock:
             self._sending.flow()
             return self._traffic.enter_many(frames)
@@ -215,6 +215,7 @@ class Session:
 
     def drained(self) -> Pending[None]:
         """Return what is done once every frame has its outcome, and fails if the system takes outcomes with it."""
+        self._origin.check()
         with self._lock:
             self._sending.flow()
             return self._drains.add()
@@ -230,7 +231,7 @@ class Session:
 
     def post(self, ask: Ask) -> Inquiry:
         """Ask an actor and return what will hold the answer."""
-        self._check_process()
+        self._origin.check()
         with self._lock:
             self._traffic.check()
             inquiry = self._inquiries.new(ask.what)
@@ -308,11 +309,13 @@ class Session:
 
     def routes(self) -> dict[int, m.Route]:
         """Return the routes as last told by the dispatcher."""
+        self._origin.check()
         with self._lock:
             return dict(self._traffic.routes)
 
     def subscribe(self, capacity: int) -> Subscription:
         """Return a queue of events and emitted frames; raises :class:`SystemStopped`."""
+        self._origin.check()
         subscription = Subscription(capacity, self._unsubscribe)
         with self._lock:
             self._traffic.check()
@@ -323,11 +326,6 @@ class Session:
         with self._lock:
             self._subscriptions = [other for other in self._subscriptions if other is not subscription]
         self._after_news()
-
-    def _check_process(self) -> None:
-        """A forked process has no part in its parent's session: its threads are not there."""
-        if Lineage.forks != self._forks:
-            raise SystemStopped("it belongs to the process that this one was forked from")
 
     def _wait_for(self, ready: Callable[[], bool], timeout: float | None) -> bool:
         """Wait with the lock held; also returns when the session has failed."""

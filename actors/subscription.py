@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -10,17 +9,19 @@ from types import TracebackType
 
 from .arguments import checked_wait
 from .events import Notice
+from .lineage import OwnCondition
 
 
 class Subscription:
     """Events and emitted frames, oldest first. When the queue is full the oldest is dropped and counted.
 
-    Iterating yields until the subscription or the system is closed. All methods are thread-safe.
+    Iterating yields until the subscription or the system is closed. All methods are thread-safe. In a process that was
+    forked, reading raises :class:`SystemStopped`.
     """
 
     def __init__(self, capacity: int, on_close: Callable[[Subscription], None]) -> None:
         self._items: deque[Notice] = deque(maxlen=capacity)
-        self._changed = threading.Condition()
+        self._changed = OwnCondition()
         self._on_close = on_close
         self._on_change: Callable[[], None] | None = None
         self._closed = False
@@ -67,7 +68,9 @@ class Subscription:
         self._on_change = on_change
 
     def close(self) -> None:
-        """Take nothing more; what is queued can still be read. Idempotent."""
+        """Take nothing more; what is queued can still be read. Idempotent, and nothing in a process that was forked."""
+        if self._changed.origin.elsewhere is not None:
+            return
         with self._changed:
             self._closed = True
             self._tell_all()

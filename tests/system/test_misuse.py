@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -80,19 +81,44 @@ def test_a_closed_system_says_so(system: PluginSystem) -> None:
 def test_a_forked_process_has_no_part_in_the_system(system: PluginSystem) -> None:
     """In a child, calls fail at once and closing does nothing; the parent's system goes on."""
     system.load("builtin:echo")
+    system.pause(1002)
+    receipt, notices = system.dispatch_nowait(0x52, HEADER), system.subscribe()
+    calls: list[Callable[[], Any]] = [
+        lambda: system.request(0x52, HEADER),
+        lambda: list(system.subscribe()),
+        lambda: list(notices),
+        receipt.outcome,
+        system.drain,
+        system.plugins,
+        system.loaded_plugins,
+    ]
     with warnings.catch_warnings():
         # Python 3.12 warns of forking beside threads, which is just what is tried here.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
+        # It ends by the alarm if it waits for news, of which there are none.
+        signal.alarm(60)
+        ends = False
         try:
-            system.request(0x52, HEADER)
-        except SystemStopped:
+            with notices:
+                ends = system.stopped is not None and all(map(_is_stopped, calls))
             system.close()
-            os._exit(0)
-        os._exit(1)
+        finally:
+            os._exit(not ends)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    system.resume(1002)
+    assert receipt.outcome(60.0).reply == b"x"
     assert system.request(0x52, HEADER) == b"x"
+    assert system.stopped is None
+
+
+def _is_stopped(call: Callable[[], Any]) -> bool:
+    try:
+        call()
+    except SystemStopped:
+        return True
+    return False
 
 
 PROGRAM = """
