@@ -1,7 +1,8 @@
 """A bounded fan-out of one stream (events, emits, logs) to subscribers, in batches that come about naturally.
 
 At most one message is under way to each subscriber; what is added meanwhile becomes the next. A subscriber that does
-not acknowledge costs the limits twice at most, once under way and once waiting, and loses its oldest items.
+not acknowledge costs the limits twice at most, once under way and once waiting, and loses its oldest items. One item
+is always let in, however large: it waits alone.
 """
 
 from __future__ import annotations
@@ -60,20 +61,20 @@ class Outlet(Generic[Key, Item]):
         """Remove a subscriber and what waits for it; nothing happens if it is not there."""
         self._subscribers.pop(key, None)
 
-    def add(self, item: Item, size: int) -> None:
+    def add(self, item: Item, size: int) -> int:
         """Add an item of ``size`` bytes for every subscriber; where there is no room the oldest are dropped.
 
-        An item larger than ``max_bytes`` is dropped itself.
+        Returns how many were, over all subscribers.
         """
+        before = self._dropped
         for subscriber in self._subscribers.values():
-            if size > self._max_bytes:
+            waiting = subscriber.waiting
+            while waiting and (len(waiting) >= self._max_items or subscriber.size + size > self._max_bytes):
+                subscriber.size -= waiting.popleft()[1]
                 self._note_drop(subscriber)
-                continue
-            while len(subscriber.waiting) >= self._max_items or subscriber.size + size > self._max_bytes:
-                subscriber.size -= subscriber.waiting.popleft()[1]
-                self._note_drop(subscriber)
-            subscriber.waiting.append((item, size))
+            waiting.append((item, size))
             subscriber.size += size
+        return self._dropped - before
 
     def ready(self) -> list[tuple[Key, Batch[Item]]]:
         """What is to be sent now, and to whom; it counts as under way until `acknowledge`."""

@@ -13,6 +13,7 @@ from .events import EMITS, LOG, Emitted
 from .outlet import Batch, Outlet
 
 STREAM_BYTES = 1 << 20
+"""What waits of one stream for one session, unless a single item is larger."""
 MAX_LINE_CHARS = 4096
 INFO, ERROR = 20, 40
 WARNING = 30
@@ -27,6 +28,8 @@ class Streams:
         self._plugin_id = plugin_id
         self._plugin = plugin
         self._quota = limits.log_lines_per_s
+        self._most_waiting = limits.event_queue
+        self._has_told_lost_emits = False
         self._send = send
         self._outlets = {name: Outlet[int, Any](limits.event_queue, STREAM_BYTES) for name in (EMITS, LOG)}
         self._addresses: dict[int, Address] = {}
@@ -47,8 +50,15 @@ class Streams:
             outlet.unsubscribe(session)
 
     def emit(self, frame_type: int, flags: int, data: bytes) -> None:
-        """Queue one frame; the oldest go when the plugin emits faster than a session takes."""
-        self._outlets[EMITS].add(Emitted(self._plugin_id, frame_type, flags, data), len(data) + 64)
+        """Queue one frame; the oldest go when the plugin emits faster than a session takes, which is logged once."""
+        lost = self._outlets[EMITS].add(Emitted(self._plugin_id, frame_type, flags, data), len(data) + 64)
+        if lost and not self._has_told_lost_emits:
+            self._has_told_lost_emits = True
+            most = (
+                f"{self._most_waiting:,} frames (limits.event_queue) and {STREAM_BYTES:,} bytes, or one larger frame,"
+            )
+            told = "the oldest are dropped, and this is said once"
+            self._add_line(WARNING, f"emitted frames come faster than a program takes them: {most} may wait; {told}")
 
     def log(self, level: int, text: str) -> bool:
         """Queue one line, unless this second's lines are used up.

@@ -126,6 +126,9 @@ class Context:
     def emit(self, data: bytes, frame_type: int = DATA_FRAME, flags: int = 0) -> None:
         """Send a frame of the plugin's own accord, from any thread; it travels in order with the plugin's replies.
 
+        For each program that listens at most ``limits.event_queue`` frames and 1 MiB wait, or one larger frame: one
+        that is slower loses the oldest, and the plugin's log says so once.
+
         Raises :class:`TypeError` when ``data`` is no bytes, or ``frame_type`` or ``flags`` no integer, and
         :class:`ValueError` when ``frame_type`` is not in 0x50 to 0x5F, ``flags`` not in 0 to 255, or ``data`` longer
         than a reply may be.

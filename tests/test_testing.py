@@ -25,6 +25,7 @@ from nyx_plugins import (
     SwapFailed,
     testing,
 )
+from nyx_plugins.config.settings import LimitSettings
 from nyx_plugins.testing import LoadPlugin, LogLine, PluginUnderTest
 from nyx_plugins.trial import LogBook, Workbench
 
@@ -120,6 +121,18 @@ def test_everything_emitted_is_there(load_plugin: LoadPlugin, fault: Fault) -> N
         assert len(plugin.emitted) == total
     last = plugin.emitted[-1]
     assert (last.plugin_id, last.frame_type, last.flags, last.data) == (1, 0x53, 7, b"1")
+
+
+@pytest.mark.nyx_plugin(transport="inline", settings=Settings(limits=LimitSettings(event_queue=3)))
+def test_what_came_too_fast_is_warned_of(load_plugin: LoadPlugin, fault: Fault) -> None:
+    """Frames that one handler emits faster than anybody could take them are counted, and warned of once."""
+    plugin = load_plugin(fault("obedient_plugin"))
+    assert (plugin.emitted, plugin.lost) == ([], 0)
+    plugin.request(b"emit 10")
+    with pytest.warns(UserWarning, match="6 notices, such as emitted frames, were lost"):
+        assert [frame.data for frame in plugin.emitted] == [b"0", b"7", b"8", b"9"]
+    assert (len(plugin.emitted), plugin.lost) == (4, 6)
+    assert [line.level_name for line in plugin.logs] == ["WARNING"]
 
 
 @pytest.mark.nyx_plugin(settings=Settings())

@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
+import warnings
 from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
@@ -31,8 +32,11 @@ from .plugins.permissions import known_permissions
 from .plugins.wire import FrameType, PluginHeader
 from .stubs import Replies, stub_config, write_stub
 
+Kind = TypeVar("Kind", Emitted, Event)
+
 KEPT = 10_000
 """How many log lines, emitted frames and events are kept of one trial; beyond, the oldest go."""
+LOST = "lost: they came faster than they could be taken, or there were too many of them to keep"
 # One answer of the system to go by may have overtaken what it is to bring along: see PluginUnderTest._settle.
 _QUIET_ROUNDS = 3
 _MOST_ROUNDS = 100
@@ -201,7 +205,7 @@ class PluginUnderTest:
         self._log = log
         self._notices = notices
         self._kept: deque[Notice] = deque(maxlen=KEPT)
-        self._taken = 0
+        self._taken = self._forgotten = self._told_lost = 0
 
     def __repr__(self) -> str:
         return f"<PluginUnderTest {self.info.name} {self.info.version}, id {self.info.plugin_id}>"
@@ -230,15 +234,30 @@ class PluginUnderTest:
 
     @property
     def emitted(self) -> list[Emitted]:
-        """The frames that it has emitted so far, oldest first."""
-        self._settle()
-        return [item for item in self._kept if isinstance(item, Emitted)]
+        """The frames that it has emitted so far, oldest first.
+
+        Where some were :attr:`lost` on the way, a :class:`UserWarning` says how many.
+        """
+        found = self.seen(Emitted)
+        if self.lost > self._told_lost:
+            self._told_lost = self.lost
+            warnings.warn(f"{self.lost:,} notices, such as emitted frames, were {LOST}", stacklevel=2)
+        return found
+
+    @property
+    def lost(self) -> int:
+        """How many emitted frames and events, of all plugins of its system, were lost on the way to here so far."""
+        return self._notices.dropped + self._forgotten
 
     @property
     def events(self) -> list[Event]:
         """What has happened to it so far, oldest first."""
+        return self.seen(Event)
+
+    def seen(self, kind: type[Kind]) -> list[Kind]:
+        """Return what there is so far of one kind of notices, oldest first."""
         self._settle()
-        return [item for item in self._kept if isinstance(item, Event)]
+        return [item for item in self._kept if isinstance(item, kind)]
 
     @property
     def logs(self) -> list[LogLine]:
@@ -305,6 +324,7 @@ class PluginUnderTest:
 
     def _keep(self, notice: Notice) -> None:
         if notice.plugin_id == self.plugin_id:
+            self._forgotten += len(self._kept) == KEPT
             self._kept.append(notice)
             self._taken += 1
 

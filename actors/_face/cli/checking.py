@@ -72,6 +72,8 @@ class Checked:
     memory_bytes: int | None = None
     handled: tuple[Handled, ...] = ()
     emitted: tuple[Emitted, ...] = ()
+    lost: int = 0
+    """How many emitted frames and events were lost on the way."""
     logs: tuple[LogLine, ...] = ()
     unload_s: float | None = None
     faults: tuple[str, ...] = ()
@@ -135,7 +137,7 @@ def _driven(plugin: PluginUnderTest, loaded: Checked, trial: Trial) -> Checked:
         loaded, handled=handled, memory_bytes=memory, unload_s=time.perf_counter() - started, logs=tuple(plugin.logs)
     )
     faults = [*faults_of(handled, plugin.events), *last_words]
-    return attrs.evolve(seen, emitted=tuple(plugin.emitted), faults=tuple(faults))
+    return attrs.evolve(seen, emitted=tuple(plugin.seen(Emitted)), lost=plugin.lost, faults=tuple(faults))
 
 
 def _handlers(permissions: frozenset[str], trial: Trial) -> Iterator[tuple[str, int]]:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from ..actors.events import Emitted
-from ..trial import LogLine
+from ..trial import LOST, LogLine
 from .checking import Checked, Trial, check_bundle
 from .data import cbor_value, readable
 from .failure import escaped, one_line
@@ -53,6 +53,7 @@ def as_json(checked: Checked, trial: Trial) -> dict[str, Any]:
             for item in checked.handled
         ],
         "emitted": [emitted_fields(item) for item in checked.emitted],
+        "lost": checked.lost,
         "log": [{"level": line.level_name.lower(), "text": line.text} for line in checked.logs],
         "unload_s": checked.unload_s,
         "faults": list(checked.faults),
@@ -65,6 +66,8 @@ def print_findings(checked: Checked, out: Console) -> None:
     if checked.handled:
         _print_handlers(checked, out)
     _print_list("Emitted", [_emitted_line(item) for item in checked.emitted], out)
+    if checked.lost:
+        _print(out, f"  ... and {checked.lost:,} more {LOST}.")
     _print_list("Logged", [_log_lines(line) for line in checked.logs], out)
     if checked.unload_s is not None:
         _print(out, f"\nUnloaded in {seconds(checked.unload_s)}.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import MANIFEST, TIMEOUT_S, Check, Invoke, results
+from .conftest import CHATTY, MANIFEST, TIMEOUT_S, Check, Invoke, results
 
 
 def test_everything_is_seen(transport: str, bundle: Callable[..., Path], check: Check) -> None:
@@ -29,6 +29,18 @@ def test_everything_is_seen(transport: str, bundle: Callable[..., Path], check: 
     assert found["loaded"]["permissions"] == ["data_access", "handshake"]
     assert (found["memory_bytes"] is None) is (transport == "inline")
     assert all(item["seconds"] >= 0 for item in found["handlers"]) and found["load_s"] > 0 and found["unload_s"] > 0
+
+
+def test_what_came_too_fast_is_told(bundle: Callable[..., Path], check: Check, invoke: Invoke) -> None:
+    """Emitted frames that were lost are counted, not passed over; that is no fault."""
+    code = CHATTY.replace("return frame.data", "for _ in range(3): self.ctx.emit(bytes(1 << 20))")
+    folder = bundle(code, 'permissions = ["data_access"]\n')
+    exit_code, found = check(folder, "--transport", "inline")
+    assert (exit_code, found["lost"], found["faults"]) == (0, 1, [])
+    assert [len(item["data_hex"]) for item in found["emitted"]] == [12, 2 << 20, 2 << 20]
+    result = invoke("check", folder, "--transport", "inline")
+    assert "  ... and 1 more lost: they came faster than they could be taken" in result.stdout
+    assert "warning: emitted frames come faster than a program takes them" in result.stdout
 
 
 def test_people_get_tables(transport: str, bundle: Callable[..., Path], invoke: Invoke) -> None:
