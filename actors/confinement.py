@@ -14,7 +14,7 @@ from ..plugins.policy import Policy
 from ..plugins.worker.jail import plan
 from ..plugins.worker.jail.plan import Grants, Orders, Worker, orders, ruleset
 from ..plugins.worker.spawn import code_paths, worker_environment
-from .trees import make_empty
+from .scratch import begin
 
 
 @attrs.frozen
@@ -63,7 +63,7 @@ def confinement(policy: Policy, bundle: str, scratch_place: str) -> Iterator[Con
     """
     scratch = ""
     if policy.scratch_bytes:
-        scratch = str(make_empty(Path(scratch_place)))
+        scratch = str(begin(Path(scratch_place)))
     environment = worker_environment(policy.environment, scratch)
     grants = _grants(policy, code_paths(bundle, policy.packages), scratch, tuple(environment))
     fd, missing = ruleset(grants)

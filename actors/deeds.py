@@ -19,9 +19,9 @@ from .loading import GRACE_S, Loading
 from .plugin_actor import PluginActor
 from .plugin_book import Plugin, PluginBook
 from .processes import kill
+from .removal import Removal
 from .root import Root
 from .stages import Stage
-from .trees import remove
 from .unanswered import Unanswered
 from .violations import ViolationLog
 
@@ -37,6 +37,7 @@ class Deeds:
         plugins: PluginBook,
         loading: Loading,
         unanswered: Unanswered,
+        removal: Removal,
         on_gone: Callable[[int], None],
         when_empty: Callable[[], None],
     ) -> None:
@@ -44,6 +45,7 @@ class Deeds:
         self._plugins = plugins
         self._loading = loading
         self._unanswered = unanswered
+        self._removal = removal
         self._on_gone = on_gone
         self._when_empty = when_empty
         self._epoch = 0
@@ -172,13 +174,13 @@ class Deeds:
         self._root.send(self._root.essential["guard"], m.ForgetPolicy(load_id, plugin.life.plugin_id))
 
     def _remove_files(self, load_id: int, plugin: Plugin) -> None:
-        remove(plugin.life.directory)
+        self._removal.remove(plugin.life.directory)
         if plugin.life.bundle_directory:
-            remove(plugin.life.bundle_directory)
+            self._removal.remove(plugin.life.bundle_directory)
         durable = plans.durable_folder(self._root.boot, plugin.life)
         if durable and plugin.life.is_forsaken:
             # Its senders were told that they are dead letters.
-            remove(durable)
+            self._removal.remove(durable)
 
     def _answer_unload(self, load_id: int, plugin: Plugin) -> None:
         self._plugins.unloaded.setdefault(plugin.life.plugin_id, 0)

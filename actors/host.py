@@ -88,9 +88,10 @@ class Host:
             if reason != CLOSED:
                 # What the supervisor wrote down before it ended by itself.
                 reason = epitaph.read(self._runtime) or reason
-            remove(self._runtime)
             output.close()
             self._reports.send(stopped=reason, killed=killed, left=left)
+            # At last: of what plugins have left there may be much.
+            remove(self._runtime)
 
     def _boot(self) -> int:
         system = self._settings.system

@@ -94,6 +94,7 @@ class HostProcess:
         self._process = self._start(_environment(settings))
         self._pending = b""
         self._stopped = StopReport()
+        self._has_stopped = False
         self._watcher: threading.Thread | None = None
         plan = {
             "settings": cattrs.unstructure(attrs.evolve(settings, plugins=())),
@@ -145,7 +146,11 @@ class HostProcess:
         try:
             self._process.wait(2 * budget_s + PATIENCE_S)
         except subprocess.TimeoutExpired:
-            self._kill()
+            if self._has_stopped:
+                # It has nothing left to do but to remove what plugins have left, which has an end.
+                self._process.wait()
+            else:
+                self._kill()
         if self._watcher is not None and self._watcher is not threading.current_thread():
             self._watcher.join(5.0)
         self._process.stdout.close()
@@ -190,6 +195,7 @@ class HostProcess:
             if "stopped" in report:
                 killed, left = tuple(report.get("killed", ())), tuple(report.get("left", ()))
                 self._stopped = StopReport(killed=killed, left=left)
+                self._has_stopped = True
         on_end(reason)
 
     def _reports(self, deadline: float | None) -> Iterator[dict[str, Any]]:

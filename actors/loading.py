@@ -19,10 +19,10 @@ from .lifecycle import PluginLife
 from .loader import Loader
 from .plugin_book import LoadOrder, Plugin, PluginBook
 from .processes import kill
+from .removal import Removal
 from .root import Root
 from .stages import LOADING, Stage
 from .supervision import ChildSpec
-from .trees import remove
 
 # What may take its time gets this much more, in seconds, before whoever does it is ended.
 GRACE_S = 2.0
@@ -34,8 +34,9 @@ AT_WORK = LOADING - {Stage.WAITING}
 class Loading:
     """One loader for each call of ``load``, which reads its bundles one after the other."""
 
-    def __init__(self, root: Root, plugins: PluginBook) -> None:
+    def __init__(self, root: Root, plugins: PluginBook, removal: Removal) -> None:
         self._root = root
+        self._removal = removal
         self._plugins = plugins
         self._orders: list[LoadOrder] = []
         self._waiting: deque[int] = deque()
@@ -134,7 +135,7 @@ class Loading:
         for load_id, plugin in reversed(unread[1:]):
             plugin.started = False
             self._root.cancel_alarm(("load", load_id))
-            remove(plugin.life.directory)
+            self._removal.remove(plugin.life.directory)
             self._waiting.appendleft(load_id)
         for load_id, plugin in unread[:1]:
             order.preparing -= 1

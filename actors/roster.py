@@ -24,6 +24,7 @@ from .lifecycle import PluginLife
 from .loading import Loading
 from .plugin_book import Plugin, PluginBook
 from .precedence import bereft, dependents_loaded, loads_due, needed_by, unloads_due
+from .removal import Removal
 from .root import Root
 from .stages import ENDING, GIVEN_UP, LOADING, Stage
 from .swaps import Swaps
@@ -37,11 +38,13 @@ class Roster:
     def __init__(self, root: Root, when_empty: Callable[[], None]) -> None:
         self._root = root
         self._plugins = PluginBook()
-        self._loading = Loading(root, self._plugins)
+        self.removal = Removal(root)
+        self._loading = Loading(root, self._plugins, self.removal)
         self.unanswered = Unanswered(root, self._plugins)
-        self.swaps = Swaps(root, self)
+        self.swaps = Swaps(root, self, self.removal)
         self.words = WordBook()
-        self._deeds = Deeds(root, self._plugins, self._loading, self.unanswered, self.swaps.plugin_gone, when_empty)
+        gone = self.swaps.plugin_gone
+        self._deeds = Deeds(root, self._plugins, self._loading, self.unanswered, self.removal, gone, when_empty)
         self._going_on = False
 
     @property
@@ -312,8 +315,8 @@ class Roster:
     # Ends and alarms.
 
     def child_exited(self, child: Address) -> None:
-        """Tell a loader's end and a plugin actor's apart."""
-        if self.swaps.loader_exited(child):
+        """Tell the ends of a remover, of a loader and of a plugin actor apart."""
+        if self.removal.remover_exited(child) or self.swaps.loader_exited(child):
             return
         found = self._loading.loader_exited(child)
         if isinstance(found, tuple):

@@ -65,6 +65,8 @@ class Supervisor(ActorProcess):
                 self._roster.unanswered.forgotten(message)
             case m.PermissionsNoted():
                 self._roster.note_permissions(message)
+            case m.AllRemoved():
+                self._roster.removal.done(message)
             case m.FileSetAside():
                 self.publish(Event(EventKind.SET_ASIDE, None, message.reason))
             case m.Attach():

@@ -24,9 +24,9 @@ from .lifecycle import PluginLife
 from .loader import Loader
 from .precedence import node, others
 from .processes import kill
+from .removal import Removal
 from .root import Root
 from .swap_life import SWAPPABLE, DoSwap, Record, Step, SwapLife
-from .trees import remove
 
 if TYPE_CHECKING:
     from .plugin_book import Plugin
@@ -79,8 +79,9 @@ class Swap:
 class Swaps:
     """Those under way, by an id that no load has."""
 
-    def __init__(self, root: Root, plugins: Plugins) -> None:
+    def __init__(self, root: Root, plugins: Plugins, removal: Removal) -> None:
         self._root = root
+        self._removal = removal
         self._plugins = plugins
         self._swaps: dict[int, Swap] = {}
         self._ending: list[tuple[Address, str]] = []
@@ -201,7 +202,7 @@ class Swaps:
         for loader, directory in self._ending:
             if same(loader, child):
                 self._ending.remove((loader, directory))
-                remove(directory)
+                self._removal.remove(directory)
                 return True
         for swap_id, swap in list(self._swaps.items()):
             if swap.loader is not None and same(swap.loader, child):
@@ -277,11 +278,11 @@ class Swaps:
 
     def _remove_old(self, swap_id: int, swap: Swap) -> None:
         for path in _left_behind(swap.plugin.life):
-            remove(path)
+            self._removal.remove(path)
 
     def _remove_new(self, swap_id: int, swap: Swap) -> None:
         if swap.loader is None:
-            remove(swap.life.directory)
+            self._removal.remove(swap.life.directory)
             return
         self._ending.append((swap.loader, swap.life.directory))
         swap.loader = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 MOST_LEVELS = 128
@@ -15,6 +16,8 @@ MOST_ENTRIES = 250_000
 _BLOCK_BYTES = 512
 # Whoever is about to end may still make a file while others are removed.
 _ATTEMPTS = 3
+# The kernel gives back space piece by piece.
+_STEP_BYTES = 16384
 _LEAST_BYTES = 4096
 """Every entry counts as this much at least, so that a limit on bytes is one on entries."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -38,49 +41,87 @@ def remove(path: str | Path) -> None:
     """Remove the directory and all that is in it; if that fails, what is left is left."""
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(OSError):
-            clear(path)
-            os.rmdir(path)
+            for _ in removing(path):
+                pass
             return
 
 
-def clear(path: str | Path) -> None:
-    """Remove all that is in the directory; no depth is too great, and no link is followed.
+def remove_within(path: str | Path, steps: int) -> bool:
+    """Remove the directory if it takes no more than so many steps; returns whether it is gone."""
+    try:
+        with contextlib.closing(removing(path)) as removal:
+            return all((steps := steps - taken) >= 0 for taken in removal)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
-    A folder that holds folders hands them to ``path`` itself, one level at a time, so that none is ever deep.
+
+def set_aside(path: Path, target: Path) -> None:
+    """Give the directory another name, on the same file system. Raises OSError."""
+    # A folder can't be moved without the right to write into it.
+    os.close(_open_folder(str(path), None, _TO_CHANGE))
+    path.rename(target)
+
+
+def clear(path: str | Path) -> None:
+    """Remove all that is in the directory; no depth is too great, and no link is followed."""
+    for _ in _clearing(path):
+        pass
+
+
+def removing(path: str | Path) -> Generator[int]:
+    """Remove the directory as it is iterated over: before each entry goes, yields how many steps that may take.
+
+    Large files take several. Raises OSError for what can't be removed.
     """
+    yield from _clearing(path)
+    os.rmdir(path)
+
+
+def _clearing(path: str | Path) -> Generator[int]:
+    """A folder that holds folders hands them to ``path`` itself, one level at a time, so that none is ever deep."""
     top = os.open(path, _DIRECTORY)
     try:
-        number = 0
         while names := os.listdir(top):
             for name in names:
                 # Whoever is about to end may remove something of its own at the same time.
                 with contextlib.suppress(FileNotFoundError):
-                    number = _remove(top, name, number)
+                    yield _steps(name, top)
+                    yield from _removing_entry(name, top)
     finally:
         os.close(top)
 
 
-def _remove(top: int, name: str, number: int) -> int:
+def _removing_entry(name: str, top: int) -> Generator[int]:
     try:
         os.unlink(name, dir_fd=top)
-        return number
+        return
     except IsADirectoryError:
         pass
     # Whoever may make a folder may make one that nobody can read.
     inner = _open_folder(name, top, _TO_CHANGE)
     try:
         for child in os.listdir(inner):
-            try:
-                os.unlink(child, dir_fd=inner)
-            except IsADirectoryError:
-                number += 1
-                # A folder can't be moved without the right to write into it.
-                os.close(_open_folder(child, inner, _TO_CHANGE))
-                os.rename(child, f".removed-{number}-{os.urandom(4).hex()}", src_dir_fd=inner, dst_dir_fd=top)
+            yield _steps(child, inner)
+            _unlink_or_lift(child, inner, top)
     finally:
         os.close(inner)
     os.rmdir(name, dir_fd=top)
-    return number
+
+
+def _unlink_or_lift(child: str, inner: int, top: int) -> None:
+    try:
+        os.unlink(child, dir_fd=inner)
+    except IsADirectoryError:
+        # A folder can't be moved without the right to write into it.
+        os.close(_open_folder(child, inner, _TO_CHANGE))
+        os.rename(child, f".removed-{os.urandom(8).hex()}", src_dir_fd=inner, dst_dir_fd=top)
+
+
+def _steps(name: str, folder: int) -> int:
+    size = os.stat(name, dir_fd=folder, follow_symlinks=False).st_blocks * _BLOCK_BYTES
+    return 1 + size // _STEP_BYTES
 
 
 def size_up_to(path: Path, limit: int) -> int:

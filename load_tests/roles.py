@@ -14,6 +14,7 @@ _ROLES = {
     "Guard": "guard",
     "Dispatcher": "dispatcher",
     "Loader": "loader",
+    "Remover": "remover",
     "PluginActor": PLUGIN_ACTOR,
 }
 _BY_PARENT = {"host": "admin", "admin": "logger", "supervisor": "nursery"}

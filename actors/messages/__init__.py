@@ -54,6 +54,7 @@ from .to_services import (
     PrepareBundle,
     Register,
     RegistryMessage,
+    RemoveAll,
     ReplaceRegistration,
     ReportViolation,
     SettingsChanged,
@@ -77,6 +78,7 @@ from .to_session import (
     SystemStopping,
 )
 from .to_supervisor import (
+    AllRemoved,
     AskLastWords,
     Attach,
     Boot,
@@ -141,6 +143,7 @@ from .values import (
 __all__ = [
     "FROM_DISPATCHER",
     "Accepted",
+    "AllRemoved",
     "AskLastWords",
     "Attach",
     "Attached",
@@ -220,6 +223,7 @@ __all__ = [
     "RegistryMessage",
     "Rejected",
     "Rejoin",
+    "RemoveAll",
     "ReplaceRegistration",
     "ReplacementPlanned",
     "Reply",

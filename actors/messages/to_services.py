@@ -183,6 +183,15 @@ class ReportViolation:
     """Answered with ViolationSeen, unless it is 0."""
 
 
+@attrs.frozen
+class RemoveAll:
+    """Supervisor to remover: remove all that is in ``folder``; answered with AllRemoved, once for several."""
+
+    folder: str
+    number: int
+    host_pid: int
+
+
 LoaderMessage: TypeAlias = PrepareBundle
 
 RegistryMessage: TypeAlias = (

@@ -344,6 +344,13 @@ class BootFailed:
     reason: str
 
 
+@attrs.frozen
+class AllRemoved:
+    """Remover to supervisor: nothing is left of what it was given up to this number, but what can't be removed."""
+
+    number: int
+
+
 SupervisorMessage: TypeAlias = (
     Boot
     | Attach
@@ -385,4 +392,5 @@ SupervisorMessage: TypeAlias = (
     | OldVersionStopped
     | RegistrationReplaced
     | PermissionsInForce
+    | AllRemoved
 )

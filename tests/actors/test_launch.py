@@ -1,7 +1,8 @@
-"""Starting a host process that can't be started."""
+"""A host process that can't be started, and one that takes its time to clean up."""
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from nyx_plugins import PluginSystem, Settings, StartupError
 from nyx_plugins.actors import launch
+from nyx_plugins.actors.launch import HostProcess, StopReport
 from nyx_plugins.config.settings import SystemSettings
 
 
@@ -59,3 +61,26 @@ def test_what_is_in_the_place_of_a_closed_standard_error_is_not_the_hosts(runtim
     shell = ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-c", program, tmp_path / "file"]
     ended = subprocess.run(shell, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=60)
     assert (ended.returncode, ended.stdout, (tmp_path / "file").read_text()) == (0, "it was up\n", "")
+
+
+class Slow:
+    """Stands for the process of a host that needs longer than anybody waits."""
+
+    def __init__(self) -> None:
+        self.stdin, self.stdout = io.BytesIO(), io.BytesIO()
+        self.ended = False
+
+    def wait(self, timeout: float | None = None) -> None:
+        """End only for who waits without an end."""
+        if timeout is not None:
+            raise subprocess.TimeoutExpired("host", timeout)
+        self.ended = True
+
+
+def test_a_host_that_only_cleans_up_is_not_killed(tmp_path: Path) -> None:
+    """Once it has said that all has stopped, its removal of files is waited for."""
+    host, process = HostProcess.__new__(HostProcess), Slow()
+    vars(host).update(_process=process, _watcher=None, _runtime=tmp_path / "gone")
+    vars(host).update(_stopped=StopReport(unloaded=(1,)), _has_stopped=True)
+    assert host.end(0.0) == StopReport(unloaded=(1,))
+    assert process.ended

@@ -12,7 +12,7 @@ from typing import TypeVar
 import pytest
 
 from nyx_plugins.actors import trees
-from nyx_plugins.actors.trees import Uncountable, clear, make_empty, remove, size_up_to
+from nyx_plugins.actors.trees import Uncountable, clear, make_empty, remove, remove_within, set_aside, size_up_to
 from nyx_plugins.plugins.worker.jail import capabilities
 
 Result = TypeVar("Result")
@@ -45,7 +45,7 @@ def as_owner(job: Callable[[], Result]) -> Result:
 
 def test_no_depth_is_too_great(tmp_path: Path) -> None:
     """What is nested deeper than Python may recurse, or a path may be long, is removed."""
-    deep(tmp_path, 1500)
+    deep(tmp_path, 1100)
     clear(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -81,6 +81,19 @@ def test_a_directory_is_made_or_emptied(tmp_path: Path) -> None:
     (path / "file").write_text("x")
     make_empty(path)
     assert list(path.iterdir()) == []
+
+
+def test_what_takes_too_many_steps_is_begun_only(tmp_path: Path) -> None:
+    """Whoever has no time for all of it learns that something is left, and may give it another name."""
+    full = tmp_path / "full"
+    deep(full.parent, 10, "full")
+    assert not remove_within(full, 5)
+    full.chmod(0)
+    as_owner(lambda: set_aside(full, tmp_path / "aside"))
+    assert [path.name for path in tmp_path.iterdir()] == ["aside"]
+    assert remove_within(tmp_path / "aside", 100)
+    assert remove_within(tmp_path / "aside", 0)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_not_there_is_no_error(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from nyx_plugins.config.sandbox import Ceiling
 from nyx_plugins.config.settings import LimitSettings, Settings, SupervisionSettings, SystemSettings
 
 ESSENTIAL = ("Dispatcher", "Guard", "Registry")
-LOADER = "nyx-Loader"
+LOADER, REMOVER = "nyx-Loader", "nyx-Remover"
 _ids = itertools.count(5000)
 
 
@@ -51,7 +51,7 @@ class Census:
     @property
     def plugin_actors(self) -> list[int]:
         """The plugin actors, in the order in which they were started."""
-        return [pid for pid in self._others if process_name(pid) != LOADER]
+        return [pid for pid in self._others if process_name(pid) not in (LOADER, REMOVER)]
 
     @property
     def loaders(self) -> list[int]:

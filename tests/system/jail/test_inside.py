@@ -186,8 +186,9 @@ def test_the_scratch_directory_is_empty_at_each_start(prisoner: Callable[..., An
     deep = """
         import os
         os.chdir(ctx.scratch)
-        for _ in range(1200):
-            os.mkdir("deeper"); os.chdir("deeper")
+        name = "deeper" * 40
+        for _ in range(100):
+            os.mkdir(name); os.chdir(name)
         open("file", "w").close()
         """
     plugin.run(deep)
@@ -197,3 +198,15 @@ def test_the_scratch_directory_is_empty_at_each_start(prisoner: Callable[..., An
     assert plugin.run("import os; result = os.listdir(ctx.scratch)") == "[]"
     plugin.run(deep)
     plugin.system.unload(1)
+
+
+def test_nobody_waits_for_the_removal_of_much(prisoner: Callable[..., Any], census: Any, ends: Any) -> None:
+    """Its names are free when the plugin is unloaded; a process removes it that ends then."""
+    plugin = prisoner("scratch_bytes = 16777216")
+    plugin.run("for n in range(1000): open(f'{ctx.scratch}/{n}', 'w').close()")
+    runtime = Path(plugin.run("result = ctx.scratch")).parents[2]
+    plugin.system.unload(1)
+    assert list((runtime / "plugins").iterdir()) == []
+    found = census(plugin.system)
+    assert ends({*found.everyone} - {*found.permanent}).still_there(60.0) == []
+    assert list((runtime / "removed").iterdir()) == []
