@@ -24,6 +24,8 @@ MAX_INSTANCES = 64
 # No more dead letters of one plugin are kept, whatever the settings.
 MAX_LETTERS = 100_000
 MAX_CONFIG_BYTES = 1 << 20
+NO_FOLDER = "the current folder is not there any more: change to another, or name an absolute path"
+"""Why a relative path is refused."""
 
 
 def checked_id(plugin_id: object) -> int:
@@ -130,10 +132,13 @@ def checked_bundle(bundle: object) -> str:
 
 
 def located_bundle(bundle: str) -> str:
-    """Return where a bundle is, wherever the reader of that may be; raises :class:`BundleError` for an empty text."""
+    """Return where a bundle is, wherever the reader of that may be; raises :class:`BundleError` for what is nowhere."""
     if not bundle:
         raise BundleError("''", "must not be empty")
-    return bundle if bundle.startswith("builtin:") else str(Path(bundle).absolute())
+    try:
+        return bundle if bundle.startswith("builtin:") else str(Path(bundle).absolute())
+    except OSError:
+        raise BundleError(bundle, f"is relative, and {NO_FOLDER}") from None
 
 
 def checked_config(config: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -273,7 +273,7 @@ class DeadLetters:
             if time.monotonic() >= deadline:
                 self._not_before = now + IMPATIENT_S
                 self.close()
-                raise JournalFailed(str(self._path), "another process has it in use")
+                raise JournalFailed(str(self._path), "another process has it in use", "try again once that has ended")
             time.sleep(0.01)
 
     def _try_lock(self) -> bool:

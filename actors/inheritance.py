@@ -70,7 +70,7 @@ def claim(folder: Path) -> int:
     deadline = time.monotonic() + _PATIENCE_S
     while (held := _try_lock(folder)) is None:
         if time.monotonic() >= deadline:
-            raise JournalFailed(str(folder), "another system has it in use")
+            raise JournalFailed(str(folder), "another system has it in use", "try again once that has ended")
         time.sleep(0.01)
     return held
 

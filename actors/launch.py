@@ -125,7 +125,8 @@ class HostProcess:
         except BaseException as error:
             remove(self._runtime)
             if isinstance(error, OSError):
-                raise StartupError(f"{sys.executable} can't be started for the host: {error.strerror}") from None
+                culprit = sys.executable or "sys.executable, which is empty,"
+                raise StartupError(f"{culprit} can't be started for the host: {error.strerror}") from None
             raise
 
     @property

@@ -19,6 +19,7 @@ import cattrs
 from ..config.errors import StartupError
 from ..config.settings import Settings
 from ..plugins.errors import ServiceNotRunning, ServiceRunning
+from .arguments import NO_FOLDER
 from .transports.unix import directory
 
 FOLDER = "nyx-plugins"
@@ -56,12 +57,15 @@ def service_dir(configured: str | Path | None = None) -> Path:
     That is ``$XDG_RUNTIME_DIR/nyx-plugins`` or ``/run/user/UID/nyx-plugins``, and where there is neither, a folder of
     the home directory: nothing lies in a shared temporary directory under a name that others could guess.
 
-    Raises :class:`TypeError` for what is no path.
+    Raises :class:`TypeError` for what is no path, and :class:`StartupError` where there is no current folder.
     """
     if configured is not None and not isinstance(configured, (str, Path)):
         raise TypeError(f"a runtime directory must be a path or None, not {type(configured).__name__}")
     if configured:
-        return Path(configured).absolute()
+        try:
+            return Path(configured).absolute()
+        except OSError:
+            raise StartupError(f"runtime directory {configured} is relative, and {NO_FOLDER}") from None
     given = os.environ.get("XDG_RUNTIME_DIR")
     if given:
         return Path(given).absolute() / FOLDER

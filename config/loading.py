@@ -87,7 +87,7 @@ def merged_tables(path: str | Path | None, data: dict[str, Any], overrides: Over
     if path is not None:
         _merge(merged, _anchored(data, Path(path).absolute().parent))
     if overrides.tables:
-        _merge(merged, _anchored(_fitting(overrides.tables, merged), Path.cwd()))
+        _merge(merged, _anchored(_fitting(overrides.tables, merged), Path()))
     return merged
 
 
@@ -145,7 +145,12 @@ def _anchored(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     def anchor(value: Any) -> Any:
         if not isinstance(value, str) or not value or value.startswith((BUILTIN_PREFIX, KEY_PREFIX)):
             return value
-        return str(folder / os.path.expanduser(value))
+        path = folder / os.path.expanduser(value)
+        try:
+            return str(path.absolute())
+        except OSError:
+            # The working directory is gone: what names a place in it is refused as what it is, relative.
+            return value
 
     def anchor_each(value: Any) -> Any:
         return [anchor(item) for item in value] if isinstance(value, list) else value

@@ -40,13 +40,14 @@ class RegistryFailed(NyxPluginError, OSError):
 class JournalFailed(NyxPluginError, OSError):
     """The file (or folder) ``path``, which is to outlive the system, can't be written or read: see ``reason``.
 
-    What could not be made durable was not accepted. Make room on the disk, or mend the rights of the state directory.
+    What could not be made durable was not accepted. Make room on the disk, or mend the rights of the state directory;
+    where somebody else has it in use, as processes of a killed system have until they have ended, try again.
     """
 
-    def __init__(self, path: str, reason: str) -> None:
+    def __init__(self, path: str, reason: str, remedy: str = "make room there, or mend its rights") -> None:
         self.path = path
         self.reason = reason
-        super().__init__(f"journal {path} can't be used: {reason}; make room there, or mend its rights")
+        super().__init__(f"journal {path} can't be used: {reason}; {remedy}")
 
 
 class JournalCorrupt(NyxPluginError, ValueError):

@@ -304,7 +304,7 @@ def test_somebody_else_has_it(opening: Opening, tmp_path: Path) -> None:
     lock = os.open(tmp_path / "letters" / f"{ID}.lock", os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
     for _ in range(2):
-        with pytest.raises(JournalFailed, match="another process has it in use"):
+        with pytest.raises(JournalFailed, match=r"another process has it in use; try again once that has ended$"):
             letters.listed()
     os.close(lock)
     assert ids(letters) == [1]

@@ -25,6 +25,14 @@ def test_a_python_that_cannot_be_run_leaves_nothing_behind(
     assert list(runtime_base.iterdir()) == []
 
 
+def test_a_program_that_knows_no_python(runtime_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As some that embed an interpreter do: the error names what is to be set."""
+    monkeypatch.setattr(sys, "executable", "")
+    with pytest.raises(StartupError, match=r"^sys\.executable, which is empty, can't be started for the host: "):
+        PluginSystem(transport="unix")
+    assert list(runtime_base.iterdir()) == []
+
+
 def test_a_host_that_ends_before_it_is_up_is_told_as_that(
     runtime_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

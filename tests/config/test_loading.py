@@ -175,6 +175,16 @@ def test_a_relative_file_name_is_no_obstacle(tmp_path: Path, monkeypatch: pytest
     assert load_settings("nyx-plugins.toml", {}).system.runtime_dir == str(tmp_path / "run")
 
 
+def test_a_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is needed for relative paths only, which are refused as such."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert load_settings(None, {"NYX_PLUGINS_RUNTIME_DIR": "/c"}).system.runtime_dir == "/c"
+    with pytest.raises(ConfigError, match="NYX_PLUGINS_STATE_DIR: must be an absolute path, not 'd'"):
+        load_settings(None, {"NYX_PLUGINS_STATE_DIR": "d"})
+
+
 def test_a_tilde_is_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not a folder of that name beside the file."""
     monkeypatch.setenv("HOME", "/home/somebody")

@@ -58,6 +58,19 @@ def test_enforcement_too_weak(runtime_base: Path) -> None:
 # Systems that do not start.
 
 
+def test_without_a_current_folder(live: PluginSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative paths are refused with the reason, and nothing else is."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    reason = "is relative, and the current folder is not there any more: change to another, or name an absolute path"
+    with pytest.raises(plugin_errors.BundleError, match=f"foo.*{reason}"):
+        live.load("foo")
+    with pytest.raises(StartupError, match=f"runtime directory run {reason}"):
+        PluginSystem.connect("run")
+    assert live.request(DATA, header(1002, b"x")) == b"x"
+
+
 @provokes(ConfigError, ValueError)
 @pytest.mark.parametrize("start", [load_settings, PluginSystem])
 def test_config_error(start: Callable[[Path], Any], tmp_path: Path) -> None:
