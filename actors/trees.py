@@ -81,7 +81,7 @@ def removing(path: str | Path) -> Generator[int]:
 
 def _clearing(path: str | Path) -> Generator[int]:
     """A folder that holds folders hands them to ``path`` itself, one level at a time, so that none is ever deep."""
-    top = os.open(path, _DIRECTORY)
+    top = _open_folder(str(path), None, _TO_CHANGE)
     try:
         while names := os.listdir(top):
             for name in names:

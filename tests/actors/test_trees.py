@@ -74,6 +74,16 @@ def test_folders_that_nobody_may_read_go_too(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("mode", [0o500, 0])
+def test_what_its_owner_may_not_write_is_removed(tmp_path: Path, mode: int) -> None:
+    """The copy of a bundle is read-only, and goes like everything else."""
+    bundle = tmp_path / "bundle"
+    deep(bundle.parent, 2, "bundle")
+    bundle.chmod(mode)
+    as_owner(lambda: remove(bundle))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_directory_is_made_or_emptied(tmp_path: Path) -> None:
     """It is private, and empty the second time as well."""
     path = make_empty(tmp_path / "scratch")
