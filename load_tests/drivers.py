@@ -6,11 +6,15 @@ It may be anybody's: whatever it raises or returns becomes one error that names 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from nyx_plugins.config.errors import DocumentError, Fault, NyxPluginError
+from nyx_plugins.plugins.worker.protocol import describe
 
 from .errors import DriverFailed, MissingExtra, ScenarioError
 from .extra import needed
@@ -29,7 +33,7 @@ def find(name: str, folder: str) -> Driver:
         raise
     except BaseException as error:
         # Whatever a module does when it is imported is its author's affair.
-        raise _refused(name, f"{module} can't be imported: {type(error).__name__}: {error}") from error
+        raise _refused(name, f"{module} can't be imported: {': '.join(describe(error))}") from error
     if not callable(found):
         raise _refused(name, f"{module} has no function {function}")
     driver: Driver = found
@@ -43,7 +47,8 @@ def drive(driver: Driver, scene: Scene) -> Round:
     else: what a driver of one's own may get wrong.
     """
     try:
-        made: object = driver(scene)
+        with _back_here():
+            made: object = driver(scene)
     except ScenarioError:
         raise
     except DocumentError as error:
@@ -51,8 +56,19 @@ def drive(driver: Driver, scene: Scene) -> Round:
     except (NyxPluginError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise _failed(scene, f"{type(error).__name__}: {error}", error) from error
+        raise _failed(scene, ": ".join(describe(error)), error) from error
     return _checked(made, scene)
+
+
+@contextmanager
+def _back_here() -> Iterator[None]:
+    """Come back to the current folder in the end, in which the results are to be."""
+    here = os.open(".", os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
 
 
 def _checked(made: object, scene: Scene) -> Round:
@@ -66,7 +82,7 @@ def _checked(made: object, scene: Scene) -> Round:
 
 
 def _failed(scene: Scene, why: str, error: BaseException | None = None) -> DriverFailed:
-    frames = traceback.extract_tb(error.__traceback__) if error is not None else []
+    frames = traceback.extract_tb(sys.exc_info()[2]) if error is not None else []
     # The last one that is the driver's own: the others are ours, or of what it has called.
     module = scene.scenario.driver.partition(":")[0].rpartition(".")[2]
     own = [frame for frame in frames if Path(frame.filename).stem == module]

@@ -16,7 +16,7 @@ from nyx_plugins.config.files import open_at_once
 
 from .errors import NewerResult, NoResult, ResultError
 from .histograms import decoded
-from .result import SCHEMA, Result, Round
+from .result import SCHEMA, Result, Round, whole
 
 FILE_NAME = "result.json"
 MAX_BYTES = 256 * 1024 * 1024
@@ -46,7 +46,7 @@ def checked(made: Round) -> Round:
     """
     source = f"round {made.number}"
     try:
-        document = json.loads(json.dumps(attrs.asdict(made), allow_nan=False))
+        document = json.loads(whole(json.dumps(attrs.asdict(made), ensure_ascii=False, allow_nan=False)))
     except (TypeError, ValueError) as error:
         raise ResultError(source, [Fault("", str(error))]) from None
     one = structure(document, Round, source=source, error=ResultError)
@@ -83,6 +83,8 @@ def _document(file: Path) -> Mapping[str, Any]:
     data = _bytes(file)
     try:
         document = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse)
+        if b"\\u" in data:
+            document = json.loads(whole(json.dumps(document, ensure_ascii=False)))
     except RecursionError:
         raise _no_json(file, "is nested too deeply to be one") from None
     except ValueError as error:

@@ -7,6 +7,7 @@ fields mean stands here and nowhere else; ``docs/load-tests.md`` shows an exampl
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -210,6 +211,7 @@ class Result:
 
 
 _COLUMNS = ("cpu_s", "rss_bytes", "pss_bytes", "voluntary_switches", "involuntary_switches", "descriptors")
+_HALF = re.compile("[\ud800-\udfff]")
 _converter = cattrs.Converter(forbid_extra_keys=True)
 
 
@@ -220,7 +222,12 @@ def _refuse(which: object, faults: Iterable[Fault]) -> None:
 
 def to_json(result: Result) -> str:
     """Return ``result`` as JSON, indented."""
-    return json.dumps(_converter.unstructure(result), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return whole(json.dumps(_converter.unstructure(result), indent=1, ensure_ascii=False, allow_nan=False)) + "\n"
+
+
+def whole(text: str) -> str:
+    """Return JSON in which half a character, as a file's name may have some, is its number: nothing can write it."""
+    return _HALF.sub(lambda half: f"\\\\u{ord(half[0]):04x}", text)
 
 
 def write(result: Result, path: Path) -> None:

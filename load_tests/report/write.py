@@ -22,7 +22,7 @@ def write_report(result: Result, folder: Path) -> Path:
     path = folder / FILE_NAME
     text = page(result, _pictures(result, folder))
     with drafted(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
     return path
 
 

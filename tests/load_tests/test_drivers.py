@@ -34,6 +34,11 @@ FAULTY = {
     "raises": ("raise KeyError('x')", "KeyError: 'x' (faulty_raises.py, line 7)"),
     "exits": ("raise SystemExit(3)", "SystemExit: 3 (faulty_exits.py, line 7)"),
     "base": ("raise BaseException('x')", "BaseException: x (faulty_base.py, line 7)"),
+    "wordless": (
+        "raise type('Wordless', (Exception,), {'__str__': lambda _: 5})",
+        "Wordless: (its text can't be had: TypeError) (faulty_wordless.py, line 7)",
+    ),
+    "half": ("raise ValueError('caf\\udce9')", "ValueError: caf? (faulty_half.py, line 7)"),
     "nan": (
         "return Round(2, float('nan'), Counts(), {})",
         "Round can't be: seconds: must be a number from 0 to 1e+09, not nan (faulty_nan.py, line 7)",
@@ -66,6 +71,21 @@ def test_a_faulty_driver_is_named_and_earlier_rounds_are_kept(kind: str, tmp_pat
     assert reason in last
     result = read(tmp_path / "out")
     assert [one.metrics["answer"].value for one in result.rounds] == [42.0] and reason in result.ended
+
+
+def test_what_is_no_text_and_where_a_driver_goes_harm_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a character, as a file's name may have one, is written as its number, and into the folder asked for."""
+    monkeypatch.chdir(tmp_path)
+    moved = f"{HEAD}".replace("answer", "caf\\udce9").replace("if scene", "__import__('os').chdir('/')\n    if scene")
+    Path("moved.py").write_text(moved)
+    Path("own.toml").write_text(
+        'name = "own"\ndescription = "Ours."\nmode = "none"\ndriver = "moved:drive"\nrounds = 1\n'
+    )
+    done = CliRunner().invoke(main, ["run", "own.toml", "--no-report", "--no-progress", "--output", "out"])
+    assert done.exit_code == 0, done.output
+    assert list(read(tmp_path / "out").rounds[0].metrics) == ["caf\\udce9"]
 
 
 def test_what_is_no_driver_is_told_before_anything_is_written(tmp_path: Path) -> None:

@@ -28,6 +28,16 @@ def test_what_was_written_is_read(forge: Forging, tmp_path: Path) -> None:
     assert reading.read(tmp_path) == result
 
 
+def test_half_a_character_is_its_number(forge: Forging, tmp_path: Path) -> None:
+    """As the path of a bundle may have one, whoever has written the file: nothing could draw or print it."""
+    result = attrs.evolve(forge(rounds=1), settings={"bundle": "caf\udce9"})
+    write(result, tmp_path / "result.json")
+    assert reading.read(tmp_path).settings == {"bundle": "caf\\udce9"}
+    text = to_json(result).replace("caf\\\\udce9", "caf\\udce9 \\ud83d\\ude00")
+    (tmp_path / "result.json").write_text(text)
+    assert reading.read(tmp_path).settings == {"bundle": "caf\\udce9 \U0001f600"}
+
+
 def test_a_folder_has_several_results(forge: Forging, tmp_path: Path) -> None:
     """All of a folder are read in the order of their names, however deep they lie."""
     results = [forge(rounds=1, seed=seed) for seed in (1, 2)]
