@@ -7,20 +7,29 @@ from collections.abc import Iterator
 
 import click
 
+from nyx_plugins.load_tests.seconds import Number, Seconds
+
 from .census import ROLES
-from .run import Options, Report, Run
+from .run import LEAST_DRAIN_S, TOO_SHORT, Options, Report, Run
 
 EXIT_BROKEN = 1
+MOST_RATE = 10_000_000
 FIGURES = ("offered", "processed", "failed", "dead_lettered", "refused", "untold", "handled again")
 
 
 @click.command()
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Decides who is killed, and when.")
-@click.option("--seconds", default=30.0, show_default=True, type=click.FloatRange(0.1, 86_400), help="Of trouble.")
+@click.option("--seconds", default=30.0, show_default=True, type=Seconds(0.1), help="Of trouble.")
 @click.option("--clients", default=3, show_default=True, type=click.IntRange(1, 32), help="Processes that send.")
-@click.option("--rate", default=2000.0, show_default=True, type=click.FloatRange(1), help="Frames/s of each client.")
+@click.option("--rate", default=2000.0, show_default=True, type=Number(1, MOST_RATE), help="Frames/s of each client.")
 @click.option("--role", "roles", multiple=True, type=click.Choice(ROLES), default=ROLES, help="Kill only these.")
-@click.option("--drain", default=60.0, show_default=True, type=click.FloatRange(0), help="Seconds for the last frames.")
+@click.option(
+    "--drain",
+    default=60.0,
+    show_default=True,
+    type=Seconds(LEAST_DRAIN_S, TOO_SHORT),
+    help="Seconds for the last frames; what has no outcome then is called broken.",
+)
 @click.option("--without-redelivery", is_flag=True, help="Let sessions not send again what was lost: has to fail.")
 @click.option("--forge-duplicate", is_flag=True, help="Let a client send one frame twice: has to fail.")
 def chaos(

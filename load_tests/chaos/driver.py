@@ -12,13 +12,15 @@ from nyx_plugins.load_tests.result import Better, Counts, Mark, Metric, Round
 from nyx_plugins.load_tests.scene import Scene
 
 from .census import ROLES
-from .run import Options, Report, Run
+from .run import LEAST_DRAIN_S, TOO_SHORT, Options, Report, Run
 
 
 def drive(scene: Scene) -> Round:
     """Run it once. Raises :class:`ScenarioError` for options that can't be, and for a system that runs already."""
     if scene.connect is not None:
         raise ScenarioError("chaos", [Fault("", "needs a system of its own, whose processes it kills: no --connect")])
+    if scene.scenario.drain_s < LEAST_DRAIN_S:
+        raise ScenarioError("chaos", [Fault("drain_s", f"must be {LEAST_DRAIN_S:g} s or more: {TOO_SHORT}")])
     begun = time.monotonic()
     options = _options(scene)
     scene.show.phase(f"trouble, seed {options.seed}", options.seconds)

@@ -40,6 +40,9 @@ FEW_DESCRIPTORS = len(CAST) + 3
 SETTLE_S = 30.0
 # How long it may take until all clients send; before that nobody is killed.
 BEGIN_S = 60.0
+# No shorter time is given to the last frames, in seconds: what was not waited for is no broken promise.
+LEAST_DRAIN_S = 1.0
+TOO_SHORT = "who was killed last has to come back, and what was not waited for would be called broken"
 # How many plans for plugins are carried out at the same time, each for some of them.
 DIRECTIONS = 3
 

@@ -51,6 +51,29 @@ def test_it_fails_when_a_frame_is_sent_twice() -> None:
     assert (code, "BROKEN: handled more than " in output, last.endswith(" BROKEN")) == (1, True, True), output
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("--seconds", "nan", "nan is not in the range 0.1<=x<=86400"),
+        ("--rate", "nan", "nan is not in the range 1<=x<="),
+        ("--rate", "inf", "inf is not in the range 1<=x<="),
+        ("--drain", "0", "0 is less than 1: who was killed last has to come back, and what was not waited for"),
+    ],
+)
+def test_what_would_prove_nothing_is_refused(option: str, value: str, reason: str) -> None:
+    """Before anything is started."""
+    done = CliRunner().invoke(main, ["chaos", option, value])
+    assert (done.exit_code, f"invalid value for '{option}': {reason}" in done.stderr) == (2, True), done.stderr
+
+
+def test_a_scenario_gives_the_last_frames_time_too() -> None:
+    """Likewise."""
+    done = CliRunner().invoke(main, ["run", "chaos", "--set", "drain_s=0.5", "--no-progress"])
+    assert (done.exit_code, "drain_s: must be 1 s or more: who was killed last" in done.stderr) == (2, True), (
+        done.stderr
+    )
+
+
 @pytest.mark.parametrize(("faults", "code"), [((), 0), (("no outcome",), 1)])
 def test_the_last_line_and_the_exit_code_tell(
     faults: tuple[str, ...], code: int, monkeypatch: pytest.MonkeyPatch
