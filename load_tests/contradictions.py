@@ -9,6 +9,7 @@ import attrs
 
 from nyx_plugins.config.checks import shown_key
 from nyx_plugins.config.errors import Fault
+from nyx_plugins.config.settings import MAX_PLUGIN_ID
 
 from .bundles import MARGIN_S
 from .payload import around
@@ -48,6 +49,18 @@ def _shared_ids(scenario: Scenario) -> Iterator[Fault]:
             own = "" if group.id is not None else "; without one, ids count on from first_id"
             yield Fault(f"plugins.{shown_key(name)}.id", f"must be nobody else's: {theirs}{own}")
         taken.update(dict.fromkeys(ids, name))
+
+
+def _last_id(scenario: Scenario) -> Iterator[Fault]:
+    before, last = 0, 0
+    for group in scenario.plugins.values():
+        before += group.count
+        if group.id is None:
+            last = scenario.first_id + before - 1
+    if last > MAX_PLUGIN_ID:
+        most = scenario.first_id - (last - MAX_PLUGIN_ID)
+        why = f"ids count on from there, and the largest there is is {MAX_PLUGIN_ID:,}"
+        yield Fault("first_id", f"must be at most {most:,} with {before:,} plugins ({why}), not {scenario.first_id:,}")
 
 
 def _idle_keys(scenario: Scenario) -> Iterator[Fault]:
@@ -157,6 +170,7 @@ _WHOLE: tuple[tuple[frozenset[str], Rule], ...] = (
     (frozenset({"driver", "mode"}), _mode),
     (frozenset({"driver", "plugins"}), _receivers),
     (frozenset({"plugins", "first_id"}), _shared_ids),
+    (frozenset({"plugins", "first_id"}), _last_id),
     (frozenset({"plugins"}), _idle_keys),
     (frozenset({"driver", "options"}), _idle_options),
     (frozenset({"capture", "frame_bytes", "settings"}), _frames),

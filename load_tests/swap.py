@@ -18,8 +18,9 @@ from pathlib import Path
 import attrs
 import click
 
-from nyx_plugins import FrameType, NyxPluginError, PluginHeader, PluginSystem, Receipt, SwapReport
+from nyx_plugins import FrameType, NyxPluginError, PluginHeader, PluginSystem, Receipt, SwapReport, load_settings
 
+from .payload import around
 from .scratch import scratch
 from .seconds import Seconds
 
@@ -188,7 +189,11 @@ def lines(figures: Figures) -> Iterator[str]:
 @click.option("--swaps", default=9, show_default=True, type=click.IntRange(1), help="How many swaps meanwhile.")
 @click.option("--size", default=200, show_default=True, type=click.IntRange(8), help="Bytes of data of each frame.")
 def main(rate: int, seconds: float, swaps: int, size: int) -> None:
-    """Swap a plugin under load, and count what became of the frames."""
+    """Swap a plugin under load, and count what became of the frames.
+
+    Exit code 1 says that a limit was not met, 2 that the options can't be.
+    """
+    _check_size(size)
     figures = measure(rate, seconds, swaps, size)
     faults = verdict(figures, rate, swaps)
     for fault in faults:
@@ -197,6 +202,14 @@ def main(rate: int, seconds: float, swaps: int, size: int) -> None:
         click.echo(line)
     if faults:
         click.get_current_context().exit(EXIT_NOT_MET)
+
+
+def _check_size(size: int) -> None:
+    limit = load_settings().limits.max_header_bytes
+    most = limit - around(PLUGIN_ID, size)
+    if size > most:
+        why = f"limits.max_header_bytes is {limit:,}, and every frame would be refused"
+        raise click.BadParameter(f"must be at most {most:,}, not {size:,}: {why}", param_hint="'--size'")
 
 
 if __name__ == "__main__":

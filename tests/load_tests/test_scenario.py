@@ -101,6 +101,8 @@ def test_all_faults_are_told_at_once() -> None:
         ({"plugins": {"work": {"id": 7}, "other": {"id": 7}}}, "plugins.other.id"),
         ({"plugins": {"work": {"count": 3}, "other": {"id": 70_002}}}, "plugins.other.id"),
         ({"plugins": {"work": {"id": 70_002}, "other": {"count": 3}}}, "plugins.other.id"),
+        ({"first_id": 2**32 - 1, "plugins": {"work": {"count": 2}}}, "first_id"),
+        ({"first_id": 2**32 - 1, "plugins": {"work": {"id": 1}, "other": {}}}, "first_id"),
         ({"plugins": {"work": {"manifest": {"nope": 3}}}}, "plugins.work.manifest.nope"),
         ({"plugins": {"work": {"manifest": {"name": 5}}}}, "plugins.work.manifest.name"),
         ({"plugins": {"work": {"manifest": {"permissions": ["fly"]}}}}, "plugins.work.manifest.permissions[0]"),
@@ -120,6 +122,14 @@ def test_all_faults_are_told_at_once() -> None:
 def test_what_does_not_go_together_is_refused(changes: dict[str, Any], key: str) -> None:
     """Each fault is told by its key."""
     assert key in faults(**changes)
+
+
+def test_the_largest_id_may_be_the_last() -> None:
+    """The fault of one too many says where to begin."""
+    last = {"first_id": 2**32 - 2, "plugins": {"work": {"count": 2}}}
+    assert plan(**last).scenario.first_id == 2**32 - 2
+    [fault] = faults(**last | {"first_id": 2**32 - 1}).values()
+    assert fault.startswith("must be at most 4,294,967,294 with 2 plugins (ids count on from there")
 
 
 def test_faults_of_all_kinds_are_told_at_once() -> None:

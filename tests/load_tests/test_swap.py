@@ -6,7 +6,8 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
-from nyx_plugins import SwapReport
+from nyx_plugins import PluginHeader, SwapReport
+from nyx_plugins.config.settings import LimitSettings
 from nyx_plugins.load_tests import swap
 from nyx_plugins.load_tests.swap import Figures
 
@@ -47,3 +48,12 @@ def test_what_is_met_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     result = CliRunner().invoke(swap.main, ["--rate", "1000", "--swaps", "1"])
     assert (result.exit_code, "NOT MET" in result.output) == (0, False)
     assert "1.0 -> 1.1: neither worked for 10.0 ms\n" in result.output
+
+
+def test_frames_that_the_system_would_refuse_are_refused_before_the_start() -> None:
+    """They are no lost frames: the limit is named, and the largest size."""
+    most = LimitSettings().max_header_bytes - 20
+    result = CliRunner().invoke(swap.main, ["--size", str(most + 1)])
+    text = f"must be at most {most:,}, not {most + 1:,}: limits.max_header_bytes is 65,536, and every frame would be"
+    assert (result.exit_code, text in result.stderr) == (2, True), result.output
+    assert len(PluginHeader(swap.PLUGIN_ID, 0, bytes(most)).encode()) == LimitSettings().max_header_bytes
