@@ -136,7 +136,7 @@ class AsyncSession:
         while True:
             wait_s = questions.AGAIN_S if ask.again else ask.timeout_s
             try:
-                return await self.result(self._session.post(ask), wait_s, wait_s)
+                return await self.result(self._session.post(ask), wait_s, ask.timeout_s)
             except DispatchTimeout:
                 if not ask.again or not self.left(deadline):
                     raise

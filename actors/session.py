@@ -223,11 +223,12 @@ class Session:
     # Questions.
 
     def ask(self, ask: Ask, timeout: float) -> Any:
-        """Ask an actor and return the reply's value.
+        """Ask an actor and return the reply's value, waiting up to ``timeout`` seconds this time.
 
-        Raises the reply's error, :class:`SystemStopped`, or :class:`DispatchTimeout` naming what was asked.
+        Raises the reply's error, :class:`SystemStopped`, or :class:`DispatchTimeout` naming what was asked and for how
+        long in all.
         """
-        return self.result(self.post(ask), timeout, timeout)
+        return self.result(self.post(ask), timeout, ask.timeout_s)
 
     def post(self, ask: Ask) -> Inquiry:
         """Ask an actor and return what will hold the answer."""

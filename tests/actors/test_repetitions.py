@@ -7,6 +7,8 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from nyx_plugins import DispatchTimeout, PluginSystem
 from nyx_plugins.actors import messages as m
 from nyx_plugins.actors import questions
@@ -86,3 +88,11 @@ def test_what_a_new_registry_is_asked_again_says_since_when() -> None:
     assert [to for to, _ in found][-1] == "second"
     assert (first.request_id, first.asked_at, copy.request_id) == (inquiry.number, 0.0, inquiry.number)
     assert began <= copy.asked_at <= time.monotonic()
+
+
+def test_who_has_asked_in_vain_is_told_for_how_long_in_all() -> None:
+    """And not how long the last time was."""
+    session: Any = Session(Endpoint(), FrameRules())  # type: ignore[arg-type]  # as much as is needed
+    session._on_message(m.Attached("dispatcher", "registry", NOTHING, 1))
+    with pytest.raises(DispatchTimeout, match=r"^statistics not within 5 s$"):
+        session.ask(questions.plugin_stats(7), 0.001)
