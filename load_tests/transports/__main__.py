@@ -16,6 +16,7 @@ from .keeper import Request, measured
 from .measure import MEASUREMENTS
 from .results import Results, Verdict, verdicts
 
+ROUNDS = 5
 EXIT_NOT_MET = 1
 
 
@@ -55,17 +56,17 @@ def show(results: Results, bases: Sequence[str], judged: Sequence[Verdict]) -> N
 
 @click.command()
 @click.option("--base", "bases", type=click.Choice(BASES), multiple=True, default=BASES, show_default=True)
-@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), help=f"How often.  [default: {ROUNDS}, and 1 with --quick]")
 @click.option(
     "--quick",
     is_flag=True,
-    help="One round, small counts (5 actors, not 100): to see that it runs. Speed is not judged.",
+    help="Small counts (5 actors, not 100), and one round: to see that it runs. Speed is not judged.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
-def main(bases: Sequence[str], rounds: int, quick: bool, as_json: bool) -> None:
+def main(bases: Sequence[str], rounds: int | None, quick: bool, as_json: bool) -> None:
     """Compare Thespian's system bases with ours, in alternating rounds."""
     bases = tuple(dict.fromkeys(bases))
-    results = run(1 if quick else rounds, bases, quick, lambda text: click.echo(text, err=True))
+    results = run(rounds or (1 if quick else ROUNDS), bases, quick, lambda text: click.echo(text, err=True))
     judged = list(verdicts(results, quick))
     if as_json:
         click.echo(json.dumps(report.document(results, bases, judged)))

@@ -104,6 +104,17 @@ def test_a_failure_of_ours_misses_its_target_and_one_of_theirs_does_not() -> Non
     assert [verdict.key for verdict in verdicts(results) if not verdict.met] == ["crowd_s"]
 
 
+@pytest.mark.parametrize(
+    ("words", "rounds"), [([], 5), (["--quick"], 1), (["--quick", "--rounds", "3"], 3), (["--rounds", "2"], 2)]
+)
+def test_as_many_rounds_as_asked_for(words: list[str], rounds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quick run has one where nobody asks for more."""
+    seen: list[int] = []
+    monkeypatch.setattr(program, "run", lambda rounds, *_: seen.append(rounds) or Results())
+    CliRunner().invoke(program.main, [*words, "--json"], catch_exceptions=False)
+    assert seen == [rounds]
+
+
 def test_a_quick_run_judges_no_speed() -> None:
     """Five actors say nothing of a hundred; that nothing is lost it tells all the same."""
     results = Results()
