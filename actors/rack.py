@@ -78,6 +78,7 @@ class Rack:
         """
         first, *others = self.trays
         if not others:
+            self._served = first
             return first
         [data] = others
         chosen, other = (first, data) if first.is_waiting else (data, first)
