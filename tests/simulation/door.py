@@ -135,7 +135,8 @@ def kernel_of(world: World, replaced: dict[str, Any]) -> Iterator[None]:
         patch(mock.patch.object(time, "time", world.wall_clock))
         patch(mock.patch.object(time, "sleep", world.sleep))
         patch(mock.patch.object(DeadLetters, "_take_lock", _closed_by_kernel(world, DeadLetters._take_lock)))
-        patch(mock.patch.object(Journal, "__init__", _closed_by_kernel(world, Journal.__init__)))
+        patch(mock.patch.object(Journal, "__init__", _noted(world, _closed_by_kernel(world, Journal.__init__))))
+        patch(mock.patch.object(inheritance, "boot_id", lambda: f"boot {world.boots}"))
         patch(mock.patch.object(journal, "_write", _cut_short(world, journal._write)))
         patch(mock.patch.object(inheritance, "claim", _held(world, inheritance.claim)))
         patch(mock.patch.object(secrets, "randbits", lambda _: 2 * next(sessions)))
@@ -172,6 +173,25 @@ def _held(world: World, claim: Callable[[Path], int]) -> Callable[[Path], int]:
         return descriptor
 
     return call
+
+
+def _noted(world: World, method: Callable[..., None]) -> Callable[..., None]:
+    """How much of a journal is on the disk is known to whoever has opened it last."""
+
+    def opening(journal: Journal, path: str, *args: Any) -> None:
+        world.journals[path] = journal
+        method(journal, path, *args)
+
+    return opening
+
+
+def lose_what_is_not_synced(world: World) -> None:
+    """The machine ends: of what was written into a journal since it was synced, a part may be there."""
+    world.boots += 1
+    for path, kept in world.journals.items():
+        if kept._durable and os.path.exists(path) and (size := os.path.getsize(path)) > kept._synced:
+            os.truncate(path, world.random.randint(kept._synced, size))
+    world.journals.clear()
 
 
 def _with_effect(world: World, method: Callable[..., None]) -> Callable[..., None]:

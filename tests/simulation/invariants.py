@@ -14,6 +14,7 @@ from nyx_plugins.actors.receipt import OutcomeKind
 from nyx_plugins.actors.stages import GIVEN_UP, Stage
 from nyx_plugins.config.errors import NyxPluginError
 from nyx_plugins.plugins.errors import MailboxFull, PermissionDenied, PluginNotLoaded, PluginNotRegistered
+from nyx_plugins.plugins.header import split_header
 
 from .client import Client, Frame
 from .truth import IDEMPOTENT, MAX_DELIVERIES
@@ -51,8 +52,20 @@ def check_settled(run: Run) -> None:
         most = MAX_DELIVERIES if entry.key[0] in IDEMPOTENT else 1
         if entry.outcome in ("processed", "failed") and not 1 <= times <= most:
             raise Violation(f"frame {entry.key} is {entry.outcome}, and was run {times} times")
+    _check_unfinished(run)
     _check_letters(run)
     _check_answers(run)
+
+
+def _check_unfinished(run: Run) -> None:
+    """What an earlier system has left without an outcome, and no worker has begun, is on the disk or a dead letter."""
+    left = {split_header(frame.header, 1 << 32)[2] for each in run.truth.durable for frame in run.kept(each)}
+    letters = {content.data for contents in run.letters for content in contents}
+    for data, entries in run.truth.entries.items():
+        last = entries[-1]
+        is_left = last.outcome is None and run.truth.outlives(last) and not run.truth.runs[last.key] and not run.stopped
+        if is_left and data not in left | letters and not run.truth.is_droppable(data, last):
+            raise Violation(f"frame {last} is lost: it is neither on the disk nor among the dead letters")
 
 
 def _check_letters(run: Run) -> None:

@@ -232,8 +232,8 @@ def kill(run: Run, op: Op) -> None:
 
 
 def reboot(run: Run, op: Op) -> None:
-    """Everything is killed, and the next system starts."""
-    run.reboot()
+    """Everything is killed, or the machine itself ends, and the next system starts."""
+    run.reboot(machine=op.b % 3 == 0)
 
 
 Do: dict[str, Callable[[Any, Op], None]] = {

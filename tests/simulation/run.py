@@ -19,6 +19,7 @@ from nyx_plugins.actors.dead_letter_info import DeadLetterContent
 from nyx_plugins.actors.inheritance import FOLDER
 from nyx_plugins.actors.inquiries import Inquiry
 from nyx_plugins.actors.segments import Segments
+from nyx_plugins.actors.stages import Stage
 from nyx_plugins.actors.supervisor import Supervisor
 from nyx_plugins.config.settings import Durability, LimitSettings, PluginSettings, Settings, SystemSettings
 from nyx_plugins.plugins.errors import AlreadyLoaded, PluginNotLoaded
@@ -26,7 +27,7 @@ from nyx_plugins.plugins.errors import AlreadyLoaded, PluginNotLoaded
 from . import invariants
 from .client import Asked, Client
 from .disk import Crew
-from .door import kernel_of, start_actor
+from .door import kernel_of, lose_what_is_not_synced, start_actor
 from .program import Do, Op
 from .truth import BY_KEY, DEPENDENT, IDEMPOTENT, MAX_DELIVERIES, Truth, watched
 from .worker import PROVIDER, Link
@@ -118,12 +119,14 @@ class Run:
         client = self.join()
         self.until(lambda: client.usable, "the first client is attached")
 
-    def reboot(self) -> None:
-        """Kill everything at once, and start the next system on what is left."""
+    def reboot(self, machine: bool) -> None:
+        """Kill everything at once, perhaps with the ``machine``, and start the next system on what is left."""
         everybody = list(self.world.processes.values())
         self.world.random.shuffle(everybody)
         for process in everybody:
             self.world.kill(process)
+        if machine:
+            lose_what_is_not_synced(self.world)
         self.truth.restarted()
         self.grants.clear()
         self.loads.clear()
@@ -177,7 +180,11 @@ class Run:
         for plugin_id in PLUGINS:
             self._resume(manager, plugin_id)
         self.until(
-            lambda: not any(c.open_questions or c.open_frames for c in self.listening()) and not self.world.busy,
+            lambda: (
+                not any(c.open_questions or c.open_frames for c in self.listening())
+                and not self.world.busy
+                and not self.has_work
+            ),
             "every frame has its end",
         )
         listed = [manager.ask(questions.letters_behind(plugin_id, ())) for plugin_id in PLUGINS]
@@ -219,6 +226,13 @@ class Run:
             client = self.join()
             self.until(lambda: client.usable or self.stopped, "a new client is attached")
         return client
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a plugin that works has frames without an outcome, also those of senders who are gone."""
+        plugins = [] if self.stopped else self.supervisor.actor._roster.plugins.values()
+        at_work = {plugin.life.directory for plugin in plugins if plugin.life.stage is Stage.READY}
+        return any(ring.depth and os.path.dirname(path) in at_work for path, ring in self.truth.rings.items())
 
     @property
     def is_whole(self) -> bool:

@@ -23,10 +23,12 @@ from nyx_plugins.actors.credit import CreditLedger
 from nyx_plugins.actors.directives import Directive
 from nyx_plugins.actors.dispatcher import Dispatcher
 from nyx_plugins.actors.fencing import Fencing
+from nyx_plugins.actors.journal import Journal
 from nyx_plugins.actors.lane import Lane
 from nyx_plugins.actors.letter_office import LetterOffice
 from nyx_plugins.actors.lifecycle import PluginLife
 from nyx_plugins.actors.mailbox import Mailbox
+from nyx_plugins.actors.segments import Segments
 from nyx_plugins.actors.stages import Stage
 from nyx_plugins.actors.swap_life import DoSwap
 from nyx_plugins.actors.swaps import Swap, Swaps
@@ -245,16 +247,24 @@ def _never_in_doubt(refuse: Callable[..., int | None]) -> Callable[..., int | No
     return call
 
 
+def _unsynced(append: Callable[..., None]) -> Callable[..., None]:
+    def call(segments: Segments, *args: Any) -> None:
+        with mock.patch.object(Journal, "sync"):
+            append(segments, *args)
+
+    return call
+
+
 ON_THE_DISK: dict[str, tuple[Callable[[], Any], str, Sequence[int]]] = {
-    "the next worker starts before the disk has taken what came of the last one's frames": (
-        lambda: mock.patch.object(Lane, "_writing", _not_waiting),
-        "is run",
-        (7963, 11023),
-    ),
     "how often a frame was delivered is not known to the next system": (
         lambda: mock.patch.object(Tray, "suspects", 0),
         "is run 4 times",
         (188, 2213),
+    ),
+    "frames are accepted before they are on the disk": (
+        lambda: mock.patch.object(Segments, "append", _unsynced(Segments.append)),
+        "is lost",
+        (143, 363),
     ),
     "a dispatcher that never knew the plugin refuses what it has accepted": (
         lambda: mock.patch.object(Channel, "refuse", _never_in_doubt(Channel.refuse)),
@@ -262,6 +272,21 @@ ON_THE_DISK: dict[str, tuple[Callable[[], Any], str, Sequence[int]]] = {
         (1118,),
     ),
 }
+
+
+HANGING = [*LATE[:2], Op("dispatch", 1, 1, 2, 2, 30, 0.3), Op("reboot", 0, 1, 0, 1, 60, 0.0)]
+"""A worker is ended at a frame that hangs, and a moment later everything is killed."""
+
+
+def test_what_a_worker_had_done_is_not_done_again_by_the_next_system(bundles: Path) -> None:
+    """The next worker begins with an empty page: not before the disk knows what the last one's page told of."""
+    seeds = (0, 25, 40)
+    for seed in seeds:
+        run(seed, HANGING, bundles, durable=PLUGINS)
+    with mock.patch.object(Lane, "_writing", _not_waiting):
+        for seed in seeds:
+            with pytest.raises(Failure, match="is run 2 times"):
+                run(seed, HANGING, bundles, durable=PLUGINS)
 
 
 @pytest.mark.parametrize("name", ON_THE_DISK)

@@ -191,11 +191,12 @@ class Truth:
         last = self.entries[data][-1]
         if self.outlives(last):
             return None
-        if self.is_given_up(last) or (last.outcome == "dead_lettered" and self._is_droppable(data, last)):
+        if self.is_given_up(last) or (last.outcome == "dead_lettered" and self.is_droppable(data, last)):
             return None
         return last.outcome == "dead_lettered"
 
-    def _is_droppable(self, data: bytes, entry: Entry) -> bool:
+    def is_droppable(self, data: bytes, entry: Entry) -> bool:
+        """Whether somebody may have dropped it as a dead letter."""
         return data in self._droppable or self._dropping[entry.key[0]] > 0
 
     def drop_asked(self, plugin_id: int) -> None:
@@ -208,7 +209,9 @@ class Truth:
         self._droppable.update(
             data
             for data, entries in self.entries.items()
-            if entries[-1].key[0] == plugin_id and entries[-1].outcome == "dead_lettered"
+            if entries
+            and entries[-1].key[0] == plugin_id
+            and (entries[-1].outcome == "dead_lettered" or self.outlives(entries[-1]))
         )
 
     # Workers.

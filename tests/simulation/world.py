@@ -97,6 +97,10 @@ class World:
         self._alarms: dict[tuple[int, Any], float] = {}
         self._pidfds: dict[int, int] = {}
         self._held: set[int] = set()
+        self.boots = 1
+        """How often the machine was started."""
+        self.journals: dict[str, Any] = {}
+        """Whoever has opened each of them last, by path."""
         self._next_descriptor = FIRST_DESCRIPTOR
         self._watchers: dict[int, list[tuple[Process, int, Callable[[], None]]]] = {}
         self._notices: dict[int, Callable[[], None]] = {}
