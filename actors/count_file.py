@@ -17,6 +17,7 @@ NAME_BYTES = 48
 ROW = 16 + NAME_BYTES
 ROWS = 16_384
 """As many numbers as there can be. The file is sparse: those that there are not take no room."""
+PORTION = ROW * 256
 _WORD = 1 << 64
 
 Key: TypeAlias = tuple[int, str]
@@ -56,11 +57,14 @@ class CountFile:
         return sum(value for (_, other), value in self._values.items() if other == name)
 
     def put(self, owner: int, name: str, value: int) -> None:
-        """Change one number. OverflowError where it is new and there is no place for it."""
+        """Change one number. OverflowError where it is new and there is no place for it.
+
+        Where the disk has no room for a new one, it is there as long as this process is.
+        """
         key = (owner, name)
         place = self._places.get(key)
         if place is None:
-            self._places[key] = self._admit(key, value)
+            self._admit(key, value)
         else:
             self._pages.store(place + 8, value % _WORD)
         self._values[key] = value
@@ -71,33 +75,51 @@ class CountFile:
             self.put(owner, name, self.get(owner, name) + n)
 
     def replace(self, values: Mapping[Key, int]) -> None:
-        """These are all numbers from now on: a kill leaves all of the old ones, or all of the new."""
-        new = None if self._path is None else self._path.with_name(f"{self._path.name}.new")
-        if new is not None:
-            new.unlink(missing_ok=True)
-        old, self._pages = self._pages, _map(new)
+        """These are all numbers from now on: a kill leaves all of the old ones, or all of the new.
+
+        Where the disk has no room for both it may leave a part of the new ones.
+        """
+        old, new = self._pages, None if self._path is None else self._path.with_name(f"{self._path.name}.new")
+        self._pages = self._begin(new, len(values))
         self._places, self._values = {}, {}
         for (owner, name), value in values.items():
             if value:
                 self.put(owner, name, value)
+        if self._pages is old:
+            return
         if new is not None and self._path is not None:
             os.replace(new, self._path)
         old.close()
+
+    def _begin(self, path: Path | None, count: int) -> Pages:
+        """Return what so many numbers are to be written into: the file ``path``, or if need be the present one."""
+        if path is not None:
+            path.unlink(missing_ok=True)
+        pages = _map(path)
+        if path is None or pages.reserve(0, ROW * count):
+            return pages
+        pages.close()
+        path.unlink()
+        self._pages.put(0, bytes(ROW * len(self._places)))
+        return self._pages
 
     def close(self) -> None:
         """Close the file, which stays."""
         self._pages.close()
 
-    def _admit(self, key: Key, value: int) -> int:
+    def _admit(self, key: Key, value: int) -> None:
         place = ROW * len(self._places)
         if self.is_full:
             raise OverflowError(f"there is room for {ROWS:,} numbers")
+        if not self._pages.reserve(place, place + ROW):
+            # The disk is full: this process knows the number, and tries again when it changes.
+            return
         owner, name = key
         self._pages.store(place + 8, value % _WORD)
         self._pages.put(place + 16, name.encode()[:NAME_BYTES].ljust(NAME_BYTES, b"\0"))
         # Without an owner there is no number: what a kill has left unfinished does not count.
         self._pages.store(place, owner)
-        return place
+        self._places[key] = place
 
 
 def _map(path: Path | None) -> Pages:
@@ -113,6 +135,9 @@ def _map(path: Path | None) -> Pages:
 
 def _rows(pages: Pages) -> Iterator[tuple[int, Key, int]]:
     for place in range(0, ROW * ROWS, ROW):
+        # Also to look for a number is to touch its place.
+        if not place % PORTION and not pages.reserve(place, place + PORTION):
+            return
         owner, word = pages.words(place, 2)
         if not owner:
             return

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import attrs
 
+from ..plugins.errors import MailboxFailed
 from ..plugins.sdk import CONTROL_FRAME
 from . import messages as m
 from .balance import lane_of, runs
@@ -19,8 +20,9 @@ from .home import Home
 from .lane import Lane
 from .lane_files import CONTROL, DATA, lanes_on_disk, read_assigned, write_assigned
 from .latency import LatencyHistogram, total
-from .mailbox import MailboxStatistics, Recalled
+from .mailbox import MailboxStatistics
 from .outcome_keeper import OutcomeKeeper
+from .results import Recalled
 from .tray import Tray
 
 Share = tuple[Tray, Sequence[NewFrame]]
@@ -97,6 +99,11 @@ class Lanes:
             if not lane.is_quick:
                 return False
         return True
+
+    @property
+    def are_cramped(self) -> bool:
+        """Whether the last frames of any mailbox were refused because the disk has no room for them."""
+        return any(tray.box.is_cramped for tray in self._trays())
 
     @property
     def depth(self) -> int:
@@ -253,6 +260,15 @@ class Lanes:
     def latency(self) -> LatencyHistogram:
         """How long all frames took."""
         return total([tray.latency.histogram() for tray in self._trays()])
+
+
+def open_lanes(home: Home, keeper: OutcomeKeeper) -> Lanes:
+    """Open the lanes as they were left, or make them; raises :class:`MailboxFailed` where their files can't be."""
+    try:
+        return Lanes(home, keeper)
+    except OSError as error:
+        plan = home.plan
+        raise MailboxFailed(plan.plugin_id, plan.directory, error.strerror or str(error)) from None
 
 
 def _instance(lane: Lane) -> InstanceStats:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from operator import lt
 from types import MappingProxyType
-from typing import NamedTuple
 
 from ..plugins.errors import MailboxFull
 from ..plugins.worker.batch import Batch
@@ -35,8 +34,10 @@ from .messages.values import Extra
 from .results import (
     DEAD_LETTER,
     FAILED,
+    UNKEPT,
     DeadLetter,
     Failed,
+    Recalled,
     ReplyLost,
     Result,
     decode_result,
@@ -51,22 +52,11 @@ __all__ = [
     "Mailbox",
     "MailboxCorrupt",
     "MailboxStatistics",
-    "Recalled",
     "ReplyLost",
     "Result",
 ]
 
-
 NO_EXTRAS: Mapping[int, Extra] = MappingProxyType({})
-
-
-class Recalled(NamedTuple):
-    """What a mailbox still knows of one session, oldest first."""
-
-    finished: list[tuple[int, Result]]
-    """Sequence number and result of each finished frame."""
-    unfinished: list[int]
-    """Sequence numbers of the frames that have no outcome yet."""
 
 
 class Mailbox:
@@ -131,6 +121,11 @@ class Mailbox:
     def restarts(self) -> int:
         """How often `note_restart` was called."""
         return self._state.restarts
+
+    @property
+    def is_cramped(self) -> bool:
+        """Whether the last frames were refused because the disk has no room for them."""
+        return self._file.is_cramped
 
     def statistics(self) -> MailboxStatistics:
         """All counters."""
@@ -200,14 +195,15 @@ class Mailbox:
         ends = array("Q", accumulate(columns.sizes, initial=tail))[1:]
         frames_left = self.capacity - depth - others.frames
         count = max(0, min(frames_left, bisect_right(ends, begin + self.capacity_bytes - others.bytes)))
-        if count:
+        if count and self._file.reserve(count, tail, ends[count - 1] - tail):
             rows = frame_rows(session, columns, ends[:count], extras)
             self._file.claim_frames(state.accepted + count)
             self._file.frames.put(state.accepted, rows)
             self._file.header_bytes.put(tail, columns.headers[: ends[count - 1] - tail])
             self._accept(count, begin, ends[count - 1], others.frames)
             self._file.sessions.note(session, columns.seqs[count - 1], state.accepted - 1)
-        return count
+            return count
+        return 0
 
     def _append_one(self, session: int, columns: Frames, extras: Mapping[int, Extra], others: Held) -> int:
         """What `append_batch` does, in the same order of stores, in half the time where there is but one frame."""
@@ -215,7 +211,8 @@ class Mailbox:
         index, depth = state.accepted, state.accepted - state.finished
         begin, tail = (state.begin, state.end) if depth else (0, 0)
         end = tail + columns.sizes[0]
-        if depth + others.frames >= self.capacity or end - begin > self.capacity_bytes - others.bytes:
+        has_room = depth + others.frames < self.capacity and end - begin <= self.capacity_bytes - others.bytes
+        if not (has_room and file.reserve(1, tail, columns.sizes[0])):
             return 0
         extra = extras.get(seq, PLAIN)
         what = columns.types[0], columns.data_sizes[0], extra.expires_at_ms, key_word(extra)
@@ -236,8 +233,7 @@ class Mailbox:
         state, file = self._state, self._file
         if not state.finished <= index <= state.accepted:
             raise IndexError(f"frame {index} is not among {state.finished} to {state.accepted}")
-        count = min(max(1, max_frames), state.accepted - index)
-        if not count:
+        if not (count := min(max(1, max_frames), state.accepted - index)):
             return Batch(b"", (), b"")
         begin = file.frames.get(index - 1, 1)[2] if index > state.finished else state.begin
         rows = file.frames.get(index, count)
@@ -314,6 +310,8 @@ class Mailbox:
         begin = max(state.result_end, file.results_claimed - self.result_bytes)
         end = begin + len(data)
         file.claim_results(end)
+        if not file.result_bytes.reserve(begin, len(data)):
+            kind, data, end = UNKEPT[kind], b"", begin
         if data:
             file.result_bytes.put(begin, data)
         file.results.put_row(state.finished, file.results.packed(kind, begin, end))
@@ -368,6 +366,8 @@ class Mailbox:
         begin = max(self._state.result_end, file.results_claimed - self.result_bytes)
         edges = array("Q", accumulate(map(len, chunks), initial=begin))
         file.claim_results(edges[-1])
+        if not file.result_bytes.reserve(begin, edges[-1] - begin):
+            kinds, edges, chunks = kinds.translate(UNKEPT), array("Q", [begin]) * len(edges), []
         file.result_bytes.put(begin, b"".join(chunks))
         file.results.put(self.finished, result_rows(kinds, edges))
         return edges[-1]

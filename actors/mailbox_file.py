@@ -4,6 +4,9 @@ Every change writes its data where nothing committed lies, then the spare copy o
 one 8-byte store that makes the spare copy the valid one. Who reopens the file sees all of an append or a finish, or
 nothing. (Against a kill, that is: nothing is synced, so a file that must outlive the machine needs more.)
 
+The file has room on the disk for what is in use, and little more. Where a full disk has none for a frame, that one is
+not accepted; where it has none for a reply, the frame is processed and its reply is not kept.
+
 Layout, little-endian. Frame ``i`` (its *ring index*: how many were accepted before it) has row ``i % capacity`` of
 both tables. Byte ``p`` of a ring lies at ``p % size``. Positions of results only grow; those of headers begin again at
 0 when the mailbox is empty.
@@ -52,6 +55,9 @@ from .ring_file import LastSequence, Pages, Ring, Table
 MAGIC = int.from_bytes(b"NYXMBOX1", "little")
 VERSION = 3
 MAX_SESSIONS = 256
+KEPT_BYTES = 1 << 14
+"""For so many bytes of headers there is room on the disk at all times."""
+ROWS_AT_ONCE = 256
 
 _COMMIT, _FRAMES_CLAIMED, _RESULTS_CLAIMED = 48, 56, 64
 _COPIES = (128, 256)
@@ -124,25 +130,49 @@ class MailboxFile:
         self.sessions = LastSequence(pages, _SESSIONS, MAX_SESSIONS)
         self.frames = Table(pages, _FRAMES, FRAME_WORDS, sizes.capacity)
         self.results = Table(pages, self.frames.stop, RESULT_WORDS, sizes.capacity)
-        self.header_bytes = Ring(pages, self.results.stop, sizes.capacity_bytes)
+        self.header_bytes = Ring(pages, self.results.stop, sizes.capacity_bytes, KEPT_BYTES)
         self.result_bytes = Ring(pages, self.header_bytes.stop, sizes.result_bytes)
+        self._rows = 0
+        self.is_cramped = False
+        """Whether `reserve` has found no room the last time."""
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], sizes: Sizes, plugin_id: int) -> MailboxFile:
-        """Create the file with mode 0600; OSError if it exists. A kill on the way leaves no file of that name."""
+        """Create the file with mode 0600; OSError if it exists or there is no room for it.
+
+        A kill on the way leaves no file of that name.
+        """
         if min(sizes) < 1:
             raise ValueError(f"sizes must be at least 1, got {sizes}")
         if os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(path))
         unfinished = f"{os.fspath(path)}.new"
-        with _descriptor(unfinished, os.O_CREAT | os.O_TRUNC) as descriptor:
-            os.ftruncate(descriptor, sizes.file_bytes)
-            pages = Pages(descriptor, sizes.file_bytes)
-        for place, word in enumerate((VERSION, plugin_id, *sizes), 1):
-            pages.store(8 * place, word)
-        pages.store(0, MAGIC)
-        os.rename(unfinished, path)
-        return cls(pages, sizes)
+        try:
+            with _descriptor(unfinished, os.O_CREAT | os.O_TRUNC) as descriptor:
+                os.ftruncate(descriptor, sizes.file_bytes)
+                pages = Pages(descriptor, sizes.file_bytes)
+            file = cls._begin(pages, sizes, plugin_id)
+            os.rename(unfinished, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(unfinished)
+            raise
+        return file
+
+    @classmethod
+    def _begin(cls, pages: Pages, sizes: Sizes, plugin_id: int) -> MailboxFile:
+        """Fill a file of zeros, with room on the disk for a few frames: whatever comes, these find some."""
+        try:
+            _need(pages.reserve(0, _FRAMES))
+            for place, word in enumerate((VERSION, plugin_id, *sizes), 1):
+                pages.store(8 * place, word)
+            pages.store(0, MAGIC)
+            file = cls(pages, sizes)
+            _need(file.reserve(1, 0, min(KEPT_BYTES, sizes.capacity_bytes)))
+        except OSError:
+            pages.close()
+            raise
+        return file
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], plugin_id: int) -> MailboxFile:
@@ -169,6 +199,24 @@ class MailboxFile:
     def oldest_known(self) -> int:
         """Ring index of the oldest frame whose row is surely not overwritten."""
         return max(0, self.frames_claimed - self.sizes.capacity)
+
+    def reserve(self, count: int, position: int, length: int) -> bool:
+        """Have room on the disk for ``count`` more frames and their results, and for headers; false if there is none.
+
+        What is kept of replies and the like is apart from that: see `Ring.reserve`.
+        """
+        rows = self.state.accepted + count
+        has_rows = rows <= self._rows or self._reserve_rows(rows)
+        self.is_cramped = not (has_rows and self.header_bytes.reserve(position, length))
+        return not self.is_cramped
+
+    def _reserve_rows(self, rows: int) -> bool:
+        if self._rows < self.sizes.capacity:
+            wanted = min(rows + ROWS_AT_ONCE, self.sizes.capacity)
+            if not (self.frames.reserve(wanted) and self.results.reserve(wanted)):
+                return False
+            self._rows = wanted
+        return True
 
     def claim_frames(self, stop: int) -> None:
         """Call before writing rows of frames below ``stop``."""
@@ -202,6 +250,11 @@ class MailboxFile:
             session, seq = self.frames.get(last, 1)[:2]
             if seq > self.sessions.last(session):
                 self.sessions.note(session, seq, last)
+
+
+def _need(has_room: bool) -> None:
+    if not has_room:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _aligned(size: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import struct
@@ -19,6 +20,9 @@ class MarkPage:
     def __init__(self, path: Path) -> None:
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.ftruncate(self.fd, mmap.PAGESIZE)
+        # A worker that writes there when the disk is full would be killed. One that starts then may be.
+        with contextlib.suppress(OSError):
+            os.posix_fallocate(self.fd, 0, mmap.PAGESIZE)
 
     def read(self) -> tuple[int, int]:
         """Return (ring index, count) as the worker wrote them: untrusted numbers. (0, 0) if there is nothing."""

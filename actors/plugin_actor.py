@@ -32,7 +32,7 @@ from .dependencies import STARTING
 from .durability import OnDisk, Volatile, durability
 from .foreman import Foreman
 from .inheritance import room_for
-from .lanes import Lanes
+from .lanes import Lanes, open_lanes
 from .ledger import Ledger
 from .letter_office import LetterOffice
 from .outcome_keeper import OutcomeKeeper
@@ -170,17 +170,17 @@ class PluginActor(ActorProcess):
         self._meet(plan)
         try:
             self._store = durability(plan, self._remarks.trouble, self)
+            self.plan = room_for(plan, self._store.left)
+            self._lanes = open_lanes(self, self._keeper)
         except NyxPluginError as error:
             self.send(sender, m.PluginStartFailed(plan.load_id, error))
             return
-        self.plan = room_for(plan, self._store.left)
-        self._lanes = Lanes(self, self._keeper)
         self._appoint(self._lanes)
         if self._lanes.is_recovered:
             self.standing.has_been_ready = True
             await_orphans(plan.nursery)
             recover(plan, self._lanes, self._answers)
-        inherit(self._lanes, self._store)
+        inherit(plan, self._lanes, self._store)
         if self._lanes.is_recovered:
             # Only now is everything in the mailboxes that was accepted.
             self._office.settle_claims(self._lanes.was_accepted)

@@ -106,8 +106,11 @@ class Reception:
             self._refused(session, {seq: errors[seq] for seq in lost})
 
     def _overflow(self, session: int, seqs: Iterable[int], unkept: NyxPluginError | None = None) -> None:
-        error = unkept or self._owner.standing.refusal(self._owner.plan, self._lanes.held())
+        error = unkept or self._refusal()
         self._refused(session, dict.fromkeys(seqs, error))
+
+    def _refusal(self) -> NyxPluginError:
+        return self._owner.standing.refusal(self._owner.plan, self._lanes.held(), self._lanes.are_cramped)
 
     def _refused(self, session: int, errors: Mapping[int, BaseException]) -> None:
         plan = self._owner.plan

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import attrs
 
+from ..plugins.errors import MailboxFailed
 from . import messages as m
 from .answers import Answers
 from .durability import OnDisk, Volatile
@@ -24,8 +28,8 @@ def recover(plan: m.StartPlugin, lanes: Lanes, answers: Answers) -> None:
             lane.dead_letter_all(plan.leftovers)
 
 
-def inherit(lanes: Lanes, store: Volatile | OnDisk) -> None:
-    """Accept what is on the disk, and not in a mailbox."""
+def inherit(plan: m.StartPlugin, lanes: Lanes, store: Volatile | OnDisk) -> None:
+    """Accept what is on the disk, and not in a mailbox; raises :class:`MailboxFailed` where that has no room for it."""
     for session, frames in by_session(store.left).items():
         message = enqueued(frames)
         unknown = set(lanes.check(message).refused)
@@ -34,5 +38,7 @@ def inherit(lanes: Lanes, store: Volatile | OnDisk) -> None:
             store.forget(session, done, lambda: None)
         if unknown:
             news = Frames.of([frame for frame in message.frames if frame[0] in unknown])
-            lanes.accept(attrs.evolve(message, frames=news))
+            if lanes.accept(attrs.evolve(message, frames=news)).refused:
+                # They stay where they are, for the next plugin actor.
+                raise MailboxFailed(plan.plugin_id, plan.directory, os.strerror(errno.ENOSPC))
             lanes.note_deliveries(session, {frame.seq: frame.deliveries for frame in frames})

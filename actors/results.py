@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias, overload
+from typing import NamedTuple, TypeAlias, overload
 
 import attrs
 
 NONE, REPLY, FAILED, DEAD_LETTER, REPLY_LOST = range(1, 6)
+UNKEPT = bytes.maketrans(bytes((REPLY,)), bytes((REPLY_LOST,)))
+"""For each kind, that of a result whose bytes are not stored."""
 
 
 @attrs.frozen
@@ -32,6 +34,16 @@ class ReplyLost:
 
 Result: TypeAlias = bytes | Failed | DeadLetter | ReplyLost | None
 """``None`` (processed, no reply), ``bytes`` (processed, the reply) or one of the classes above."""
+
+
+class Recalled(NamedTuple):
+    """What a mailbox still knows of one session, oldest first."""
+
+    finished: list[tuple[int, Result]]
+    """Sequence number and result of each finished frame."""
+    unfinished: list[int]
+    """Sequence numbers of the frames that have no outcome yet."""
+
 
 KINDS: dict[type, int] = {
     type(None): NONE,

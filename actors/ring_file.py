@@ -1,18 +1,25 @@
 """Parts of a file that is mapped into memory and has one writer: byte rings, tables, and the two kinds of store.
 
 What is written with `Pages.put` may be half there after a kill; `Pages.store` is all or nothing, and so commits.
+
+A file begins without room on the disk, and gets it as it is used: one that is never filled takes little. To touch a
+place that has no room yet would end the process (SIGBUS) where the disk is full: it is reserved before.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
+import os
 import struct
 import sys
 from array import array
 
 # Pages are given back in no smaller portions, in bytes.
 RELEASE_BYTES = 1 << 16
+# What the system says where the disk, or this user's part of it, is full. Other errors say nothing about that.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Pages:
@@ -20,9 +27,29 @@ class Pages:
 
     def __init__(self, descriptor: int, size: int) -> None:
         """Map ``size`` bytes; the descriptor may be closed afterwards."""
+        self._fd = os.dup(descriptor) if descriptor >= 0 else -1
         self._map = mmap.mmap(descriptor, size)
         self._bytes = memoryview(self._map)
         self._words = self._bytes[: size & ~7].cast("Q")
+
+    def reserve(self, start: int, stop: int) -> bool:
+        """Have room on the disk from offset ``start`` to ``stop``, for good; false where there is none."""
+        if self._fd >= 0 and start < stop:
+            try:
+                os.posix_fallocate(self._fd, start, stop - start)
+            except OSError as error:
+                return error.errno not in _NO_ROOM
+        return True
+
+    def blank(self, start: int, stop: int) -> bool:
+        """The same for what is to be discarded again, of which nothing is in use: it is zeros then.
+
+        To give back what `reserve` has got costs a file system that is on a disk a hundred times as much.
+        """
+        try:
+            return self._fd < 0 or os.pwrite(self._fd, bytes(stop - start), start) == stop - start
+        except OSError as error:
+            return error.errno not in _NO_ROOM
 
     def store(self, offset: int, word: int) -> None:
         """Write a u64 as one aligned 8-byte store (``struct.pack_into`` is not one: it clears the target first)."""
@@ -53,17 +80,42 @@ class Pages:
         self._words.release()
         self._bytes.release()
         self._map.close()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 class Ring:
     """A circular area of ``size`` bytes at offset ``start``; byte ``position`` lies at ``position % size`` of it."""
 
-    def __init__(self, pages: Pages, start: int, size: int) -> None:
+    def __init__(self, pages: Pages, start: int, size: int, kept: int = 0) -> None:
+        """The pages of the first ``kept`` bytes are never given back."""
         self._pages = pages
         self._start = start
+        self._kept = start + kept
         self.size = size
         self.stop = start + -(-size // 8) * 8
         self._released = 0
+        self._reserved_from = self._reserved_to = 0
+
+    def reserve(self, position: int, length: int) -> bool:
+        """Have room on the disk for ``length`` bytes from ``position`` on, of which none is in use; false without."""
+        end = position + length
+        if (self._reserved_from <= position and end <= self._reserved_to) or not length:
+            return True
+        at, count = position % self.size, min(length, self.size)
+        start, head = self._start + at, min(count, self.size - at)
+        if not self._pages.blank(start, start + head):
+            return False
+        if head < count and not self._pages.blank(self._start, self._start + count - head):
+            return False
+        if not self._reserved_from <= position <= self._reserved_to:
+            self._reserved_from = position
+        # The last page is there as a whole.
+        last = (end - 1) % self.size
+        self._reserved_to = end + min(-(self._start + last + 1) % mmap.PAGESIZE, self.size - 1 - last)
+        self._reserved_from = max(self._reserved_from, self._reserved_to - self.size)
+        return True
 
     def put(self, position: int, data: bytes) -> None:
         """Write ``data`` from ``position`` on; of more than the ring holds, the last ``size`` bytes."""
@@ -95,6 +147,9 @@ class Ring:
         if self.may_release(begin):
             # Where the ring has come round, the places of earlier positions are in use again.
             self._discard(max(self._released if self._released <= begin else 0, end - self.size), begin)
+            self._reserved_from = max(self._reserved_from, begin)
+            # What is behind the end may have the places that were given back.
+            self._reserved_to = min(self._reserved_to, end)
             at = begin % self.size
             # The next time from the page on that is only in part out of use now.
             self._released = begin - min(at, (self._start + at) % mmap.PAGESIZE)
@@ -102,8 +157,8 @@ class Ring:
     def _discard(self, begin: int, end: int) -> None:
         start = self._start + begin % self.size
         stop = start + end - begin
-        self._pages.discard(start, min(stop, self.stop))
-        self._pages.discard(self._start, stop - self.size)
+        self._pages.discard(max(start, self._kept), min(stop, self.stop))
+        self._pages.discard(self._kept, stop - self.size)
 
 
 class Table:
@@ -117,6 +172,10 @@ class Table:
         self._rows = rows
         self._ring = Ring(pages, start, self._row * rows)
         self.stop = self._ring.stop
+
+    def reserve(self, rows: int) -> bool:
+        """Have room on the disk for the first ``rows`` rows, for good; false where there is none."""
+        return self._pages.reserve(self._start, self._start + self._row * rows)
 
     def put(self, index: int, words: array[int]) -> None:
         """Write rows from ``index`` on: their words, one after the other."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 from ..config.errors import NyxPluginError
-from ..plugins.errors import MailboxFull, PluginFailed, PluginQuarantined
+from ..plugins.errors import MailboxFailed, MailboxFull, PluginFailed, PluginQuarantined
 from . import messages as m
 from .held import Held
 
@@ -30,12 +33,14 @@ class Standing:
         """Start no worker any more, as the plugin has done what it must not."""
         self.given_up, self.is_quarantined = reason, True
 
-    def refusal(self, plan: m.StartPlugin, held: Held) -> NyxPluginError:
-        """Why frames are not accepted, where so much is held."""
+    def refusal(self, plan: m.StartPlugin, held: Held, is_cramped: bool = False) -> NyxPluginError:
+        """Why frames are not accepted, where so much is held, or the disk has no room (``is_cramped``)."""
         if self.is_quarantined:
             return PluginQuarantined(plan.plugin_id, self.given_up)
         if self.given_up:
             return PluginFailed(plan.plugin_id, self.given_up, "dispatch")
+        if is_cramped:
+            return MailboxFailed(plan.plugin_id, plan.directory, os.strerror(errno.ENOSPC))
         if held.frames < plan.capacity:
             return MailboxFull(plan.plugin_id, held.bytes, plan.capacity_bytes, "bytes")
         return MailboxFull(plan.plugin_id, held.frames, plan.capacity)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ...config.errors import NyxPluginError
 from .bundles import BundleChanged, BundleError, KeyUnusable, ManifestError, SignatureError, SigningUnavailable
 from .close import CLOSE_UNSUPPORTED_CAPABILITY
-from .delivery import DeadLetterUnknown, DispatchTimeout, LetterOfAnother, MailboxFull, RefusalLost
+from .delivery import DeadLetterUnknown, DispatchTimeout, LetterOfAnother, MailboxFailed, MailboxFull, RefusalLost
 from .dependencies import DependencyConflict, DependencyCycle, DependencyMissing, DependencyUndeclared, DependentsLoaded
 from .frames import FrameError, HandshakeRefused, HandshakeRequired, InvalidFrameType
 from .http import RedirectRefused, ResponseTooLarge
@@ -48,6 +48,7 @@ __all__ = [
     "JournalFailed",
     "KeyUnusable",
     "LetterOfAnother",
+    "MailboxFailed",
     "MailboxFull",
     "ManifestError",
     "NotStarted",

@@ -5,6 +5,22 @@ from __future__ import annotations
 from ...config.errors import NyxPluginError, ReceiptError
 
 
+class MailboxFailed(NyxPluginError, OSError):
+    """The files of the plugin's mailbox, in the folder ``path``, can't be made or grow: see ``reason``.
+
+    What it holds stays; what does not find room there is not accepted. Make room on the disk of the runtime directory.
+    """
+
+    def __init__(self, plugin_id: int, path: str, reason: str) -> None:
+        self.plugin_id = plugin_id
+        self.path = path
+        self.reason = reason
+        super().__init__(
+            f"mailbox of plugin {plugin_id} can't be written in {path}: {reason}; make room on the disk of the runtime"
+            " directory, or give it another one (system.runtime_dir)"
+        )
+
+
 class MailboxFull(NyxPluginError):
     """The plugin's mailbox has no room: ``depth`` of ``capacity`` (``unit``: frames or bytes) are taken.
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nyx_plugins.actors import count_file
-from nyx_plugins.actors.count_file import CountFile, Key
+from nyx_plugins.actors.count_file import ROW, CountFile, Key
 from nyx_plugins.actors.ring_file import Pages
 
 KEYS = st.tuples(st.integers(1, 3), st.sampled_from(["a", "refused PluginNotRegistered", "ü" * 24]))
@@ -116,4 +116,23 @@ def test_there_is_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert file.total("a") == 8
     file.replace({(5, "x"): 3})
     assert dict(file.items()) == {(5, "x"): 3}
+    file.close()
+
+
+def test_on_a_full_disk_new_numbers_are_known_to_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are there change in the file as ever, one by one and all at once; the others get there later."""
+    file = CountFile(tmp_path / "counts")
+    file.put(1, "a", 1)
+    file.put(1, "b", 2)
+    with monkeypatch.context() as full:
+        had = file._pages
+        full.setattr(Pages, "reserve", lambda pages, _, stop: pages is had and stop <= 2 * ROW)
+        file.put(1, "a", 3)
+        file.put(2, "a", 4)
+        file.replace({**file.items(), (1, "b"): 5})
+        assert file.items() == {(1, "a"): 3, (1, "b"): 5, (2, "a"): 4}
+        assert [path.name for path in tmp_path.iterdir()] == ["counts"]
+    assert read(tmp_path / "counts") == {(1, "a"): 3, (1, "b"): 5}
+    file.add(2, "a", 1)
+    assert read(tmp_path / "counts")[2, "a"] == 5
     file.close()

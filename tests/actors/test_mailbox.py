@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from nyx_plugins.actors import mailbox, ring_file
-from nyx_plugins.actors.mailbox import DeadLetter, Failed, Mailbox, Recalled, ReplyLost, Result
-from nyx_plugins.actors.results import decode_result, encode_result, kinds_of
+from nyx_plugins.actors.mailbox import DeadLetter, Failed, Mailbox, ReplyLost, Result
+from nyx_plugins.actors.results import Recalled, decode_result, encode_result, kinds_of
 from nyx_plugins.plugins.errors import MailboxFull
 
 ID = 1001

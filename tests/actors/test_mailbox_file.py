@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import mmap
+import random
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nyx_plugins.actors import ring_file
+from nyx_plugins.actors import mailbox_file, ring_file
 from nyx_plugins.actors.mailbox import DeadLetter, Failed, Mailbox, MailboxCorrupt, ReplyLost, Result
 from nyx_plugins.actors.messages import Extra
 from nyx_plugins.actors.results import decode_result, kinds_of
 
 ID = 1001
+PAGE = mmap.PAGESIZE
 Store = tuple[int, bytes, bool]
 """Offset, data, and whether the store is atomic."""
 
@@ -192,6 +196,7 @@ def stores(monkeypatch: pytest.MonkeyPatch) -> list[Store]:
     monkeypatch.setattr(ring_file.Pages, "put", recording_put)
     monkeypatch.setattr(ring_file.Pages, "discard", recording_discard)
     monkeypatch.setattr(ring_file, "RELEASE_BYTES", 1)
+    monkeypatch.setattr(mailbox_file, "KEPT_BYTES", 0)
     return recorded
 
 
@@ -317,3 +322,106 @@ def test_killed_again_and_again(tmp_path: Path, stores: list[Store]) -> None:
         seq, finished = box.accepted, box.finished
         box.close()
     assert finished > 20
+
+
+class Room:
+    """Which pages of a file have room on the disk: to touch another one is the end of the process where it is full."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pages: set[int] = set()
+        self.is_full = False
+        for name in ("reserve", "blank", "put", "store", "discard"):
+            monkeypatch.setattr(ring_file.Pages, name, self._watched(getattr(self, f"_{name}"), name))
+
+    @staticmethod
+    def _watched(watch: Callable[..., bool], name: str) -> Callable[..., bool]:
+        real = getattr(ring_file.Pages, name)
+
+        def both(pages: ring_file.Pages, *values: Any) -> bool:
+            return watch(*values) and real(pages, *values) in (None, True)
+
+        return both
+
+    def _reserve(self, start: int, stop: int) -> bool:
+        wanted = {*range(start // PAGE, -(-stop // PAGE))} if start < stop else set[int]()
+        if self.is_full and wanted - self.pages:
+            return False
+        self.pages |= wanted
+        return True
+
+    def _blank(self, start: int, stop: int) -> bool:
+        return self._reserve(start, stop)
+
+    def _put(self, offset: int, data: bytes) -> bool:
+        touched = {*range(offset // PAGE, -(-(offset + len(data)) // PAGE))} if data else set[int]()
+        assert touched <= self.pages
+        return True
+
+    def _store(self, offset: int, word: int) -> bool:
+        return self._put(offset, bytes(8))
+
+    def _discard(self, start: int, stop: int) -> bool:
+        self.pages.difference_update(range(-(-start // PAGE), stop // PAGE))
+        return True
+
+
+@pytest.fixture
+def room(monkeypatch: pytest.MonkeyPatch) -> Room:
+    """Watch what has room, in small portions."""
+    monkeypatch.setattr(ring_file, "RELEASE_BYTES", PAGE)
+    monkeypatch.setattr(mailbox_file, "KEPT_BYTES", PAGE)
+    monkeypatch.setattr(mailbox_file, "ROWS_AT_ONCE", 1)
+    return Room(monkeypatch)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_is_written_where_there_is_no_room(seed: int, tmp_path: Path, room: Room) -> None:
+    """Whatever comes and goes, whenever the disk is full, and also after the mailbox was opened again."""
+    chance = random.Random(seed)
+    box = Mailbox.create(tmp_path / "box", ID, 200, 9 * PAGE + 100, 7 * PAGE + 50)
+    seq = accepted = 0
+    for _ in range(600):
+        room.is_full = chance.random() < 0.3
+        match chance.randrange(20):
+            case 0:
+                box.close()
+                box = Mailbox.open(tmp_path / "box", ID)
+            case 1:
+                box.finish([None] * box.depth)
+            case n if n % 2:
+                count = chance.choice((1, 1, 3))
+                frames = [(seq + 1 + i, 0x52, bytes(chance.randrange(3 * PAGE)), 0) for i in range(count)]
+                seq += count
+                accepted += box.append_batch(7, frames)
+            case _:
+                count = min(box.depth, chance.choice((1, 1, 3)))
+                box.finish([chance.choice((bytes(chance.randrange(2 * PAGE)), Failed("E", "x"))) for _ in range(count)])
+    assert box.accepted == accepted > 50
+    box.close()
+
+
+def test_on_a_full_disk_frames_are_refused_and_replies_not_kept(tmp_path: Path, room: Room) -> None:
+    """A few find room, which they have had from the start; what is accepted gets its outcome."""
+    box = Mailbox.create(tmp_path / "box", ID, 10, 9 * PAGE, 9 * PAGE)
+    room.is_full = True
+    assert not box.is_cramped
+    assert box.append_batch(7, [(1, 0x52, b"a", 0), (2, 0x52, b"b", 0), (3, 0x52, b"c", 0)]) == 3
+    assert box.append_batch(7, [(4, 0x52, bytes(2 * PAGE), 0)]) == 0 and box.is_cramped
+    box.finish([b"reply"])
+    box.finish([Failed("KeyError", "x"), DeadLetter("crash")])
+    assert box.recall(7).finished == [(1, ReplyLost()), (2, Failed("", "")), (3, DeadLetter(""))]
+    statistics = box.statistics()
+    assert (statistics.processed, statistics.failed, statistics.dead_lettered) == (1, 1, 1)
+    room.is_full = False
+    assert box.append_batch(7, [(4, 0x52, bytes(2 * PAGE), 0)]) == 1 and not box.is_cramped
+    box.finish([b"reply"])
+    assert box.recall(7).finished[-1] == (4, b"reply")
+    box.close()
+
+
+def test_on_a_full_disk_no_file_is_made(tmp_path: Path, room: Room) -> None:
+    """Nothing is left of the attempt."""
+    room.is_full = True
+    with pytest.raises(OSError, match="No space left on device"):
+        Mailbox.create(tmp_path / "box", ID, 10, 100, 100)
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 from array import array
@@ -125,3 +126,54 @@ def test_sessions_survive_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert known[70] == 9
         assert (known[80], known[90]) in ((8, 0), (0, 0), (0, 5))
     assert (known[80], known[90]) == (0, 5)
+
+
+def test_room_is_asked_for_page_by_page(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for each page, again for what was given back, and on both sides of the ring's end."""
+    asked: list[tuple[int, int]] = []
+    blank = Pages.blank
+    monkeypatch.setattr(Pages, "blank", lambda pages, *place: asked.append(place) or blank(pages, *place))
+    monkeypatch.setattr(ring_file, "RELEASE_BYTES", PAGE)
+    ring = Ring(pages, PAGE + 16, 4 * PAGE - 32, kept=PAGE)
+    for position, length, places in (
+        (0, 100, [(PAGE + 16, PAGE + 116)]),
+        (100, PAGE - 116, []),
+        (PAGE - 16, 1, [(2 * PAGE, 2 * PAGE + 1)]),
+        (PAGE - 15, 2 * PAGE, [(2 * PAGE + 1, 4 * PAGE + 1)]),
+        (4 * PAGE - 42, 20, [(5 * PAGE - 26, 5 * PAGE - 16), (PAGE + 16, PAGE + 26)]),
+        (4 * PAGE - 22, 5, []),
+        (0, 0, []),
+        (200, 10, [(PAGE + 216, PAGE + 226)]),
+    ):
+        assert ring.reserve(position, length) and asked == places
+        asked.clear()
+
+
+def test_what_a_ring_keeps_is_not_given_back(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a full disk, that is what it can go on with."""
+    monkeypatch.setattr(ring_file, "RELEASE_BYTES", PAGE)
+    ring = Ring(pages, 0, 8 * PAGE, kept=2 * PAGE)
+    pages.put(0, b"\1" * 8 * PAGE)
+    ring.release(5 * PAGE, 6 * PAGE)
+    assert [pages.get(n * PAGE, 1) for n in range(8)] == [b"\1", b"\1", b"\0", b"\0", b"\0", b"\1", b"\1", b"\1"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EOPNOTSUPP])
+def test_a_full_disk_is_told_from_one_that_does_not_know(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Where a file system can't say whether it has room, it is taken to have some."""
+
+    def fail(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "posix_fallocate", fail)
+    monkeypatch.setattr(os, "pwrite", fail)
+    assert pages.reserve(0, 1) == pages.blank(0, 1) == (code == errno.EOPNOTSUPP)
+    assert pages.reserve(1, 1)
+
+
+def test_a_part_of_the_room_is_not_enough(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk may be full in the midst of it."""
+    monkeypatch.setattr(os, "pwrite", lambda *_: 4095)
+    assert not pages.blank(0, 4096) and not Ring(pages, 0, 8192).reserve(0, 4096)

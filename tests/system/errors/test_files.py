@@ -20,6 +20,7 @@ from nyx_plugins.actors.journal import Journal
 from nyx_plugins.actors.letter_book import DeadFrame
 from nyx_plugins.actors.letter_office import LetterOffice
 from nyx_plugins.actors.messages import Extra
+from nyx_plugins.actors.ring_file import Pages
 from nyx_plugins.actors.segments import Segments
 from nyx_plugins.config.sandbox import Ceiling
 from nyx_plugins.config.settings import Settings
@@ -31,6 +32,7 @@ from nyx_plugins.plugins.errors import (
     JournalFailed,
     KeyUnusable,
     LetterOfAnother,
+    MailboxFailed,
     RegistryFailed,
     SignatureError,
     SigningUnavailable,
@@ -38,7 +40,7 @@ from nyx_plugins.plugins.errors import (
 from nyx_plugins.plugins.integrity import check_copy
 from nyx_plugins.plugins.keys import PrivateKey
 
-from .conftest import DATA, check, provokes
+from .conftest import DATA, check, header, provokes
 
 
 @provokes(BundleChanged, RuntimeError)
@@ -114,6 +116,28 @@ def test_registry_failed(make_system: Callable[..., PluginSystem], tmp_path: Pat
         database.execute("DROP TRIGGER full")
     system.load("builtin:echo")
     database.close()
+
+
+@provokes(MailboxFailed, OSError)
+def test_mailbox_failed(make_system: Callable[..., PluginSystem], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk nothing is loaded and no frame accepted, and all is well once there is room."""
+    system = make_system(transport="inline")
+    system.load("builtin:echo")
+    with monkeypatch.context() as full:
+        for name in ("reserve", "blank"):
+            full.setattr(Pages, name, lambda *_: False)
+        with pytest.raises(MailboxFailed) as unloaded:
+            system.load("builtin:kv")
+        assert system.loaded_plugin_count() == 1
+        with pytest.raises(MailboxFailed) as refused:
+            system.dispatch(DATA, header(1002, bytes(60_000)))
+    for plugin_id, caught in ((1003, unloaded), (1002, refused)):
+        path, reason = caught.value.path, "No space left on device"
+        text = f"mailbox of plugin {plugin_id} can't be written in {path}: {reason}; make room on the disk of the"
+        text += " runtime directory, or give it another one (system.runtime_dir)"
+        check(caught.value, MailboxFailed, text, plugin_id=plugin_id, reason=reason)
+    system.load("builtin:kv")
+    system.dispatch(DATA, header(1002, bytes(60_000)), confirm="processed")
 
 
 @provokes(DeadLetterUnknown, LookupError)
