@@ -25,7 +25,8 @@ from .outcome_keeper import OutcomeKeeper
 from .results import Recalled
 from .tray import Tray
 
-Share = tuple[Tray, Sequence[NewFrame]]
+Share = tuple[Tray | None, Sequence[NewFrame]]
+"""Frames, and the tray that gets them; ``None`` where the disk has no room for it."""
 
 
 class Intake(NamedTuple):
@@ -54,10 +55,12 @@ class Lanes:
             self.assigned = home.plan.instances
             write_assigned(self._directory, self.assigned)
         self._lanes: list[Lane] = []
+        self._lacks_tray = False
         self._open(max(self.assigned, lanes_on_disk(self._directory)))
 
     def _open(self, count: int) -> None:
-        self._lanes += [Lane(self._home, number) for number in range(len(self._lanes), count)]
+        for number in range(len(self._lanes), count):
+            self._lanes.append(Lane(self._home, number))
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(self._lanes)
@@ -103,7 +106,7 @@ class Lanes:
     @property
     def are_cramped(self) -> bool:
         """Whether the last frames of any mailbox were refused because the disk has no room for them."""
-        return any(tray.box.is_cramped for tray in self._trays())
+        return self._lacks_tray or any(tray.box.is_cramped for tray in self._trays())
 
     @property
     def depth(self) -> int:
@@ -123,8 +126,19 @@ class Lanes:
         return [tray for lane in self._lanes for tray in lane.rack.trays]
 
     def spread(self, count: int) -> None:
-        """Spread frames among so many lanes from now on. What any lane knows of a session, all know from now on."""
-        self._open(count)
+        """Spread frames among so many lanes from now on. What any lane knows of a session, all know from now on.
+
+        Raises :class:`MailboxFailed`; they are spread as before then.
+        """
+        try:
+            self._open(count)
+            self._share_knowledge()
+            write_assigned(self._directory, count)
+        except OSError as error:
+            raise _failed(self._plan, error) from None
+        self.assigned = count
+
+    def _share_knowledge(self) -> None:
         for flag in sorted({flag for lane in self._lanes for flag in lane.rack.by_flag}):
             last: dict[int, int] = {}
             for lane in self._lanes:
@@ -132,16 +146,18 @@ class Lanes:
                     last[session] = max(seq, last.get(session, 0))
             for lane in self._lanes:
                 lane.rack.tray(flag).box.note_last_seqs(last)
-        self.assigned = count
-        write_assigned(self._directory, count)
 
     # Accepting.
 
     def accept(self, message: m.Enqueue) -> Intake:
         """Take what is not known yet, as far as there is room."""
         intake = Intake([], [], [])
+        self._lacks_tray = False
         shares = self._shares(message)
         for tray, frames in shares:
+            if tray is None:
+                intake.refused.extend(seqs_of(frames))
+                continue
             fresh = self._fresh(tray, message.session, frames)
             room = self._take(tray, message.session, fresh, message.extras) if fresh else 0
             seqs, old = seqs_of(frames), len(frames) - len(fresh)
@@ -162,8 +178,8 @@ class Lanes:
         again: list[int] = []
         refused: list[int] = []
         for tray, frames in self._shares(message):
-            fresh = self._fresh(tray, message.session, frames)
-            seqs, count = seqs_of(frames), len(frames) - len(fresh)
+            seqs = seqs_of(frames)
+            count = 0 if tray is None else len(frames) - len(self._fresh(tray, message.session, frames))
             again += seqs[:count]
             refused += seqs[count:]
         return Intake([], sorted(refused), sorted(again))
@@ -191,7 +207,15 @@ class Lanes:
             return self._spread(message, DATA, frames)
         control = [frame for frame in frames if frame[1] == CONTROL_FRAME]
         data = [frame for frame in frames if frame[1] != CONTROL_FRAME]
-        return self._spread(message, CONTROL, control) + (self._spread(message, DATA, data) if data else [])
+        return self._spread_control(message, control) + (self._spread(message, DATA, data) if data else [])
+
+    def _spread_control(self, message: m.Enqueue, frames: Sequence[NewFrame]) -> list[Share]:
+        """The first ones need mailboxes that are not there yet."""
+        try:
+            return self._spread(message, CONTROL, frames)
+        except OSError:
+            self._lacks_tray = True
+            return [(None, frames)]
 
     def _spread(self, message: m.Enqueue, flag: int, frames: Sequence[NewFrame]) -> list[Share]:
         if self.assigned == 1:
@@ -267,8 +291,11 @@ def open_lanes(home: Home, keeper: OutcomeKeeper) -> Lanes:
     try:
         return Lanes(home, keeper)
     except OSError as error:
-        plan = home.plan
-        raise MailboxFailed(plan.plugin_id, plan.directory, error.strerror or str(error)) from None
+        raise _failed(home.plan, error) from None
+
+
+def _failed(plan: m.StartPlugin, error: OSError) -> MailboxFailed:
+    return MailboxFailed(plan.plugin_id, plan.directory, error.strerror or str(error))
 
 
 def _instance(lane: Lane) -> InstanceStats:

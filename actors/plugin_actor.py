@@ -297,9 +297,9 @@ class PluginActor(ActorProcess):
 
     # What the parts say.
 
-    def _scaled(self, question: m.ScalePlugin) -> None:
-        reason = self.standing.given_up
-        error = PluginFailed(self.plan.plugin_id, reason, "scale") if reason else None
+    def _scaled(self, question: m.ScalePlugin, error: NyxPluginError | None) -> None:
+        if reason := self.standing.given_up:
+            error = PluginFailed(self.plan.plugin_id, reason, "scale")
         self.send(question.reply_to, m.Reply(question.request_id, error=error))
 
     def adopt(self, plan: m.StartPlugin) -> None:

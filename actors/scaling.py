@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from ..config.errors import NyxPluginError
+from ..plugins.errors import MailboxFailed
 from . import messages as m
 from .lane import Lane
 from .lanes import Lanes
@@ -14,6 +16,9 @@ ALARM = "scale"
 # comes again, and has to go where that one would have put it.
 SETTLE_S = 2.0
 
+Answer = Callable[[m.ScalePlugin, NyxPluginError | None], None]
+"""Tells who asked that it is done, or why not."""
+
 
 class Scaling:
     """Keeps the number of lanes what it should be, and answers who asked for it once it is.
@@ -22,7 +27,7 @@ class Scaling:
     two lanes. A lane that is not needed any more finishes what it holds, and its worker stops.
     """
 
-    def __init__(self, lanes: Lanes, target: int, answer: Callable[[m.ScalePlugin], None]) -> None:
+    def __init__(self, lanes: Lanes, target: int, answer: Answer) -> None:
         self._lanes = lanes
         self._target = target
         self._answer = answer
@@ -61,7 +66,12 @@ class Scaling:
         """Spread frames anew if that is possible now; return the lanes that need a worker and have none."""
         if not self.is_pending or self.due_in_s or (by_key and self._lanes.depth):
             return []
-        self._lanes.spread(self._target)
+        try:
+            self._lanes.spread(self._target)
+        except MailboxFailed as error:
+            self._target = self._lanes.assigned
+            self.end(error)
+            return []
         return [lane for lane in self._lanes.working if lane.worker is None]
 
     def released(self, at_once: bool = False) -> list[m.Enqueue]:
@@ -82,8 +92,8 @@ class Scaling:
             return
         self.end()
 
-    def end(self) -> None:
-        """Answer who asked, done or not."""
+    def end(self, error: NyxPluginError | None = None) -> None:
+        """Answer who asked, done or not, and if not because of an ``error``, with that."""
         asked, self._asked = self._asked, []
         for question in asked:
-            self._answer(question)
+            self._answer(question, error)

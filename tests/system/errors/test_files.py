@@ -40,7 +40,7 @@ from nyx_plugins.plugins.errors import (
 from nyx_plugins.plugins.integrity import check_copy
 from nyx_plugins.plugins.keys import PrivateKey
 
-from .conftest import DATA, check, header, provokes
+from .conftest import CONTROL, DATA, check, header, provokes
 
 
 @provokes(BundleChanged, RuntimeError)
@@ -131,13 +131,20 @@ def test_mailbox_failed(make_system: Callable[..., PluginSystem], monkeypatch: p
         assert system.loaded_plugin_count() == 1
         with pytest.raises(MailboxFailed) as refused:
             system.dispatch(DATA, header(1002, bytes(60_000)))
-    for plugin_id, caught in ((1003, unloaded), (1002, refused)):
+        with pytest.raises(MailboxFailed) as uncontrolled:
+            system.dispatch(CONTROL, header(1002, b"x"))
+        with pytest.raises(MailboxFailed) as unscaled:
+            system.scale(1002, 2)
+    for plugin_id, caught in ((1003, unloaded), (1002, refused), (1002, uncontrolled), (1002, unscaled)):
         path, reason = caught.value.path, "No space left on device"
         text = f"mailbox of plugin {plugin_id} can't be written in {path}: {reason}; make room on the disk of the"
         text += " runtime directory, or give it another one (system.runtime_dir)"
         check(caught.value, MailboxFailed, text, plugin_id=plugin_id, reason=reason)
     system.load("builtin:kv")
-    system.dispatch(DATA, header(1002, bytes(60_000)), confirm="processed")
+    for frame_type in (DATA, CONTROL):
+        system.dispatch(frame_type, header(1002, bytes(60_000)), confirm="processed")
+    system.scale(1002, 3)
+    assert len(system.plugin_stats(1002).instances) == 3 and system.plugin_stats(1002).restarts == 0
 
 
 @provokes(DeadLetterUnknown, LookupError)
