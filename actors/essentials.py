@@ -187,7 +187,8 @@ class Essentials:
         boot = self._root.boot
         path = str(Path(boot.state_dir or boot.runtime_dir) / "registry.sqlite")
         rows = self._plugins.registrations()
-        return m.StartRegistry(path, self._root.essential["dispatcher"], boot.host_pid, again, rows)
+        outlives_run = boot.state_dir is not None
+        return m.StartRegistry(path, self._root.essential["dispatcher"], boot.host_pid, again, rows, outlives_run)
 
     # Introductions.
 

@@ -38,6 +38,9 @@ CREATE TABLE IF NOT EXISTS changes (
     PRIMARY KEY (plugin_id, permission)
 ) STRICT
 """
+# Room that a file has of its own, and after how many pages its log is written into it and begins again.
+_ROOM_BYTES = 1 << 16
+_LOG_PAGES = 8
 # Columns that tables of earlier versions lack.
 _LATER_COLUMNS = {
     "signed_by": "ALTER TABLE plugins ADD COLUMN signed_by TEXT NOT NULL DEFAULT ''",
@@ -48,22 +51,28 @@ _LATER_COLUMNS = {
 class Registrations:
     """The table. With a path it outlives the process; permissions changed by hand survive a restart of the system.
 
-    ``restarted`` says that it was open before in this run: states stay as they are, and else all is at rest.
+    ``restarted`` says that it was open before in this run: states stay as they are, and else all is at rest. A file
+    that does not outlive the run (``outlives_run``) is where plugins may write: it has room of its own, so that no
+    plugin keeps its permissions by filling the disk.
     """
 
-    def __init__(self, path: str | None, restarted: bool = False) -> None:
+    def __init__(self, path: str | None, restarted: bool = False, outlives_run: bool = True) -> None:
         # On transport inline the actors run on whatever thread sends, though never on two at a time.
         self._db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
         try:
             if path is not None:
                 self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=NORMAL")
+                self._db.execute(f"PRAGMA synchronous={'NORMAL' if outlives_run else 'OFF'}")
             self._check()
             with self._all_or_nothing():
                 self._prepare()
                 if not restarted:
                     self._begin_run()
             self.all()
+            if not (outlives_run or restarted):
+                self._make_room()
+            if not outlives_run:
+                self._db.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
         except BaseException:
             self._db.close()
             raise
@@ -82,6 +91,15 @@ class Registrations:
         for name, add in _LATER_COLUMNS.items():
             if name not in there:
                 self._db.execute(add)
+
+    def _make_room(self) -> None:
+        """Have pages that are free in the file, and a log that is as long as it ever gets and is used again."""
+        with self._all_or_nothing():
+            self._db.execute("CREATE TABLE room (filler BLOB)")
+            self._db.execute("INSERT INTO room VALUES (zeroblob(?))", (_ROOM_BYTES,))
+        with self._all_or_nothing():
+            self._db.execute("DROP TABLE room")
+        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _begin_run(self) -> None:
         self._db.execute(f"INSERT OR REPLACE INTO plugins ({_COLUMNS}) SELECT {_COLUMNS} FROM replaced")

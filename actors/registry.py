@@ -54,7 +54,7 @@ class Registry(ActorProcess):
         self._parent, self._dispatcher, self._path = sender, message.dispatcher, message.path
         self.end_with_host(message.host_pid)
         try:
-            opened = open_file(message.path, message.restarted)
+            opened = open_file(message.path, message.restarted, message.outlives_run)
         except sqlite3.Error as error:
             self.send(sender, m.ChildFailed("registry", f"registry {message.path} can't be used: {error}"))
             return

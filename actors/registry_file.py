@@ -24,16 +24,16 @@ class Opened:
     set_aside: str = ""
 
 
-def open_file(path: str, restarted: bool) -> Opened:
+def open_file(path: str, restarted: bool, outlives_run: bool = True) -> Opened:
     """Open the registry. Raises :class:`sqlite3.Error` where the file can't be read or written at all."""
     try:
-        return Opened(Registrations(path, restarted))
+        return Opened(Registrations(path, restarted, outlives_run))
     except sqlite3.DatabaseError as error:
         if not is_damaged(error):
             raise
         aside = _set_aside(Path(path))
         text = f"{path} was damaged ({error}) and is now {aside.name}: registrations and permissions begin anew"
-        return Opened(Registrations(path, restarted), text)
+        return Opened(Registrations(path, restarted, outlives_run), text)
 
 
 def is_damaged(error: sqlite3.Error) -> bool:

@@ -39,6 +39,8 @@ class StartRegistry:
     host_pid: int
     restarted: bool = False
     loaded: tuple[tuple[int, Registration], ...] = ()
+    outlives_run: bool = True
+    """Whether the file is in a state directory, and not where plugins can fill the disk."""
 
 
 @attrs.frozen

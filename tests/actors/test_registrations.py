@@ -180,3 +180,23 @@ def test_what_was_granted_beyond_its_wishes_stands_for_the_same_bundle_only(dige
     granted = second.add(attrs.evolve(ROW, digest=digest)).granted
     assert granted == ({"control", "data_access"} if digest == "ab" else {"control"})
     second.close()
+
+
+def test_a_file_where_plugins_may_write_has_room_of_its_own(tmp_path: Path) -> None:
+    """However often something changes, and on a full disk too, it takes no more: a revoke finds room at any time."""
+
+    def taken() -> dict[str, int]:
+        return {path.name: path.stat().st_blocks for path in tmp_path.iterdir()}
+
+    rows = Registrations(str(tmp_path / "registry.sqlite"), outlives_run=False)
+    for number in range(20):
+        rows.add(attrs.evolve(ROW, plugin_id=number, digest="ab" * 32), number + 1)
+    before = taken()
+    for number in range(200):
+        rows.change(number % 20, "control", number % 3 == 0)
+        rows.note_state(number % 20, "paused")
+    assert taken() == before
+    again = Registrations(str(tmp_path / "registry.sqlite"), restarted=True, outlives_run=False)
+    assert again.all() == rows.all() and taken() == before
+    again.close()
+    rows.close()
