@@ -7,7 +7,6 @@ the start and the end of its worker.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import assert_never
 
@@ -41,6 +40,7 @@ from .rack import Rack
 from .results import DeadLetter, Failed, Result
 from .snapshots import OnSnapshot, Snapshots
 from .tray import HandOut, Tray
+from .unwritten import Unwritten
 from .vigil import Vigil
 from .worker import Worker
 from .workplace import Workplace
@@ -65,11 +65,9 @@ class Lane(Listener):
         self._is_pumping = False
         self._unsent = 0
         """Batches that the worker is about to be given."""
-        self._unwritten = 0
-        """Changes that the disk has not taken yet; only then may the worker's mark go, which tells of them."""
-        self._is_held_up = False
-        """Whether something is to be done once the disk has taken all."""
+        self._unwritten = Unwritten(lambda: self._alarm("written", 0.0))
         self._starts_later = False
+        """Whether the next worker waits for the disk."""
 
     @property
     def restarts(self) -> int:
@@ -81,9 +79,13 @@ class Lane(Listener):
         """Whether the worker has not been sent yet what is under way: what keeps frames has to be on the disk first."""
         return self._unsent > 0
 
-    @property
     def is_idle(self) -> bool:
-        """Whether its worker has nothing in hand, and what came of it last is where it is kept."""
+        """Whether its worker has nothing in hand, and what came of it last is on the disk, if it is kept there.
+
+        If not, ``lane_went_on`` follows.
+        """
+        if self._unwritten:
+            self._unwritten.wait()
         return not self._unwritten and not self.rack.is_under_way
 
     @property
@@ -111,10 +113,10 @@ class Lane(Listener):
 
     def start(self) -> None:
         """Start a worker; it reports that it is ready, or the lane that it is not."""
-        if self._unwritten:
-            self._starts_later = self._is_held_up = True
+        self._starts_later = bool(self._unwritten)
+        if self._starts_later:
+            self._unwritten.wait()
             return
-        self._starts_later = False
         plan = self._home.plan
         # Scaling starts all lanes, also one whose worker was to be started again a little later.
         self._home.cancel_alarm(("restart", self.number))
@@ -327,7 +329,8 @@ class Lane(Listener):
         if not self.is_ready or self.is_stopping or self.is_held or self._home.standing.is_paused:
             return None
         tray = self.rack.next(is_written=not self._unwritten)
-        self._is_held_up = self._is_held_up or (tray is None and self._unwritten > 0)
+        if tray is None:
+            self._unwritten.wait()
         was_idle = tray is not None and not tray.is_under_way
         batch = None if tray is None else tray.take(now_ms)
         if batch is not None:
@@ -341,28 +344,15 @@ class Lane(Listener):
             for reason, frames in dead_frames(tray.box, tray.ring(self.number), results):
                 self._home.ledger.bury(reason, frames)
             outcomes = tray.finish(results, spent_s)
-            self._home.ledger.settled(outcomes, self._writing() if self._home.ledger.is_on_disk else None)
-
-    def _writing(self) -> Callable[[], None]:
-        self._unwritten += 1
-        return self._written
-
-    def _written(self) -> None:
-        self._unwritten -= 1
-        if not self._unwritten and (self._is_held_up or self.is_held):
-            self._alarm("written", 0.0)
+            self._home.ledger.settled(outcomes, self._unwritten.add() if self._home.ledger.is_on_disk else None)
 
     def await_disk(self) -> None:
         """Start no worker before all is on the disk that was said."""
-        self._home.ledger.after(self._writing())
+        self._home.ledger.after(self._unwritten.add())
 
     def _go_on(self) -> None:
         """The disk has taken all, unless there is more by now."""
-        if self._unwritten:
-            return
-        self._is_held_up = False
         if self._starts_later:
-            self._starts_later = False
             self.start()
         else:
             self._home.foreman.lane_went_on()
@@ -377,7 +367,7 @@ class Lane(Listener):
             for tray in self.rack.trays:
                 self._finish(tray, tray.verdicts(mark, reason))
                 if self._home.ledger.is_on_disk and (count := tray.suspects):
-                    self._home.ledger.suspect(self.number, tray, count, self._writing())
+                    self._home.ledger.suspect(self.number, tray, count, self._unwritten.add())
 
     def dead_letter_all(self, reason: str) -> None:
         """Finish every frame that is left."""

@@ -114,7 +114,7 @@ class Swapping:
             lane.is_held = True
 
     def _are_idle(self) -> bool:
-        idle = [lane.is_idle for lane in self._lanes]
+        idle = [lane.is_idle() for lane in self._lanes]
         if self._idle_since is None and any(idle):
             self._idle_since = time.monotonic()
         return all(idle)

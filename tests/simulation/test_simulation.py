@@ -24,7 +24,6 @@ from nyx_plugins.actors.directives import Directive
 from nyx_plugins.actors.dispatcher import Dispatcher
 from nyx_plugins.actors.fencing import Fencing
 from nyx_plugins.actors.journal import Journal
-from nyx_plugins.actors.lane import Lane
 from nyx_plugins.actors.letter_office import LetterOffice
 from nyx_plugins.actors.lifecycle import PluginLife
 from nyx_plugins.actors.mailbox import Mailbox
@@ -35,6 +34,7 @@ from nyx_plugins.actors.swaps import Swap, Swaps
 from nyx_plugins.actors.traffic import Traffic
 from nyx_plugins.actors.tray import Tray
 from nyx_plugins.actors.trees import remove
+from nyx_plugins.actors.unwritten import Unwritten
 
 from .__main__ import attempt
 from .program import OFTEN, Op, make_program
@@ -235,7 +235,7 @@ def test_a_frame_whose_sender_was_told_that_it_is_dead_is_not_left_on_the_disk(b
                 run(seed, SILENT, bundles, durable=PLUGINS)
 
 
-def _not_waiting(lane: Lane) -> Callable[[], None]:
+def _not_waiting(unwritten: Unwritten) -> Callable[[], None]:
     return lambda: None
 
 
@@ -283,7 +283,7 @@ def test_what_a_worker_had_done_is_not_done_again_by_the_next_system(bundles: Pa
     seeds = (0, 25, 40)
     for seed in seeds:
         run(seed, HANGING, bundles, durable=PLUGINS)
-    with mock.patch.object(Lane, "_writing", _not_waiting):
+    with mock.patch.object(Unwritten, "add", _not_waiting):
         for seed in seeds:
             with pytest.raises(Failure, match="is run 2 times"):
                 run(seed, HANGING, bundles, durable=PLUGINS)
