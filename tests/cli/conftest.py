@@ -39,9 +39,9 @@ def invoke() -> Callable[..., Result]:
 def program() -> Callable[..., subprocess.Popen[str]]:
     """Return a function that starts the command line in a process of its own, with pipes for what it prints."""
 
-    def start(*arguments: str | Path) -> subprocess.Popen[str]:
+    def start(*arguments: str | Path, stdin: int | None = None) -> subprocess.Popen[str]:
         command = [sys.executable, "-P", "-m", "nyx_plugins.cli", *map(str, arguments)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     return start
 

@@ -114,19 +114,16 @@ def test_a_replay_does_not_wait_longer_than_told(
 # Ctrl-C.
 
 
-def test_ctrl_c_ends_everything(
-    transport: str, tmp_path: Path, frame: Frame, echo_config: Path, program: Program
-) -> None:
+def test_ctrl_c_ends_everything(transport: str, frame: Frame, echo_config: Path, program: Program) -> None:
     """SIGINT in the middle of a replay: exit code 130, one sentence, no traceback, no process left."""
     before = set(descendants(os.getpid()))
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    process = program("replay", pipe, "--config", echo_config, "--transport", transport)
-    with open(pipe, "wb", buffering=0) as capture:
-        # More than the pipe holds: once it is written, the replay is under way, and waits for more.
-        capture.write(frame(1002, bytes(1000)).encode() * 200)
-        process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=TIMEOUT_S)
+    words = "replay", "/dev/stdin", "--config", echo_config, "--transport", transport
+    process = program(*words, stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    # More than the pipe holds: once it is written, the replay is under way, and waits for more.
+    process.stdin.buffer.write(frame(1002, bytes(1000)).encode() * 200)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=TIMEOUT_S)
     assert (process.returncode, stdout) == (130, "")
     assert stderr == "Interrupted: everything that was started has been stopped.\n"
     reap()

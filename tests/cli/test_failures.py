@@ -346,8 +346,11 @@ def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
     # -P, as a command is started: where Python itself looks into the current folder, 3.13.0 breaks while importing.
     command = [sys.executable, "-P", "-c", code, "status", "--runtime-dir", "below"]
     said = subprocess.run(command, capture_output=True, text=True, timeout=150, cwd=tmp_path)
-    assert (said.returncode, said.stdout) == (2, "")
-    assert said.stderr == "Error: the current folder is not there any more: change to another\n"
+    assert (said.returncode, said.stdout) == (3, "")
+    assert said.stderr == (
+        "Error: runtime directory below is relative, and the current folder is not there any more: change to another,"
+        " or name an absolute path\n"
+    )
 
 
 def test_closed_streams_break_nothing(tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ def kernel_of(world: World, replaced: dict[str, Any]) -> Iterator[None]:
         patch(mock.patch.object(Journal, "__init__", _noted(world, _closed_by_kernel(world, Journal.__init__))))
         patch(mock.patch.object(inheritance, "boot_id", lambda: f"boot {world.boots}"))
         patch(mock.patch.object(journal, "_write", _cut_short(world, journal._write)))
+        patch(mock.patch.object(DeadLetters, "_say", lambda *_: None))
         patch(mock.patch.object(inheritance, "claim", _held(world, inheritance.claim)))
         patch(mock.patch.object(secrets, "randbits", lambda _: 2 * next(sessions)))
         patch(mock.patch.object(os, "pidfd_open", lambda pid, flags=0: world.open_pidfd(pid)))

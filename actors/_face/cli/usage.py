@@ -12,6 +12,7 @@ from .failure import Failure
 _WORDS = {
     "is not a valid integer range": "is no whole number, such as 1000",
     "is not a valid float range": "is no number, such as 1.5",
+    "is not a valid float": "is no number, such as 1.5",
 }
 
 
