@@ -119,8 +119,9 @@ class Deeds:
         if life.route is None:
             return
         if life.stage is Stage.CLOSING:
-            # The answer has to travel through the plugin actor, which may never look at it.
-            self._root.alarm(("drain", load_id), self._root.boot.settings.system.stop_timeout_s)
+            # The answer has to travel through the plugin actor, which may never look at it, or has to come up first.
+            start_s = GRACE_S if plugin.actor is not None and not plugin.announced else 0.0
+            self._root.alarm(("drain", load_id), self._root.boot.settings.system.stop_timeout_s + start_s)
         if plugin.actor is not None and not plugin.announced:
             # It may never say that it is ready, and what its predecessor took along is sent again for a new epoch only.
             plugin.announced = True

@@ -56,8 +56,8 @@ class Management(ABC):
         What is not given comes from the bundle's manifest, then from the settings. With ``durability`` ``"disk"``
         frames outlive the system: what an earlier one has left unfinished under this id is delivered first. Raises
         :class:`BundleError`, :class:`ManifestError`, :class:`PolicyRefused`, :class:`AlreadyLoaded`,
-        :class:`DependencyMissing`, :class:`PluginFailed`, :class:`JournalFailed` or :class:`BacklogOfAnother`, and has
-        then left nothing behind.
+        :class:`DependencyMissing`, :class:`PluginFailed`, :class:`MailboxFailed`, :class:`RegistryFailed`,
+        :class:`JournalFailed` or :class:`BacklogOfAnother`, and has then left nothing behind.
         """
         options = (plugin_id, capacity, capacity_bytes, permissions, config)
         wanted = questions.one_plugin(
@@ -85,7 +85,7 @@ class Management(ABC):
 
         What is not finished then is dead-lettered. With ``cascade`` those plugins are unloaded before that require it,
         all within the same time. Raises :class:`PluginNotRegistered`, :class:`PluginNotLoaded`,
-        :class:`DependentsLoaded`.
+        :class:`DependentsLoaded`, and :class:`RegistryFailed` of one that is not loaded.
         """
         self._ask(questions.unload(self._settings, plugin_id, timeout, cascade))
 
@@ -140,11 +140,14 @@ class Management(ABC):
         self._ask(questions.reset(self._settings, plugin_id))
 
     def grant(self, plugin_id: int, permission: str) -> None:
-        """Give a permission; in force when this returns."""
+        """Give a permission; in force when this returns. Raises :class:`RegistryFailed`, and has changed nothing."""
         self._ask(questions.change_permission(self._settings, plugin_id, permission, True))
 
     def revoke(self, plugin_id: int, permission: str) -> None:
-        """Take a permission away; once this returns, no frame that needs it is accepted."""
+        """Take a permission away; once this returns, no frame that needs it is accepted.
+
+        Raises :class:`RegistryFailed`, and has changed nothing.
+        """
         self._ask(questions.change_permission(self._settings, plugin_id, permission, False))
 
     # What is known.

@@ -143,7 +143,7 @@ class PluginSystem(Management):
 
         Raises what refuses it: :class:`InvalidFrameType`, :class:`FrameError`, :class:`PluginNotRegistered`,
         :class:`PluginNotLoaded`, :class:`PermissionDenied`, :class:`SandboxViolation`, :class:`PluginFailed`,
-        :class:`DispatchTimeout`, :class:`SystemStopped`.
+        :class:`MailboxFailed`, :class:`JournalFailed`, :class:`DispatchTimeout`, :class:`SystemStopped`.
         """
         timeout = checked_seconds(timeout, self._settings.limits.dispatch_timeout_s)
         deadline = time.monotonic() + timeout

@@ -144,14 +144,16 @@ class Runner:
     def _batch_replies(self, frames: list[Frame]) -> list[Result]:
         if not frames or self._on_batch is None:
             return []
+        # The list is the plugin's from now on: it may take frames out of it.
+        count = len(frames)
         try:
             replies = list(self._on_batch(frames))
-            if len(replies) != len(frames):
-                raise ValueError(f"on_batch returned {len(replies)} replies for {len(frames)} frames")
+            if len(replies) != count:
+                raise ValueError(f"on_batch returned {len(replies)} replies for {count} frames")
         except ENDS:
             raise
         except BaseException as error:
-            return [self._describe(error)] * len(frames)
+            return [self._describe(error)] * count
         return [None if reply is None else self._result(reply) for reply in replies]
 
     def _result(self, reply: object) -> Result:

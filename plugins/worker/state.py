@@ -82,8 +82,14 @@ def _is_container(value: object) -> bool:
 
 
 def _inside(container: Any) -> Iterable[Any]:
-    if isinstance(container, (list, tuple, set, frozenset)):
-        return container
-    if isinstance(container, (dict, Mapping)):
+    # What the encoder finds in them, whatever a subclass makes of its methods.
+    kinds: tuple[Any, ...] = (list, tuple, set, frozenset)
+    for kind in kinds:
+        if isinstance(container, kind):
+            inside: Iterable[Any] = kind.__iter__(container)
+            return inside
+    if isinstance(container, dict):
+        return (*dict.keys(container), *dict.values(container))
+    if isinstance(container, Mapping):
         return (*container.keys(), *container.values())
     return (container.value,) if isinstance(container, CBORTag) else container

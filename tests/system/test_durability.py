@@ -258,7 +258,9 @@ class Witness(Plugin):
 '''
 
 
-def test_a_worker_that_ends_of_what_was_left_is_no_reason_not_to_load(place: Place) -> None:
+def test_a_worker_that_ends_of_what_was_left_is_no_reason_not_to_load(
+    place: Place, wait_event: Callable[..., Any]
+) -> None:
     """It gets its frames before the other instances are ready: each costs what it costs at any other time."""
     bundle = place.bundle("hasty", "instances = 2")
     (bundle / "plugin.py").write_text(HASTY)
@@ -272,10 +274,10 @@ def test_a_worker_that_ends_of_what_was_left_is_no_reason_not_to_load(place: Pla
     kill(system)
     first.unlink()
     ended.unlink()
-    with place.system() as system:
+    with place.system() as system, system.subscribe() as events:
         system.load(bundle, config=config)
-        while system.plugin_stats(ID).in_mailbox:
-            pass
+        for _ in range(4):
+            wait_event(events, "crashed", ID)
         assert {letter.reason for letter in system.dead_letters(ID)} == {"crash: worker exited with code 13"}
         assert len(system.dead_letters(ID)) == 4
 

@@ -22,6 +22,23 @@ class _Odd(SystemExit):
         raise RuntimeError
 
 
+class _Disguised(KeyboardInterrupt):
+    @property
+    def __class__(self) -> Any:  # type: ignore[override]  # as a hostile plugin would
+        """Look like another exception."""
+        return SystemExit
+
+
+class _Number:
+    @property
+    def __class__(self) -> Any:  # type: ignore[override]  # as a hostile plugin would
+        """Look like a number."""
+        return int
+
+    def __str__(self) -> str:
+        return "seven"
+
+
 @pytest.mark.parametrize(
     ("error", "status", "reason"),
     [
@@ -34,6 +51,8 @@ class _Odd(SystemExit):
         (SystemExit("no key"), 1, "SystemExit: no key"),
         (SystemExit(_Mute()), 1, "SystemExit: (its text can't be had: SystemExit)"),
         (KeyboardInterrupt(), 1, "KeyboardInterrupt"),
+        (_Disguised(), 1, "_Disguised"),
+        (SystemExit(_Number()), 1, "SystemExit: seven"),
         (ValueError("broken"), 1, "ValueError: broken"),
     ],
 )

@@ -236,6 +236,28 @@ def test_a_batch_that_goes_wrong_fails_each_frame(answer: Callable[[list[bytes]]
     assert Runner(_Batching(answer), 10).run_batch([(0x52, header())] * 2) == [result, result]
 
 
+class _Emptying(Plugin):
+    """Takes its frames out of the list that it is given."""
+
+    def __init__(self, fails: bool) -> None:
+        self.fails = fails
+
+    def on_batch(self, frames: list[Frame]) -> list[bytes]:  # type: ignore[override]  # as an author may
+        replies = []
+        while frames:
+            replies.append(frames.pop(0).data)
+        if self.fails:
+            raise ValueError("empty")
+        return replies
+
+
+def test_a_batch_is_the_plugins_own_list() -> None:
+    """Whatever it does to the list, each frame has its result."""
+    items = [(0x52, header(b"a")), (0x52, header(b"b"))]
+    assert Runner(_Emptying(fails=False), 10).run_batch(items) == [b"a", b"b"]
+    assert Runner(_Emptying(fails=True), 10).run_batch(items) == [["ValueError", "empty"]] * 2
+
+
 def test_unload_reports_what_on_unload_raises() -> None:
     """unload() returns None, or the error as text."""
 

@@ -141,8 +141,24 @@ def test_a_state_is_nested_so_deep(layer: Callable[[Any], Any]) -> None:
     assert refused(_Keeper(layer(state))) == TOO_DEEP
 
 
-@pytest.mark.parametrize("state", [endless(), nested(100_000)], ids=["endless", "deep"])
-def test_no_state_is_too_deep_for_the_stack(state: list[Any]) -> None:
+class _Shallow(dict[str, Any]):
+    def keys(self) -> Any:
+        """Say that there is nothing."""
+        return ()
+
+    values = keys
+
+
+def shallow(depth: int) -> dict[str, Any]:
+    """Nest dicts that deny what they hold, and that an encoder looks into all the same."""
+    state = _Shallow()
+    for _ in range(depth):
+        state = _Shallow(k=state)
+    return state
+
+
+@pytest.mark.parametrize("state", [endless(), nested(100_000), shallow(100_000)], ids=["endless", "deep", "denied"])
+def test_no_state_is_too_deep_for_the_stack(state: Any) -> None:
     """A state that holds itself, or that is nested as no encoder could follow, is refused, and the process lives."""
     assert refused(_Keeper(state)) == TOO_DEEP
 
