@@ -14,7 +14,7 @@ import attrs
 import cbor2
 
 VERSION = 1
-HEAD, ACCEPT, SENT, DONE = range(1, 5)
+HEAD, ACCEPT, SENT, DONE, TAKEN_BACK = range(1, 6)
 
 Operation: TypeAlias = list[Any]
 # Where the key is among the values of a frame.
@@ -76,6 +76,8 @@ class Backlog:
                     self._send(*values)
                 case 4:
                     self._settle(*values)
+                case 5:
+                    self._take_back(*values)
 
     def _begin(self, version: int, *values: Any) -> None:
         if version != VERSION:
@@ -92,12 +94,15 @@ class Backlog:
             self.frames[session, values[0]] = KeptFrame(session, *_summed(values))
 
     def _send(self, ring: int, first: int, names: Iterable[Sequence[int]]) -> None:
-        for index, (session, seq, *deliveries) in enumerate(names, first):
+        for index, (session, seq) in enumerate(names, first):
             if (session, seq) in self.frames:
                 self.in_hand[session, seq] = (ring, index)
-                for count in deliveries:
-                    frame = self.frames[session, seq]
-                    self.frames[session, seq] = attrs.evolve(frame, deliveries=count)
+
+    def _take_back(self, names: Iterable[Sequence[int]]) -> None:
+        for session, seq, deliveries in names:
+            self.in_hand.pop((session, seq), None)
+            if (frame := self.frames.get((session, seq))) is not None:
+                self.frames[session, seq] = attrs.evolve(frame, deliveries=deliveries)
 
     def _settle(self, session: int, seqs: Iterable[int]) -> None:
         for seq in seqs:
@@ -125,11 +130,13 @@ def accept(session: int, frames: Sequence[KeptFrame]) -> Operation:
     return [ACCEPT, session, [frame.values() for frame in frames]]
 
 
-def send(ring: int, first: int, names: Sequence[Sequence[int]]) -> Operation:
-    """Frames of a ring, from an index on, are about to be handed out; again, if they were before.
+def take_back(names: Sequence[tuple[int, int, int]]) -> Operation:
+    """Frames go to another worker: session, sequence number, and in the hand of how many each was that ended."""
+    return [TAKEN_BACK, names]
 
-    Behind session and sequence number may be how often each was in the hand of a worker that ended.
-    """
+
+def send(ring: int, first: int, names: Sequence[FrameName]) -> Operation:
+    """Frames of a ring, from an index on, are about to be handed out; again, if they were before."""
     return [SENT, ring, first, names]
 
 

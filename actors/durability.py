@@ -38,8 +38,11 @@ class Durability(Protocol):
     def forget(self, session: int, seqs: Sequence[int], then: Then) -> None:
         """Frames that were about to be accepted are not after all."""
 
-    def hand_out(self, ring: int, first: int, names: Sequence[Sequence[int]], then: Then) -> None:
-        """A worker is about to be given frames of a ring, from an index on: see :func:`backlog.send`."""
+    def hand_out(self, ring: int, first: int, names: Sequence[FrameName], then: Then) -> None:
+        """A worker is about to be given frames of a ring, from an index on."""
+
+    def take_back(self, names: Sequence[tuple[int, int, int]], then: Then) -> None:
+        """A worker has ended, and frames that it had go to another: see :func:`backlog.take_back`."""
 
     def settle(self, outcomes: Mapping[int, Sequence[tuple[int, Result]]], then: Then) -> None:
         """Sessions are about to be told outcomes."""
@@ -68,7 +71,11 @@ class Volatile:
         """Go on."""
         then()
 
-    def hand_out(self, ring: int, first: int, names: Sequence[Sequence[int]], then: Then) -> None:
+    def hand_out(self, ring: int, first: int, names: Sequence[FrameName], then: Then) -> None:
+        """Go on."""
+        then()
+
+    def take_back(self, names: Sequence[tuple[int, int, int]], then: Then) -> None:
         """Go on."""
         then()
 
@@ -117,7 +124,11 @@ class OnDisk:
         """Record that."""
         self._record([backlog.done(session, seqs)], [(session, seq) for seq in seqs], then)
 
-    def hand_out(self, ring: int, first: int, names: Sequence[Sequence[int]], then: Then) -> None:
+    def take_back(self, names: Sequence[tuple[int, int, int]], then: Then) -> None:
+        """Record how often each was delivered by now."""
+        self._record([backlog.take_back(names)], (), then)
+
+    def hand_out(self, ring: int, first: int, names: Sequence[FrameName], then: Then) -> None:
         """Record it, so that after another start of the machine it is known which frames were in hand."""
         self._record([backlog.send(ring, first, names)], (), then)
 

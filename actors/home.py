@@ -27,7 +27,7 @@ class Books(Protocol):
     def is_on_disk(self) -> bool:
         """Whether it is put down for longer than the system."""
 
-    def suspect(self, number: int, tray: Tray, count: int, then: Callable[[], None]) -> None:
+    def suspect(self, tray: Tray, count: int, then: Callable[[], None]) -> None:
         """The oldest frames of a tray go to another worker, and count as often delivered as they were by now."""
 
     def after(self, then: Callable[[], None]) -> None:

@@ -354,9 +354,8 @@ class Lane(Listener):
         """The disk has taken all, unless there is more by now."""
         if self._starts_later:
             self.start()
-        else:
-            self._home.foreman.lane_went_on()
-            self.pump()
+        self._home.foreman.lane_went_on()
+        self.pump()
 
     def settle_suspects(self, reason: str) -> None:
         """Exactly the frames that the worker had started are suspect; those before them are done, those after go on."""
@@ -367,7 +366,7 @@ class Lane(Listener):
             for tray in self.rack.trays:
                 self._finish(tray, tray.verdicts(mark, reason))
                 if self._home.ledger.is_on_disk and (count := tray.suspects):
-                    self._home.ledger.suspect(self.number, tray, count, self._unwritten.add())
+                    self._home.ledger.suspect(tray, count, self._unwritten.add())
 
     def dead_letter_all(self, reason: str) -> None:
         """Finish every frame that is left."""

@@ -45,11 +45,11 @@ class Ledger:
         """Whether it is put down for longer than the system."""
         return self._store.is_on_disk
 
-    def suspect(self, number: int, tray: Tray, count: int, then: Callable[[], None]) -> None:
+    def suspect(self, tray: Tray, count: int, then: Callable[[], None]) -> None:
         """The oldest frames of a tray go to another worker, and count as often delivered as they were by now."""
         first = tray.box.finished
         names = [(*name, tray.box.deliveries(first + n)) for n, name in enumerate(tray.box.origins(first, count))]
-        self._store.hand_out(tray.ring(number), first, names, then)
+        self._store.take_back(names, then)
 
     def after(self, then: Callable[[], None]) -> None:
         """Call ``then`` once all is put down that was said before."""

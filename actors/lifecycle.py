@@ -296,11 +296,14 @@ class PluginLife:
         self._last_words = error
         return self._undo()
 
-    def drain_timed_out(self) -> list[Directive]:
-        """The plugin actor does not answer: another one tells what became of frames, if nobody has yet."""
+    def drain_timed_out(self, is_process: bool = True) -> list[Directive]:
+        """The plugin actor does not answer: another one tells what became of frames, unless this was that one.
+
+        An actor that ``is_process`` can be killed.
+        """
         if self.stage not in (Stage.CLOSING, Stage.DRAINING):
             return []
-        if self._is_last or self.keep_row:
+        if self._is_last or self.keep_row or not is_process:
             return self._undo()
         if not self._actor_alive:
             return self._end_with_another()

@@ -15,7 +15,7 @@ from typing import Any, assert_never
 import attrs
 
 from ..config.errors import NyxPluginError
-from ..plugins.errors import PluginFailed, PluginNotLoaded
+from ..plugins.errors import MailboxFailed, PluginFailed, PluginNotLoaded
 from ..plugins.policy import Policy
 from ..plugins.worker.answers import Connect, Emit, Log, Open, Send
 from ..plugins.worker.protocol import MAX_REQUESTS, ProtocolError
@@ -73,6 +73,8 @@ class PluginActor(ActorProcess):
         self._broker: Broker
         self._office: LetterOffice
         self._store: Volatile | OnDisk
+        self._has_all = False
+        """Whether all is in the mailboxes that was left on the disk."""
         self._correspondence: Correspondence
         self._remarks: Remarks
         self._adopts = False
@@ -180,7 +182,12 @@ class PluginActor(ActorProcess):
             self.standing.has_been_ready = True
             await_orphans(plan.nursery)
             recover(plan, self._lanes, self._answers)
-        inherit(plan, self._lanes, self._store)
+        try:
+            inherit(plan, self._lanes, self._store)
+        except MailboxFailed as error:
+            self.send(sender, m.PluginStartFailed(plan.load_id, error))
+            return
+        self._has_all = True
         if self._lanes.is_recovered:
             # Only now is everything in the mailboxes that was accepted.
             self._office.settle_claims(self._lanes.was_accepted)
@@ -363,7 +370,7 @@ class PluginActor(ActorProcess):
         if self._lanes is not None:
             self._succession.abandon("its plugin actor ends")
             self._succession.end()
-            is_empty = self._lanes.depth == 0
+            is_empty = self._has_all and self._lanes.depth == 0
             for lane in self._lanes:
                 lane.close()
             self._office.close()

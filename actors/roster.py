@@ -349,7 +349,7 @@ class Roster:
             case "restart":
                 self._obey(load_id, plugin, plugin.life.restart_due())
             case "drain":
-                self._obey(load_id, plugin, plugin.life.drain_timed_out())
+                self._obey(load_id, plugin, plugin.life.drain_timed_out(plugin.pid > 0))
             case "load":
                 self._obey(load_id, plugin, self._loading.timed_out(plugin))
             case "leave":

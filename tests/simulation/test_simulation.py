@@ -23,7 +23,9 @@ from nyx_plugins.actors.credit import CreditLedger
 from nyx_plugins.actors.directives import Directive
 from nyx_plugins.actors.dispatcher import Dispatcher
 from nyx_plugins.actors.fencing import Fencing
+from nyx_plugins.actors.inheritance import INHERITED
 from nyx_plugins.actors.journal import Journal
+from nyx_plugins.actors.lanes import Intake, Lanes
 from nyx_plugins.actors.letter_office import LetterOffice
 from nyx_plugins.actors.lifecycle import PluginLife
 from nyx_plugins.actors.mailbox import Mailbox
@@ -210,7 +212,7 @@ def test_a_swap_that_ends_while_its_bundle_is_read_leaves_no_copy_of_it(bundles:
                 run(seed, WITHDRAWN, bundles)
 
 
-def _undo_at_once(life: PluginLife) -> list[Directive]:
+def _undo_at_once(life: PluginLife, is_process: bool) -> list[Directive]:
     return life._undo() if life.stage in (Stage.CLOSING, Stage.DRAINING) else []
 
 
@@ -233,6 +235,24 @@ def test_a_frame_whose_sender_was_told_that_it_is_dead_is_not_left_on_the_disk(b
         for seed in range(4):
             with pytest.raises(Failure, match="its sender was told that it is dead"):
                 run(seed, SILENT, bundles, durable=PLUGINS)
+
+
+def _cramped_once(accept: Callable[[Lanes, m.Enqueue], Intake], refused: list[int]) -> Callable[..., Intake]:
+    def call(lanes: Lanes, message: m.Enqueue) -> Intake:
+        if message.session != INHERITED or refused:
+            return accept(lanes, message)
+        refused.extend(message.frames.seqs)
+        return Intake([], list(message.frames.seqs), [])
+
+    return call
+
+
+def test_what_is_left_stays_on_the_disk_where_the_next_mailbox_has_no_room_for_it(bundles: Path) -> None:
+    """The load fails, and the one after it finds all that there was."""
+    refused: list[int] = []
+    with mock.patch.object(Lanes, "accept", _cramped_once(Lanes.accept, refused)):
+        run(1, [*SILENT[:4], Op("reboot", 0, 1, 0, 1, 20, 0.0)], bundles, durable=PLUGINS)
+    assert refused
 
 
 def _not_waiting(unwritten: Unwritten) -> Callable[[], None]:

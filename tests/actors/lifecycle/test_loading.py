@@ -168,6 +168,14 @@ def test_what_was_to_drain_while_its_actor_is_started_again_is_ended_by_another(
     assert not life.is_forsaken
 
 
+def test_an_actor_that_is_no_process_is_not_waited_for() -> None:
+    """Nobody can kill it, on transport ``inline``."""
+    life = life_at(Stage.READY)
+    life.unload()
+    said = life.drain_timed_out(is_process=False)
+    assert Do.KILL_ACTOR not in said and Do.ANSWER_UNLOAD in confirm(life, said)
+
+
 def test_a_system_that_stops_does_not_wait_for_another_actor() -> None:
     """What is on the disk is for the next system."""
     life = life_at(Stage.READY)

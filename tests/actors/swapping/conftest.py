@@ -181,9 +181,9 @@ class World:
 
     is_on_disk = is_host_gone = False
 
-    def suspect(self, number: int, tray: Any, count: int, then: Callable[[], None]) -> None:
+    def suspect(self, tray: Any, count: int, then: Callable[[], None]) -> None:
         """It does not happen."""
-        raise AssertionError(number)
+        raise AssertionError(count)
 
     def after(self, then: Callable[[], None]) -> None:
         """It is."""
