@@ -6,7 +6,9 @@ is written to a new file, which then takes the place of the old one.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
@@ -18,6 +20,8 @@ ROW = 16 + NAME_BYTES
 ROWS = 16_384
 """As many numbers as there can be. The file is sparse: those that there are not take no room."""
 PORTION = ROW * 256
+"""So much room on the disk, in bytes, the numbers have from the start, where there is some."""
+_FORM = struct.Struct(f"=QQ{NAME_BYTES}s")
 _WORD = 1 << 64
 
 Key: TypeAlias = tuple[int, str]
@@ -33,6 +37,7 @@ class CountFile:
         self._places: dict[Key, int] = {}
         self._values: dict[Key, int] = {}
         self._pages = _map(self._path)
+        self._pages.reserve(0, PORTION)
         for place, key, value in _rows(self._pages):
             self._places[key], self._values[key] = place, value
 
@@ -77,31 +82,40 @@ class CountFile:
     def replace(self, values: Mapping[Key, int]) -> None:
         """These are all numbers from now on: a kill leaves all of the old ones, or all of the new.
 
-        Where the disk has no room for both it may leave a part of the new ones.
+        Where there is no room for both, or can be no other file, it may leave a part of the new ones.
         """
-        old, new = self._pages, None if self._path is None else self._path.with_name(f"{self._path.name}.new")
-        self._pages = self._begin(new, len(values))
+        if self._path is None or not self._renew(self._path, values):
+            self._pages.put(0, bytes(ROW * len(self._places)))
+            self._fill(values)
+
+    def _renew(self, path: Path, values: Mapping[Key, int]) -> bool:
+        """Write them to a new file, which takes the place of the old one; false, and nothing done, where it can't."""
+        unfinished = path.with_name(f"{path.name}.new")
+        try:
+            unfinished.unlink(missing_ok=True)
+            new = CountFile(unfinished)
+        except OSError:
+            return False
+        try:
+            if has_room := new._pages.reserve(0, max(PORTION, ROW * len(values))):
+                new._fill(values)
+                os.replace(unfinished, path)
+        except OSError:
+            has_room = False
+        if not has_room:
+            new.close()
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
+            return False
+        self._pages.close()
+        self._pages, self._places, self._values = new._pages, new._places, new._values
+        return True
+
+    def _fill(self, values: Mapping[Key, int]) -> None:
         self._places, self._values = {}, {}
         for (owner, name), value in values.items():
             if value:
                 self.put(owner, name, value)
-        if self._pages is old:
-            return
-        if new is not None and self._path is not None:
-            os.replace(new, self._path)
-        old.close()
-
-    def _begin(self, path: Path | None, count: int) -> Pages:
-        """Return what so many numbers are to be written into: the file ``path``, or if need be the present one."""
-        if path is not None:
-            path.unlink(missing_ok=True)
-        pages = _map(path)
-        if path is None or pages.reserve(0, ROW * count):
-            return pages
-        pages.close()
-        path.unlink()
-        self._pages.put(0, bytes(ROW * len(self._places)))
-        return self._pages
 
     def close(self) -> None:
         """Close the file, which stays."""
@@ -135,11 +149,8 @@ def _map(path: Path | None) -> Pages:
 
 def _rows(pages: Pages) -> Iterator[tuple[int, Key, int]]:
     for place in range(0, ROW * ROWS, ROW):
-        # Also to look for a number is to touch its place.
-        if not place % PORTION and not pages.reserve(place, place + PORTION):
-            return
-        owner, word = pages.words(place, 2)
+        owner, word, name = _FORM.unpack(pages.read(place, ROW) or bytes(ROW))
         if not owner:
             return
-        name = pages.get(place + 16, NAME_BYTES).rstrip(b"\0").decode("utf-8", "replace")
+        name = name.rstrip(b"\0").decode("utf-8", "replace")
         yield place, (owner, name), word - _WORD if word >> 63 else word

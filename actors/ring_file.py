@@ -67,6 +67,10 @@ class Pages:
         """A copy of ``length`` bytes."""
         return self._bytes[offset : offset + length].tobytes()
 
+    def read(self, offset: int, length: int) -> bytes:
+        """The same of the file, also where it has no room on the disk: these are zeros. Without a file, nothing."""
+        return os.pread(self._fd, length, offset) if self._fd >= 0 else b""
+
     def discard(self, start: int, stop: int) -> None:
         """Give the memory of the whole pages from offset ``start`` to ``stop`` back, where the file system can."""
         start = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE

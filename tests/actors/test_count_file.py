@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
+import mmap
+import os
 import stat
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -135,4 +138,50 @@ def test_on_a_full_disk_new_numbers_are_known_to_this_process(tmp_path: Path, mo
     assert read(tmp_path / "counts") == {(1, "a"): 3, (1, "b"): 5}
     file.add(2, "a", 1)
     assert read(tmp_path / "counts")[2, "a"] == 5
+    file.close()
+
+
+@pytest.mark.parametrize("call", ["open", "replace", "unlink"])
+def test_without_another_file_the_present_one_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """A file system without inodes lets nobody make one, others refuse to move it: the numbers change all the same."""
+    file = CountFile(tmp_path / "counts")
+    file.put(1, "a", 1)
+    file.put(1, "b", 2)
+    (tmp_path / "counts.new").touch()
+    with monkeypatch.context() as full:
+
+        def fail(*arguments: object, **options: object) -> None:
+            raise OSError(errno.ENOSPC, "full")
+
+        full.setattr(Path if call == "unlink" else os, call, fail)
+        file.replace({(2, "a"): 4})
+    assert read(tmp_path / "counts") == file.items() == {(2, "a"): 4}
+    file.replace({(3, "a"): 5})
+    assert read(tmp_path / "counts") == {(3, "a"): 5}
+    assert [path.name for path in tmp_path.iterdir()] == ["counts"]
+    file.close()
+
+
+def test_a_full_disk_hides_no_number_from_the_next_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is stored is read although nothing more can be reserved, and no new number takes its place."""
+    file = CountFile(tmp_path / "counts")
+    file.replace({(1, "a"): 1, (1, "b"): 2})
+    file.close()
+    with monkeypatch.context() as full:
+        full.setattr(Pages, "reserve", lambda pages, start, stop: stop <= mmap.PAGESIZE)
+        again = CountFile(tmp_path / "counts")
+        assert again.items() == {(1, "a"): 1, (1, "b"): 2}
+        again.put(2, "a", 3)
+        again.close()
+    assert read(tmp_path / "counts") == {(1, "a"): 1, (1, "b"): 2, (2, "a"): 3}
+
+
+def test_numbers_have_room_from_the_start(tmp_path: Path) -> None:
+    """Those of a small system find it also when the disk is full later, in the first file as in those after it."""
+    file = CountFile(tmp_path / "counts")
+    for _ in range(2):
+        assert 512 * (tmp_path / "counts").stat().st_blocks >= count_file.PORTION
+        file.replace({(1, "a"): 1})
     file.close()
