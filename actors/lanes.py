@@ -55,7 +55,8 @@ class Lanes:
             self.assigned = home.plan.instances
             write_assigned(self._directory, self.assigned)
         self._lanes: list[Lane] = []
-        self._lacks_tray = False
+        self.are_cramped = False
+        """Whether the disk had no room for some of the frames that came last."""
         self._open(max(self.assigned, lanes_on_disk(self._directory)))
 
     def _open(self, count: int) -> None:
@@ -104,11 +105,6 @@ class Lanes:
         return True
 
     @property
-    def are_cramped(self) -> bool:
-        """Whether the last frames of any mailbox were refused because the disk has no room for them."""
-        return self._lacks_tray or any(tray.box.is_cramped for tray in self._trays())
-
-    @property
     def depth(self) -> int:
         """Frames without outcome."""
         return sum(tray.box.depth for tray in self._trays())
@@ -152,7 +148,7 @@ class Lanes:
     def accept(self, message: m.Enqueue) -> Intake:
         """Take what is not known yet, as far as there is room."""
         intake = Intake([], [], [])
-        self._lacks_tray = False
+        self.are_cramped = False
         shares = self._shares(message)
         for tray, frames in shares:
             if tray is None:
@@ -169,6 +165,7 @@ class Lanes:
     def _take(self, tray: Tray, session: int, frames: Sequence[NewFrame], extras: Mapping[int, m.Extra]) -> int:
         self.keeper.make_way(tray.box, len(frames))
         room = tray.accept(session, frames, extras, self._beside(tray))
+        self.are_cramped |= tray.box.is_cramped
         if room:
             self.keeper.accepted(tray.box, session, seqs_of(frames)[room - 1])
         return room
@@ -214,7 +211,7 @@ class Lanes:
         try:
             return self._spread(message, CONTROL, frames)
         except OSError:
-            self._lacks_tray = True
+            self.are_cramped = True
             return [(None, frames)]
 
     def _spread(self, message: m.Enqueue, flag: int, frames: Sequence[NewFrame]) -> list[Share]:

@@ -71,6 +71,8 @@ class Mailbox:
         self._state = file.state
         self.plugin_id = plugin_id
         self.capacity, self.capacity_bytes, self.result_bytes = file.sizes
+        self.is_cramped = False
+        """Whether the last frames were refused because the disk has no room for them."""
 
     @classmethod
     def create(
@@ -121,11 +123,6 @@ class Mailbox:
     def restarts(self) -> int:
         """How often `note_restart` was called."""
         return self._state.restarts
-
-    @property
-    def is_cramped(self) -> bool:
-        """Whether the last frames were refused because the disk has no room for them."""
-        return self._file.is_cramped
 
     def statistics(self) -> MailboxStatistics:
         """All counters."""
@@ -195,7 +192,8 @@ class Mailbox:
         ends = array("Q", accumulate(columns.sizes, initial=tail))[1:]
         frames_left = self.capacity - depth - others.frames
         count = max(0, min(frames_left, bisect_right(ends, begin + self.capacity_bytes - others.bytes)))
-        if count and self._file.reserve(count, tail, ends[count - 1] - tail):
+        self.is_cramped = count > 0 and not self._file.reserve(count, tail, ends[count - 1] - tail)
+        if count and not self.is_cramped:
             rows = frame_rows(session, columns, ends[:count], extras)
             self._file.claim_frames(state.accepted + count)
             self._file.frames.put(state.accepted, rows)
@@ -212,7 +210,8 @@ class Mailbox:
         begin, tail = (state.begin, state.end) if depth else (0, 0)
         end = tail + columns.sizes[0]
         has_room = depth + others.frames < self.capacity and end - begin <= self.capacity_bytes - others.bytes
-        if not (has_room and file.reserve(1, tail, columns.sizes[0])):
+        self.is_cramped = has_room and not file.reserve(1, tail, columns.sizes[0])
+        if self.is_cramped or not has_room:
             return 0
         extra = extras.get(seq, PLAIN)
         what = columns.types[0], columns.data_sizes[0], extra.expires_at_ms, key_word(extra)

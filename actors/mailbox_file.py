@@ -133,8 +133,6 @@ class MailboxFile:
         self.header_bytes = Ring(pages, self.results.stop, sizes.capacity_bytes, KEPT_BYTES)
         self.result_bytes = Ring(pages, self.header_bytes.stop, sizes.result_bytes)
         self._rows = 0
-        self.is_cramped = False
-        """Whether `reserve` has found no room the last time."""
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], sizes: Sizes, plugin_id: int) -> MailboxFile:
@@ -207,8 +205,7 @@ class MailboxFile:
         """
         rows = self.state.accepted + count
         has_rows = rows <= self._rows or self._reserve_rows(rows)
-        self.is_cramped = not (has_rows and self.header_bytes.reserve(position, length))
-        return not self.is_cramped
+        return has_rows and self.header_bytes.reserve(position, length)
 
     def _reserve_rows(self, rows: int) -> bool:
         if self._rows < self.sizes.capacity:

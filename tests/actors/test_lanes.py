@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, cast
 
 import attrs
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from nyx_plugins.actors import messages as m
+from nyx_plugins.actors.balance import lane_of
 from nyx_plugins.actors.frames import Frames
 from nyx_plugins.actors.home import Home
 from nyx_plugins.actors.lanes import Lanes
 from nyx_plugins.actors.outcome_keeper import OutcomeKeeper
+from nyx_plugins.actors.ring_file import Ring
 from nyx_plugins.config.settings import Settings
 from nyx_plugins.plugins.manifest import Manifest
 from nyx_plugins.plugins.policy import Policy
@@ -181,3 +185,27 @@ class Spreading(RuleBasedStateMachine):
 
 Spreading.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 TestSpreading = Spreading.TestCase
+
+
+def test_a_full_disk_is_the_reason_only_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one lane had no room for on the disk says nothing of frames that another has no room for later."""
+    home = cast("Home", Actor(plan(str(tmp_path), 2, "by_key")))
+    lanes = Lanes(home, OutcomeKeeper(tmp_path / "outcomes"))
+    key_of = {lane_of(1, key, 2): key for key in range(16)}
+    seqs = itertools.count(1)
+
+    def send(lane: int, header_bytes: int) -> bool:
+        seq = next(seqs)
+        frames = Frames.of(((seq, 0x52, bytes(header_bytes), 1),))
+        intake = lanes.accept(m.Enqueue(1, frames, {seq: m.Extra(key=key_of[lane])}))
+        return intake.known == [seq]
+
+    with monkeypatch.context() as full:
+        full.setattr(Ring, "reserve", lambda ring, position, length: False)
+        assert not send(0, 9_000) and lanes.are_cramped
+    assert send(1, 9_000) and not lanes.are_cramped
+    for lane in (0, 1):
+        assert not send(lane, 2_000) and not lanes.are_cramped
+    for lane in lanes:
+        lane.close()
+    lanes.keeper.close()
