@@ -20,7 +20,14 @@ def begin(path: Path) -> Path:
     if not remove_within(path, AT_ONCE):
         aside = path.with_name(f"{path.name}-{os.urandom(8).hex()}")
         set_aside(path, aside)
-        _remove_meanwhile(aside)
+        try:
+            path.mkdir(mode=0o700)
+        except OSError:
+            # It may be what was moved that takes all the room: this once it is waited for.
+            remove(aside)
+        else:
+            _remove_meanwhile(aside)
+            return path
     path.mkdir(mode=0o700)
     return path
 

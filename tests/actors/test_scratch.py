@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from pathlib import Path
 
@@ -58,4 +59,22 @@ def test_without_a_thread_it_is_waited_for(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(threading.Thread, "start", no_more)
     path = begin(full(tmp_path / "scratch", AT_ONCE + 1))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_where_there_is_no_room_beside_what_was_left_that_is_removed_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that has filled the disk does not keep the next one from starting."""
+    path = full(tmp_path / "scratch", AT_ONCE + 1)
+    real = Path.mkdir
+
+    def mkdir(new: Path, mode: int) -> None:
+        if any(tmp_path.iterdir()):
+            raise OSError(errno.ENOSPC, "full")
+        real(new, mode)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: None)
+    assert list(begin(path).iterdir()) == []
     assert list(tmp_path.iterdir()) == [path]
