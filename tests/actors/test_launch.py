@@ -40,7 +40,7 @@ def test_a_host_that_ends_before_it_is_up_is_told_as_that(
     monkeypatch.setenv("PYTHONHOME", str(tmp_path))
     with pytest.raises(StartupError, match="the host process ended with code 1 before it was up; what it printed"):
         PluginSystem(transport="unix")
-    assert str(tmp_path) in capfd.readouterr().err
+    assert "No module named 'encodings'" in capfd.readouterr().err
     assert list(runtime_base.iterdir()) == []
 
 

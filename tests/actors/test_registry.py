@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -166,7 +167,8 @@ def test_on_a_full_disk_what_is_asked_for_is_refused(registry: Probe, disk: Full
 
 def test_on_a_full_disk_a_row_at_rest_stays(tmp_path: Path) -> None:
     """Whoever unloads it is told."""
-    Registrations(str(tmp_path / "r.sqlite")).add(ROW)
+    with contextlib.closing(Registrations(str(tmp_path / "r.sqlite"))) as rows:
+        rows.add(ROW)
     probe = Probe(tmp_path / "r.sqlite")
     assert probe._rows is not None
     probe._rows._db = FullDisk(probe._rows._db)  # type: ignore[assignment]
